@@ -1,0 +1,1 @@
+"""Checkpoints in, quantized MLX folders out. The runtime never imports this package."""

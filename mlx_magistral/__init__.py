@@ -1,0 +1,32 @@
+"""Run Mistral's reasoning model on a Mac. Importing this package imports neither mlx nor tokenizer."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from mlx_magistral.version import __version__
+
+if TYPE_CHECKING:
+    from mlx_magistral.engine import Magistral
+    from mlx_magistral.model.weights import load_model
+    from mlx_magistral.text.reasoning import ReasoningParser
+    from mlx_magistral.text.tokenizer import load_tokenizer
+
+# Public name -> the module it lives in, imported when the name is first used.
+_HOMES = {
+    "Magistral": "mlx_magistral.engine",
+    "load_model": "mlx_magistral.model.weights",
+    "load_tokenizer": "mlx_magistral.text.tokenizer",
+    "ReasoningParser": "mlx_magistral.text.reasoning",
+}
+
+__all__ = ["Magistral", "ReasoningParser", "__version__", "load_model", "load_tokenizer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mlx_magistral' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

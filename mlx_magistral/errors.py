@@ -1,0 +1,63 @@
+"""Every error this project raises on purpose, and what a command line makes of it.
+
+    MagistralError                something the user can act on; exit code 1
+    ├── UsageError                a flag or argument that cannot be right; exit code 2
+    ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
+    ├── HubError                  the hub refused, is out of reach, or sent something else
+    ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
+    ├── TokenizerError            a tekken.json that is missing, damaged or of another version
+    ├── PromptError               messages that mistral-common does not accept
+    │   └── ContextLengthError    more tokens than the model's context holds
+    └── ConversionError           a conversion that cannot start or cannot go on
+
+A message says what is wrong, the value found, and what to do, one sentence each. Library code
+raises these; only the command line prints them.
+"""
+
+
+class MagistralError(Exception):
+    """Base of every error a user can act on."""
+
+    exit_code = 1
+
+
+class UsageError(MagistralError):
+    """A flag or argument that cannot be right whatever the files hold."""
+
+    exit_code = 2
+
+
+class ModelNotFoundError(MagistralError):
+    """The model's name is no folder, no hub id and not ``nano``."""
+
+
+class HubError(MagistralError):
+    """The hub refused, is out of reach, or holds something else than expected."""
+
+
+class CheckpointError(MagistralError):
+    """A model folder is incomplete, damaged, or holds another kind of model."""
+
+
+class TokenizerError(MagistralError):
+    """A tokenizer file is missing, damaged, or of a version without [THINK]."""
+
+
+class PromptError(MagistralError):
+    """The messages cannot be encoded."""
+
+
+class ContextLengthError(PromptError):
+    """The prompt holds more tokens than the model's context."""
+
+    def __init__(self, prompt_tokens: int, context_tokens: int) -> None:
+        super().__init__(
+            f"The prompt has {prompt_tokens:,} tokens and the model's context holds "
+            f"{context_tokens:,}. Shorten the prompt or the files it quotes."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_tokens = context_tokens
+
+
+class ConversionError(MagistralError):
+    """A conversion cannot start or cannot go on."""

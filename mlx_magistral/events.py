@@ -1,0 +1,104 @@
+"""What a reply is made of, as it streams. No mlx, no tokens: a display needs only this file."""
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class FinishReason(StrEnum):
+    """Why a reply ended, in the words of the OpenAI API where it has one."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    LOOP = "loop"
+    INTERRUPTED = "interrupted"
+    TOOL_CALLS = "tool_calls"
+
+
+@dataclass(frozen=True)
+class ReasoningDelta:
+    """A piece of the thinking, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ContentDelta:
+    """A piece of the answer, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ToolCallDelta:
+    """A piece of a tool call: the first of each index carries id and whole name, later ones text.
+
+    ``arguments`` is a piece of JSON text exactly as the model wrote it; joined, the pieces of one
+    index are the call's arguments (``{}`` where the model wrote none).
+    """
+
+    index: int
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Token counts; ``reasoning_tokens`` is a part of ``completion_tokens``."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    cached_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds and tokens per second; a rate is 0.0 where nothing was timed."""
+
+    load_s: float
+    ttft_s: float
+    prefill_tps: float
+    decode_tps: float
+    peak_memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event of every reply."""
+
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+
+
+Event = ReasoningDelta | ContentDelta | ToolCallDelta | Finished
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One complete tool call; ``arguments`` is the JSON text as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole reply: ``reasoning`` or ``content`` is None where the model wrote none."""
+
+    model: str
+    reasoning: str | None
+    content: str | None
+    finish_reason: FinishReason
+    usage: Usage
+    timings: Timings
+    tool_calls: list[ToolCall] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that ``--json`` prints, with only JSON types."""
+        keys = "model reasoning content tool_calls finish_reason usage timings".split()
+        values = asdict(self)
+        return {key: values[key] for key in keys}

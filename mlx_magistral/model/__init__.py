@@ -1,0 +1,1 @@
+"""Mistral in MLX: configuration, checkpoint files, weights, KV cache, forward pass."""

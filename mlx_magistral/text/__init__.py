@@ -1,0 +1,1 @@
+"""Messages to token ids, and generated ids to text and events. No mlx here."""
