@@ -17,9 +17,10 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True)
 class ReasoningDelta:
-    """A piece of the thinking, never empty."""
+    """A piece of the thinking, never empty; ``tokens`` counts the ids it was made of."""
 
     text: str
+    tokens: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,94 @@
+"""The ``mlx-magistral`` command: a table of subcommands, and errors turned into one line each.
+
+A subcommand's module is imported when it is called, so ``--help`` starts in the time of click
+alone. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from mlx_magistral.errors import MagistralError
+from mlx_magistral.version import __version__
+
+# Name -> one line of help. The module is mlx_magistral.cli.<name>; its click command, `command`.
+COMMANDS = {
+    "generate": "Answer one prompt and stream the thinking and the answer.",
+    "convert": "Quantize a checkpoint to an MLX folder.",
+    "verify": "Check a converted folder against its manifest.",
+}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Finds subcommands in COMMANDS and ends every error with one line and its exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command = import_module(f"mlx_magistral.cli.{name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> NoReturn:
+        """Run the command line; a subcommand may return its exit code."""
+        is_debug = "--debug" in (sys.argv if args is None else args)
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(args, *rest, **extra)
+        except click.Abort:
+            code = INTERRUPTED
+        except click.UsageError as error:
+            code = _fail(_usage_message(error), error.exit_code)
+        except click.ClickException as error:
+            code = _fail(error.format_message(), error.exit_code)
+        except MagistralError as error:
+            if is_debug:
+                raise
+            code = _fail(str(error), error.exit_code)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            # The terminal is gone: nobody reads what would follow, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_message(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx is not None else "mlx-magistral"
+    return f"{error.format_message()} See '{path} --help'."
+
+
+def _fail(message: str, exit_code: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return exit_code
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="mlx-magistral")
+def main() -> None:
+    """Run, convert and script Mistral's reasoning model on a Mac.
+
+    \b
+      mlx-magistral generate "What is 37 + 48?"
+      mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit --bits 4
+      git diff | mlx-magistral generate -m magistral-4bit "Write a commit message"
+
+    The model is --model, else MLX_MAGISTRAL_MODEL, else nano: a tiny model inside this package.
+    """

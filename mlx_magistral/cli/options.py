@@ -1,0 +1,41 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mlx_magistral.hub import MODEL_VARIABLE, NANO
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+# Seen by the group before anything runs; a command only has to accept it.
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
+
+model_option = click.option(
+    "--model",
+    "-m",
+    envvar=MODEL_VARIABLE,
+    show_envvar=True,
+    help=f"A folder, a hub id, or {NANO}, the embedded model.  [default: {NANO}]",
+)
+
+_SAMPLING = (
+    click.option("--temperature", type=float, default=0.7, show_default=True, help="0 is greedy."),
+    click.option("--top-p", type=float, default=0.95, show_default=True, help="Nucleus mass."),
+    click.option("--top-k", type=int, default=0, help="Keep the k likeliest ids; 0 keeps all."),
+    click.option("--min-p", type=float, default=0.0, help="Drop ids below this share of the top."),
+    click.option(
+        "--repetition-penalty", type=float, default=1.0, help="Above 1 makes repeats less likely."
+    ),
+    click.option("--seed", type=int, help="Same seed, same ids on the same machine."),
+)
+
+
+def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add every sampling flag; the names are those of SamplingOptions."""
+    for option in reversed(_SAMPLING):
+        command = option(command)
+    return command

@@ -1,0 +1,83 @@
+"""Prefill and decode: prompt ids in, generated ids out, one host sync a step.
+
+Owns no state: the model holds weights, the cache and the sampler are the caller's. What ids mean
+(thinking, answer, tool call) is the reasoning parser's business.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.model.transformer import Transformer
+
+# Long enough to keep a GPU busy, short enough that Ctrl-C is answered between chunks. 2048 is also
+# what mlx-lm takes.
+PREFILL_CHUNK_TOKENS = 2048
+
+OnPrefill = Callable[[int, int], None]
+
+
+def prefill(
+    model: Transformer,
+    tokens: Sequence[int],
+    cache: list[Any],
+    *,
+    chunk_tokens: int = PREFILL_CHUNK_TOKENS,
+    on_chunk: OnPrefill | None = None,
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> mx.array | None:
+    """Run the prompt through the model in chunks and fill the cache.
+
+    ``on_chunk(done, total)`` is called after each chunk. Returns the logits of the last position,
+    shape (1, vocab), not yet evaluated; None when ``is_cancelled`` said so between two chunks.
+    Only the last position goes through the head: at 131,072 entries a chunk of 2,048 positions
+    would need 1 GB of logits that nobody reads.
+    """
+    prompt = mx.array(tokens)[None]  # (1, L)
+    total = prompt.shape[1]
+    done = 0
+    while total - done > chunk_tokens:
+        model.hidden(prompt[:, done : done + chunk_tokens], cache)
+        mx.eval([layer.state for layer in cache])
+        done += chunk_tokens
+        mx.clear_cache()
+        if on_chunk is not None:
+            on_chunk(done, total)
+        if is_cancelled():
+            return None
+    hidden = model.hidden(prompt[:, done:], cache)
+    logits = model.logits(hidden[:, -1:])[:, 0]  # (1, vocab)
+    if on_chunk is not None:
+        mx.eval(logits)
+        on_chunk(total, total)
+    return logits
+
+
+def decode(
+    model: Transformer,
+    logits: mx.array,
+    cache: list[Any],
+    sampler: Sampler,
+    *,
+    max_tokens: int,
+    stop_tokens: frozenset[int],
+) -> Iterator[int]:
+    """Yield up to ``max_tokens`` ids, the stop id included, starting from the prompt's logits.
+
+    The next step is dispatched before the current id is read, so the device never waits for
+    Python. A caller that stops early therefore finds one id more in the cache than it was given.
+    """
+    token = sampler(logits)  # (1,)
+    mx.async_eval(token)
+    for step in range(max_tokens):
+        upcoming = token
+        if step + 1 < max_tokens:
+            upcoming = sampler(model(token[:, None], cache)[:, -1])
+            mx.async_eval(upcoming)
+        value = int(token.item())
+        yield value
+        if value in stop_tokens:
+            return
+        token = upcoming

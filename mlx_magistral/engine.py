@@ -1,0 +1,229 @@
+"""Magistral: load a model once, then stream or generate replies.
+
+Joins the parts and holds no algorithm: messages -> ids (text), ids -> ids (decode), ids -> events
+(text). The wrapper owns weights and tokenizer; everything else lives in one ReplyStream.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import mlx.core as mx
+
+from mlx_magistral.decode.generate import OnPrefill, decode, prefill
+from mlx_magistral.decode.sampling import Sampler, SamplingOptions
+from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
+from mlx_magistral.events import Event, Finished, FinishReason, Reply, Timings, ToolCallDelta, Usage
+from mlx_magistral.hub import default_model, resolve_model
+from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
+from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.model.weights import load_model
+from mlx_magistral.reply import ReplyCollector
+from mlx_magistral.text.reasoning import ReasoningParser
+from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+
+Messages = str | Sequence[Any]
+
+
+class Magistral:
+    """A loaded model: weights, tokenizer and name. Make one with ``Magistral.load``."""
+
+    def __init__(
+        self, name: str, model: Transformer, config: ModelConfig, tokenizer: Tokenizer
+    ) -> None:
+        if tokenizer.vocab_size != config.vocab_size:
+            raise CheckpointError(
+                f"{name}: tekken.json has {tokenizer.vocab_size:,} tokens and the weights "
+                f"{config.vocab_size:,}. Take both from the same repository."
+            )
+        self.name = name
+        self.model = model
+        self.config = config
+        self.tokenizer = tokenizer
+        self.load_s = 0.0
+
+    @classmethod
+    def load(cls, model: str | Path | None = None) -> "Magistral":
+        """Load a folder, a hub id or ``"nano"``; None is MLX_MAGISTRAL_MODEL, else ``nano``.
+
+        The weights are mapped, not read: the first tokens page them in. Raises
+        ModelNotFoundError, HubError, CheckpointError or TokenizerError.
+        """
+        started = time.perf_counter()
+        name = default_model() if model is None else str(model)
+        folder = resolve_model(name)
+        # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pending_tokenizer = pool.submit(load_tokenizer, folder)
+            weights, config = load_model(folder)
+            tokenizer = pending_tokenizer.result()
+        loaded = cls(name, weights, config, tokenizer)
+        loaded.load_s = time.perf_counter() - started
+        return loaded
+
+    @property
+    def context_tokens(self) -> int:
+        """Prompt and reply together: the recommended 40,960 unless the model's ceiling is lower."""
+        return min(DEFAULT_CONTEXT, self.config.max_position_embeddings or DEFAULT_CONTEXT)
+
+    def stream(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Any] | None = None,
+        raw_system: bool = False,
+        thinking: Literal["auto", "force", "skip"] = "auto",
+        max_tokens: int | None = None,
+        on_prefill: OnPrefill | None = None,
+        **sampling: Any,
+    ) -> "ReplyStream":
+        """Start a reply; iterate over the result for its events.
+
+        ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
+        messages. ``raw_system=True`` sends exactly the system messages given, without the official
+        prompt. ``max_tokens`` bounds thinking and answer together (default: the rest of the
+        context). The other keywords are those of SamplingOptions. Raises PromptError,
+        ContextLengthError or UsageError before anything is computed.
+        """
+        started = time.perf_counter()
+        options = _sampling_options(sampling)
+        tokens = self.tokenizer.encode_chat(
+            messages, tools=tools, raw_system=raw_system, thinking=thinking
+        )
+        room = self.context_tokens - len(tokens)
+        if room < 1:
+            raise ContextLengthError(len(tokens), self.context_tokens)
+        if max_tokens is not None and max_tokens < 1:
+            raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
+        limit = room if max_tokens is None else min(max_tokens, room)
+        return ReplyStream(self, tokens, options, limit, thinking == "force", on_prefill, started)
+
+    def generate(self, messages: Messages, **options: Any) -> Reply:
+        """The whole reply; the keywords are those of ``stream``."""
+        collector = ReplyCollector(self.name)
+        for event in self.stream(messages, **options):
+            collector.feed(event)
+        return collector.reply()
+
+
+class ReplyStream:
+    """One reply on its way: an iterator of events that ends with Finished."""
+
+    def __init__(
+        self,
+        magistral: Magistral,
+        tokens: list[int],
+        options: SamplingOptions,
+        max_tokens: int,
+        starts_in_reasoning: bool,
+        on_prefill: OnPrefill | None,
+        started: float,
+    ) -> None:
+        self._magistral = magistral
+        self._prompt = tokens
+        self._options = options
+        self._max_tokens = max_tokens
+        self._parser = ReasoningParser(magistral.tokenizer, in_reasoning=starts_in_reasoning)
+        self._on_prefill = on_prefill
+        self._is_cancelled = False
+        self._clock = _Clock(started)
+        self._events = self._run()
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def cancel(self) -> None:
+        """End the reply within one token; safe from another thread or a signal handler.
+
+        The events still end with Finished, whose reason is INTERRUPTED.
+        """
+        self._is_cancelled = True
+
+    def _run(self) -> Iterator[Event]:
+        magistral = self._magistral
+        mx.reset_peak_memory()
+        cache = make_cache(magistral.model)
+        logits = prefill(
+            magistral.model,
+            self._prompt,
+            cache,
+            on_chunk=self._on_prefill,
+            is_cancelled=lambda: self._is_cancelled,
+        )
+        reason = FinishReason.INTERRUPTED if logits is None else FinishReason.LENGTH
+        stop_tokens = frozenset({magistral.tokenizer.eos_id})
+        has_tool_calls = False
+        if logits is not None:
+            sampler = Sampler(self._options, self._prompt, magistral.config.vocab_size)
+            for token in decode(
+                magistral.model,
+                logits,
+                cache,
+                sampler,
+                max_tokens=self._max_tokens,
+                stop_tokens=stop_tokens,
+            ):
+                self._clock.tick()
+                for event in self._parser.feed(token):
+                    has_tool_calls |= isinstance(event, ToolCallDelta)
+                    yield event
+                if token in stop_tokens:
+                    reason = FinishReason.STOP
+                elif self._is_cancelled:
+                    reason = FinishReason.INTERRUPTED
+                    break
+        for event in self._parser.flush():
+            has_tool_calls |= isinstance(event, ToolCallDelta)
+            yield event
+        if reason is FinishReason.STOP and has_tool_calls:
+            reason = FinishReason.TOOL_CALLS
+        yield self._finished(reason)
+
+    def _finished(self, reason: FinishReason) -> Finished:
+        usage = Usage(
+            prompt_tokens=len(self._prompt),
+            completion_tokens=self._clock.tokens,
+            reasoning_tokens=self._parser.reasoning_tokens,
+        )
+        return Finished(reason, usage, self._clock.timings(self._magistral.load_s, usage))
+
+
+class _Clock:
+    """When the reply was asked for, and when its first and latest ids came."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self._first = started
+        self._last = started
+        self.tokens = 0
+
+    def tick(self) -> None:
+        self._last = time.perf_counter()
+        if self.tokens == 0:
+            self._first = self._last
+        self.tokens += 1
+
+    def timings(self, load_s: float, usage: Usage) -> Timings:
+        ttft_s = self._first - self._started
+        decode_s = self._last - self._first
+        return Timings(
+            load_s=load_s,
+            ttft_s=ttft_s,
+            prefill_tps=usage.prompt_tokens / ttft_s if ttft_s else 0.0,
+            decode_tps=(self.tokens - 1) / decode_s if decode_s else 0.0,
+            peak_memory_bytes=mx.get_peak_memory(),
+        )
+
+
+def _sampling_options(keywords: dict[str, Any]) -> SamplingOptions:
+    unknown = sorted(keywords.keys() - SamplingOptions.__dataclass_fields__.keys())
+    if unknown:
+        known = ", ".join(SamplingOptions.__dataclass_fields__)
+        raise UsageError(f"Unknown option {unknown[0]}. Sampling takes {known}.")
+    return SamplingOptions(**keywords)
