@@ -1,4 +1,4 @@
-"""Run Mistral's reasoning model on a Mac. Importing this package imports neither mlx nor tokenizer."""
+"""Run Mistral's reasoning model on a Mac. Importing this package imports no mlx, no tokenizer."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -154,11 +154,11 @@ class _ShortThinking(_Thinking):
         if not self._is_fancy or self._started is None or now - self._shown_at < _LIVE_LINE_S:
             return
         self._shown_at = now
-        line = f"thinking… {self._tokens} tokens, {now - self._started:.0f} s"
+        line = f"thinking… {_count(self._tokens)}, {now - self._started:.0f} s"
         _write(self._stderr, _CLEAR_LINE + _dim(line, True))
 
     def _end(self, seconds: float) -> None:
-        line = f"thought for {seconds:.0f} s, {self._tokens} tokens"
+        line = f"thought for {seconds:.0f} s, {_count(self._tokens)}"
         _write(self._stderr, (_CLEAR_LINE if self._is_fancy else "") + _dim(line, self._is_fancy))
         _write(self._stderr, "\n")
 
@@ -208,6 +208,10 @@ class _RenderedAnswer:
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _count(tokens: int) -> str:
+    return "1 token" if tokens == 1 else f"{tokens} tokens"
 
 
 def _dim(text: str, is_fancy: bool) -> str:

@@ -103,30 +103,24 @@ def _cached_snapshot(repository: str) -> Path | None:
 
 
 def _download(repository: str) -> Path:
-    import httpx
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub import HfApi, errors, snapshot_download
 
     try:
-        info = HfApi().model_info(repository)
-        wanted = files_to_download([sibling.rfilename for sibling in info.siblings or []])
-        return Path(snapshot_download(repository, revision=info.sha, allow_patterns=wanted))
-    except GatedRepoError as error:
+        wanted = files_to_download(HfApi().list_repo_files(repository))
+        return Path(snapshot_download(repository, allow_patterns=wanted))
+    except errors.GatedRepoError as error:
         raise HubError(
-            f"{repository} is gated. Accept its terms on its page, then log in with `hf auth login`."
+            f"{repository} is gated. Accept its terms on its page, then run `hf auth login`."
         ) from error
-    except RepositoryNotFoundError as error:
+    except errors.RepositoryNotFoundError as error:
         raise ModelNotFoundError(
             f"There is no folder and no hub repository {repository}. Check the name; for a private "
-            "one log in with `hf auth login`."
+            "one run `hf auth login`."
         ) from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, httpx.HTTPError, OSError) as error:
+    # The client's transport errors (no network, cut connection) have this HTTPError as their base.
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise HubError(
-            f"{repository} could not be downloaded: {error}. Check the network and run the same "
+            f"{repository} could not be downloaded ({reason}). Check the network and run the same "
             "command again; what has arrived is kept."
         ) from error

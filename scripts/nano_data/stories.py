@@ -31,11 +31,11 @@ STORIES: dict[str, dict[str, list[str]]] = {
         "+-": ["{n} tiene {a} {i}, recibe {b} y da {c}. ¿Cuántas {i} quedan?"],
     },
 }
-WORDS = """strawberry banana raspberry mississippi letter apple cherry orange window garden summer winter yellow purple
-planet rocket school teacher butter pepper coffee kettle puzzle bottle hammer rabbit parrot kitten puppy monkey elephant
+WORDS = """strawberry banana raspberry mississippi apple cherry orange window garden summer winter yellow purple
+planet rocket school butter pepper coffee kettle puzzle bottle hammer rabbit parrot kitten puppy monkey elephant
 tiger zebra guitar piano violin mirror carpet pillow blanket candle lantern castle bridge tunnel river mountain forest desert
 island ocean thunder lightning weather science history music language sentence paragraph dictionary committee success address
-balloon bookkeeper difference parallel possess tomorrow necessary occurrence maison fenêtre bonjour fromage chocolat papillon
+balloon bookkeeper difference parallel possess tomorrow necessary occurrence maison fenêtre fromage chocolat papillon
 grenouille voiture château forêt école bicyclette poisson oiseau montagne rivière soleil étoile chaussure couleur lumière
 ventana perro gato caballo zapato camisa cuchara tenedor mariposa pájaro árbol montaña estrella corazón biblioteca carretera
 ferrocarril naranja plátano cereza mistral magistral reasoning mac paris london madrid cat dog""".split()

@@ -1,0 +1,38 @@
+"""What a conversion tells whoever watches it. The base class ignores everything.
+
+No printing here: the command line draws these calls, tests record them.
+"""
+
+from dataclasses import dataclass
+
+from .plan import ConversionPlan
+
+
+class Watcher:
+    """Override what you want to know."""
+
+    def planned(self, plan: ConversionPlan, source_bytes: int, warnings: tuple[str, ...]) -> None:
+        """Everything is checked and about to start."""
+
+    def resumed(self, shards: int, weights: int) -> None:
+        """So many shards, and weights in them, were there already and still hash right."""
+
+    def started(self, tensor: str) -> None:
+        """Work on a tensor (HF name) begins."""
+
+    def advanced(self, weights: int) -> None:
+        """So many more weights are done."""
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a finished conversion measured."""
+
+    nbytes: int
+    bits_per_weight: float
+    seconds: float
+    peak_memory_bytes: int
+    shards_resumed: int
+    shards: int
+    worst_tensor: str
+    worst_error: float

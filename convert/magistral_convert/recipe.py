@@ -1,0 +1,103 @@
+"""What a conversion aims at: which tensor is stored in how many bits, and by which method.
+
+Frozen values only; nothing here reads a file or touches an array.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from mlx_magistral.errors import ConversionError
+
+GROUP_SIZES = (32, 64, 128)
+OUTPUT_BITS = (4, 6, 8, 16)
+NOT_QUANTIZED = 16
+# What a mix may give a single tensor; MLX has kernels for each of them.
+TENSOR_BITS = (3, 4, 5, 6, 8)
+_DTYPES = ("bfloat16", "float16")
+
+
+class Method(StrEnum):
+    """How the codes and scales of a tensor are chosen."""
+
+    PLAIN = "plain"  # MLX's grid, nearest codes against the stored scale
+
+
+@dataclass(frozen=True)
+class TensorFormat:
+    """An affine format of MLX: ``bits`` a code, one scale and bias for ``group_size`` columns."""
+
+    bits: int
+    group_size: int
+
+    def __post_init__(self) -> None:
+        if self.bits not in TENSOR_BITS or self.group_size not in GROUP_SIZES:
+            raise ConversionError(
+                f"No affine format has {self.bits} bits in groups of {self.group_size}. Choose "
+                f"bits from {TENSOR_BITS} and a group size from {GROUP_SIZES}."
+            )
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Storage for one weight with its share of scale and bias, in bits."""
+        return self.bits + 32 / self.group_size
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The aim of a conversion; ``overrides`` maps module paths to other formats than the default."""
+
+    bits: int
+    group_size: int = 64
+    dtype: str = "bfloat16"
+    method: Method = Method.PLAIN
+    overrides: Mapping[str, TensorFormat] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.bits not in OUTPUT_BITS:
+            raise ConversionError(f"--bits {self.bits} is none of {OUTPUT_BITS}. Choose one.")
+        if self.group_size not in GROUP_SIZES:
+            raise ConversionError(
+                f"--group-size {self.group_size} is none of {GROUP_SIZES}. Choose one."
+            )
+        if self.dtype not in _DTYPES:
+            raise ConversionError(f"--dtype {self.dtype} is none of {_DTYPES}. Choose one.")
+
+    @property
+    def default_format(self) -> TensorFormat | None:
+        """The format of every matrix without an override; None where nothing is quantized."""
+        if self.bits == NOT_QUANTIZED:
+            return None
+        return TensorFormat(self.bits, self.group_size)
+
+    def format_of(self, tensor: str, shape: tuple[int, ...]) -> TensorFormat | None:
+        """The format for an HF tensor name; None for vectors (norms) and at 16 bits.
+
+        Raises ConversionError where the columns do not divide into groups.
+        """
+        default = self.default_format
+        if default is None or len(shape) != 2:
+            return None
+        format = self.overrides.get(module_path(tensor), default)
+        if shape[1] % format.group_size:
+            raise ConversionError(
+                f"{tensor} has {shape[1]} columns, which is no multiple of the group size "
+                f"{format.group_size}. Choose --group-size 32 or --bits 16."
+            )
+        return format
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as conversion.json and the resume journal keep it."""
+        return {
+            "bits": self.bits,
+            "group_size": self.group_size,
+            "dtype": self.dtype,
+            "method": str(self.method),
+            "overrides": {path: asdict(format) for path, format in sorted(self.overrides.items())},
+        }
+
+
+def module_path(tensor: str) -> str:
+    """The module that owns a tensor: ``lm_head.weight`` -> ``lm_head``."""
+    return tensor.rpartition(".")[0]

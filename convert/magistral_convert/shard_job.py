@@ -1,0 +1,99 @@
+"""One shard: read its tensors block by block, store each block, prove the file.
+
+Holds a few blocks of BLOCK_WEIGHTS weights at a time, whatever the size of the tensors.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_magistral.errors import ConversionError
+
+from .manifest import ShardRecord, TensorRecord
+from .plan import ShardPlan, TensorPlan
+from .prefetch import read_ahead
+from .progress import Watcher
+from .quantize import StoredRows, cast_rows, quantize_rows
+from .recipe import NOT_QUANTIZED, Recipe
+from .shards import Fault, ShardWriter
+from .source import BlockRequest, Source, row_blocks
+
+_DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16}
+
+
+def convert_shard(
+    source: Source, shard: ShardPlan, recipe: Recipe, folder: Path, watcher: Watcher, fault: Fault
+) -> ShardRecord:
+    """Write one shard into ``folder`` and return its record.
+
+    Raises ConversionError for a NaN, an infinity or a failing read, naming the tensor; OSError
+    where the output cannot be written.
+    """
+    tallies = {tensor.name: _Tally(tensor) for tensor in shard.tensors}
+    requests = [block for name in tallies for block in row_blocks(source, name)]
+
+    def read(request: BlockRequest) -> bytes:
+        data = source.read(request)
+        tallies[request.tensor].source_digest.update(data)
+        return data
+
+    with ShardWriter(folder / shard.file, shard.parts, fault) as writer:
+        for request, data in read_ahead(requests, read):
+            tally = tallies[request.tensor]
+            if request.start == 0:
+                watcher.started(request.tensor)
+            rows = source.decode(request, data)
+            stored = _store(rows, tally.plan, recipe)
+            tally.add(stored, recipe)
+            for part, block in zip(tally.plan.parts, stored.parts, strict=True):
+                writer.append(part.name, block)
+            watcher.advanced(rows.size)
+        hashes = writer.finish()
+    records = {name: tally.record(recipe, hashes.tensors) for name, tally in tallies.items()}
+    return ShardRecord(hashes.nbytes, hashes.sha256, records)
+
+
+class _Tally:
+    """What adds up over the blocks of one tensor."""
+
+    def __init__(self, plan: TensorPlan) -> None:
+        self.plan = plan
+        self.source_digest: Any = hashlib.sha256()
+        self._squared_error = 0.0
+        self._squared_norm = 0.0
+
+    def add(self, stored: StoredRows, recipe: Recipe) -> None:
+        if not math.isfinite(stored.squared_norm):
+            raise ConversionError(
+                f"{self.plan.name} holds NaN or infinity, so the source is damaged. Fetch the "
+                "file again."
+            )
+        if not math.isfinite(stored.squared_error):
+            raise ConversionError(
+                f"{self.plan.name} has values beyond the range of {recipe.dtype}. Choose --dtype "
+                "bfloat16."
+            )
+        self._squared_error += stored.squared_error
+        self._squared_norm += stored.squared_norm
+
+    def record(self, recipe: Recipe, hashes: dict[str, str]) -> TensorRecord:
+        error = math.sqrt(self._squared_error / self._squared_norm) if self._squared_norm else 0.0
+        format = self.plan.format
+        return TensorRecord(
+            bits=format.bits if format else NOT_QUANTIZED,
+            group_size=format.group_size if format else None,
+            method=str(recipe.method) if format else "cast",
+            error=float(f"{error:.6g}"),
+            source_sha256=self.source_digest.hexdigest(),
+            sha256={part.name: hashes[part.name] for part in self.plan.parts},
+        )
+
+
+def _store(rows: mx.array, plan: TensorPlan, recipe: Recipe) -> StoredRows:
+    dtype = _DTYPES[recipe.dtype]
+    if plan.format is None:
+        return cast_rows(rows, dtype)
+    return quantize_rows(rows, plan.format, dtype)

@@ -1,0 +1,76 @@
+"""What a conversion reads: tensors by HF name, a block of rows at a time.
+
+Reading is split in two. ``read`` takes bytes from the disk and may run in another thread; it never
+touches mlx. ``decode`` makes them an array in HF layout in the thread that computes, so on Metal no
+file read ever waits inside a GPU command buffer.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import mlx.core as mx
+
+from mlx_magistral.errors import ConversionError
+from mlx_magistral.model.config import ModelConfig
+
+# Small enough for the CPU's caches and for a GPU's watchdog, large enough to hide Python.
+BLOCK_WEIGHTS = 1 << 21
+
+
+@dataclass(frozen=True)
+class BlockRequest:
+    """Rows ``start`` to ``stop`` of one tensor."""
+
+    tensor: str
+    start: int
+    stop: int
+
+
+class Source(Protocol):
+    """Any kind of model that can be converted."""
+
+    folder: Path
+    config: ModelConfig
+    warnings: tuple[str, ...]
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """HF name -> shape of every tensor, in the order of the model."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all tensors in the source, in bytes."""
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Kind, and each file's size and header hash: what conversion.json tells of the source."""
+
+    @property
+    def modification_times(self) -> dict[str, int]:
+        """When each file last changed, in nanoseconds: notices a change without reading it all."""
+
+    def row_step(self, tensor: str) -> int:
+        """How many rows belong together; blocks begin and end on multiples of it."""
+
+    def read(self, request: BlockRequest) -> bytes:
+        """The stored bytes of some rows. Raises ConversionError where the disk fails."""
+
+    def decode(self, request: BlockRequest, data: bytes) -> mx.array:
+        """The rows as a float array in HF layout."""
+
+
+def row_blocks(source: Source, tensor: str) -> list[BlockRequest]:
+    """Split a tensor into blocks of about BLOCK_WEIGHTS weights; a vector is one block."""
+    shape = source.shapes[tensor]
+    rows = shape[0]
+    width = shape[1] if len(shape) == 2 else 1
+    step = source.row_step(tensor)
+    rows_a_block = max(step, BLOCK_WEIGHTS // width // step * step)
+    return [
+        BlockRequest(tensor, start, min(start + rows_a_block, rows))
+        for start in range(0, rows, rows_a_block)
+    ]

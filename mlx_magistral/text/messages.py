@@ -1,0 +1,179 @@
+"""A caller's messages and tools, OpenAI dicts or mistral-common objects, to mistral-common's.
+
+Every error names the message by its place in the list. What mistral-common would drop in silence
+(an unknown field, a part that is no text) is refused here. Imports mistral_common.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mistral_common.exceptions import MistralCommonException
+from mistral_common.protocol.instruct.chunk import TextChunk, ThinkChunk
+from mistral_common.protocol.instruct.messages import (
+    AssistantMessage,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
+from mistral_common.protocol.instruct.tool_calls import Tool
+from pydantic import ValidationError
+
+from mlx_magistral.errors import PromptError
+
+ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
+
+# What mistral-common, pydantic and tiktoken raise at input that they do not accept. Several are
+# bare Python errors: an assert for an image, a ValueError from the regex engine.
+LIBRARY_ERRORS = (
+    MistralCommonException,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+    RecursionError,
+)
+
+_CLASSES: dict[str, type[ChatMessage]] = {
+    "system": SystemMessage,
+    "developer": SystemMessage,
+    "user": UserMessage,
+    "assistant": AssistantMessage,
+    "tool": ToolMessage,
+}
+_FIELDS = {
+    SystemMessage: {"content"},
+    UserMessage: {"content"},
+    AssistantMessage: {"content", "reasoning", "reasoning_content", "tool_calls"},
+    ToolMessage: {"content", "tool_call_id", "name"},
+}
+_REQUIRED_FIELDS = {
+    SystemMessage: ("content",),
+    UserMessage: ("content",),
+    AssistantMessage: (),
+    ToolMessage: ("content", "tool_call_id"),
+}
+
+
+def to_messages(messages: str | Sequence[Any]) -> list[ChatMessage]:
+    """The same conversation in mistral-common's classes; a text is one user message."""
+    if isinstance(messages, str):
+        return [UserMessage(content=messages)]
+    if isinstance(messages, Mapping | bytes) or not isinstance(messages, Sequence):
+        raise PromptError(
+            f"Messages must be a text or a list of messages, not {type(messages).__name__}."
+        )
+    return [_to_message(message, index) for index, message in enumerate(messages)]
+
+
+def to_tools(tools: Sequence[Any] | None) -> list[Tool] | None:
+    """The same tools in mistral-common's class; no tools at all is None."""
+    if isinstance(tools, Mapping | str):
+        raise PromptError(f"Tools must be a list of tools, not {type(tools).__name__}.")
+    converted = []
+    for index, tool in enumerate(tools or ()):
+        try:
+            converted.append(tool if isinstance(tool, Tool) else Tool.from_openai(tool))
+        except LIBRARY_ERRORS as error:
+            raise PromptError(
+                f"tools[{index}] is no function tool: {explain(error)}. It must be "
+                '{"type": "function", "function": {"name", "description", "parameters"}}.'
+            ) from error
+    return converted or None
+
+
+def chunks_of(message: ChatMessage) -> list[TextChunk | ThinkChunk]:
+    """The content as chunks, a plain text as one of them."""
+    if not message.content:
+        return []
+    if isinstance(message.content, str):
+        return [TextChunk(text=message.content)]
+    return [chunk for chunk in message.content if isinstance(chunk, TextChunk | ThinkChunk)]
+
+
+def explain(error: BaseException) -> str:
+    """What a library's error says, on one line and without its full stop."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        text = f"{place}: {what}" if place else what
+    elif isinstance(error, KeyError):
+        text = f"{error} is missing"
+    else:
+        text = str(error) or type(error).__name__
+    return " ".join(text.split()).rstrip(".")
+
+
+def _to_message(message: Any, index: int) -> ChatMessage:
+    try:
+        if isinstance(message, ChatMessage):
+            converted: ChatMessage = message
+        elif isinstance(message, Mapping):
+            converted = _from_openai(message)
+        else:
+            raise PromptError(f"it is of type {type(message).__name__}, not a dict or a message")
+        _require_text(converted)
+        return converted
+    except (PromptError, *LIBRARY_ERRORS) as error:
+        role = getattr(message, "role", None)
+        if isinstance(message, Mapping):
+            role = message.get("role")
+        place = f"messages[{index}]" + (f" ({role})" if role else "")
+        raise PromptError(f"{place}: {explain(error)}.") from error
+
+
+def _from_openai(message: Mapping[str, Any]) -> ChatMessage:
+    """An OpenAI dict to a message; raises PromptError without the message's place."""
+    # SDKs dump every field they know; those that say nothing are as good as absent.
+    fields = {key: value for key, value in message.items() if value not in (None, [])}
+    role = fields.pop("role", None)
+    if role not in _CLASSES:
+        raise PromptError(f"role {role!r} is none of {', '.join(_CLASSES)}")
+    message_class = _CLASSES[role]
+    for field in _REQUIRED_FIELDS[message_class]:
+        if field not in fields:
+            raise PromptError(f"{field} is missing")
+    for field in fields.keys() - _FIELDS[message_class]:
+        raise PromptError(f"field {field!r} is not supported, leave it out")
+    # An empty reasoning means none; mistral-common would write an empty think block, which
+    # teaches the model not to think.
+    for field in ("reasoning", "reasoning_content"):
+        if fields.get(field) == "":
+            del fields[field]
+    content = fields.get("content", "")
+    if isinstance(content, list):
+        fields["content"] = [_plain_part(part) for part in content]
+    elif not isinstance(content, str):
+        raise PromptError(
+            f"content is of type {type(content).__name__}, not a text or a list of parts"
+        )
+    fields["role"] = "system" if role == "developer" else role
+    return message_class.from_openai(fields)
+
+
+def _plain_part(part: Any) -> dict[str, Any]:
+    """A content part as mistral-common reads it: the hosted API's list of thoughts as one text."""
+    if isinstance(part, TextChunk | ThinkChunk):
+        return part.model_dump()
+    if not isinstance(part, Mapping):
+        raise PromptError(f"a content part is of type {type(part).__name__}, not a dict")
+    if part.get("type") not in ("text", "thinking"):
+        raise PromptError(
+            f"content part of type {part.get('type')!r} is not supported: the model reads text only"
+        )
+    thinking = part.get("thinking")
+    if isinstance(thinking, list):
+        return {**part, "thinking": "".join(piece["text"] for piece in thinking)}
+    return dict(part)
+
+
+def _require_text(message: ChatMessage) -> None:
+    if isinstance(message.content, list):
+        for chunk in message.content:
+            if not isinstance(chunk, TextChunk | ThinkChunk):
+                raise PromptError(
+                    f"{type(chunk).__name__} is not supported: the model reads text only"
+                )
+    if isinstance(message, AssistantMessage) and not (message.content or message.tool_calls):
+        raise PromptError("it has neither content nor tool calls, leave it out")

@@ -1,0 +1,83 @@
+"""The official system prompt: a text with a think block in the middle, and where it comes from.
+
+How a user's own system text joins it is chat.py's business.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlx_magistral.errors import TokenizerError
+
+FILE_NAME = "SYSTEM_PROMPT.txt"
+
+_OPEN, _CLOSE = "[THINK]", "[/THINK]"
+
+# The text of the model card, byte for byte; used where a folder has no SYSTEM_PROMPT.txt.
+_MODEL_CARD_TEXT = (
+    "First draft your thinking process (inner monologue) until you arrive at a response. "
+    "Format your response using Markdown, and use LaTeX for any mathematical equations. "
+    "Write both your thoughts and the response in the same language as the input.\n\n"
+    "Your thinking process must follow the template below:"
+    "[THINK]Your thoughts or/and draft, like working through an exercise on scratch paper. "
+    "Be as casual and as long as you want until you are confident to generate the response. "
+    "Use the same language as the input.[/THINK]"
+    "Here, provide a self-contained response."
+)
+
+
+@dataclass(frozen=True)
+class PromptPart:
+    """A stretch of the prompt, either plain text or the inside of a think block."""
+
+    text: str
+    is_thinking: bool
+
+
+@dataclass(frozen=True)
+class SystemPrompt:
+    """The parts in order. Kept apart because their borders are control ids, never text."""
+
+    parts: tuple[PromptPart, ...]
+
+    @property
+    def text(self) -> str:
+        """The prompt to read, with literal markers, as SYSTEM_PROMPT.txt has it."""
+        return "".join(
+            f"{_OPEN}{part.text}{_CLOSE}" if part.is_thinking else part.text for part in self.parts
+        )
+
+
+def parse_system_prompt(text: str, source: str = FILE_NAME) -> SystemPrompt:
+    """Split at the literal markers, keeping all white space; markers that do not pair raise."""
+    parts = []
+    rest = text
+    while True:
+        plain, opened, rest = rest.partition(_OPEN)
+        thinking, closed, rest = rest.partition(_CLOSE)
+        if _CLOSE in plain or _OPEN in thinking or (opened and not closed):
+            raise TokenizerError(
+                f"{source}: {_OPEN} and {_CLOSE} do not pair. Restore the file from the model's "
+                "repository, or delete it to use the built-in prompt."
+            )
+        if plain:
+            parts.append(PromptPart(plain, is_thinking=False))
+        if not opened:
+            return SystemPrompt(tuple(parts))
+        parts.append(PromptPart(thinking, is_thinking=True))
+
+
+def load_system_prompt(folder: Path) -> SystemPrompt:
+    """The folder's SYSTEM_PROMPT.txt, or the model card's text where there is none."""
+    path = folder / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return parse_system_prompt(_MODEL_CARD_TEXT)
+    except UnicodeDecodeError as error:
+        raise TokenizerError(
+            f"{path} is not UTF-8 text. Restore it from the model's repository, or delete it to "
+            "use the built-in prompt."
+        ) from error
+    if not text.strip():
+        raise TokenizerError(f"{path} is empty. Delete it to use the built-in prompt.")
+    return parse_system_prompt(text, str(path))

@@ -1,0 +1,112 @@
+"""Ids and text: mistral-common behind the few calls that the rest of the project makes.
+
+Control ids exist by name and by id only: no text ever encodes to one, and none gives text. What
+messages become is chat.py's business, what generated ids mean is reasoning.py's. mistral_common
+takes half a second to import, so only load_tokenizer does it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mlx_magistral.errors import TokenizerError
+from mlx_magistral.text.prompt import SystemPrompt, load_system_prompt
+
+if TYPE_CHECKING:
+    from mlx_magistral.text.chat import ChatEncoder
+    from mlx_magistral.text.tekken import LazyTekkenizer
+
+
+def load_tokenizer(folder: str | Path) -> "Tokenizer":
+    """Load the tekken.json of a model folder, and its SYSTEM_PROMPT.txt if there is one.
+
+    Takes most of a second for the full vocabulary: start it in a thread while weights map.
+    Raises TokenizerError.
+    """
+    from mlx_magistral.text.chat import ChatEncoder
+    from mlx_magistral.text.tekken import load_tekkenizer
+
+    system_prompt = load_system_prompt(Path(folder))
+    tekkenizer = load_tekkenizer(Path(folder) / "tekken.json")
+    return Tokenizer(tekkenizer, ChatEncoder(tekkenizer, system_prompt))
+
+
+class Tokenizer:
+    """Encodes text and conversations, decodes ids. Immutable, so threads may share one."""
+
+    def __init__(self, tekkenizer: "LazyTekkenizer", chat: "ChatEncoder") -> None:
+        self._tekkenizer = tekkenizer
+        self._chat = chat
+        self._control_count = tekkenizer.num_special_tokens
+        self._bytes = _BytesById(tekkenizer)
+        self.vocab_size: int = tekkenizer.n_words
+        self.bos_id: int = tekkenizer.bos_id
+        self.eos_id: int = tekkenizer.eos_id
+
+    @property
+    def system_prompt(self) -> SystemPrompt:
+        """The official system prompt that encode_chat joins in."""
+        return self._chat.system_prompt
+
+    def control_id(self, name: str) -> int:
+        """The id of a control token such as ``[THINK]``; raises TokenizerError if there is none."""
+        try:
+            return self._tekkenizer.get_special_token(name)
+        except ValueError as error:
+            raise TokenizerError(f"The tokenizer has no control token {name!r}.") from error
+
+    def is_control(self, token: int) -> bool:
+        """Whether the id is a control token: one without text."""
+        return token < self._control_count
+
+    def id_to_bytes(self, token: int) -> bytes:
+        """The bytes of an id, possibly a part of a character; ``b""`` for a control id."""
+        return self._bytes[token]
+
+    def encode(self, text: str) -> list[int]:
+        """Plain text to ids: no control id whatever the text holds, and no ``<s>`` in front."""
+        return self._chat.encode_text(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of all ids at once; control ids give none. TextDecoder does it as they come."""
+        try:
+            return self._tekkenizer.decode(list(tokens))
+        except (KeyError, OverflowError) as error:
+            raise TokenizerError(
+                f"An id is outside the vocabulary of {self.vocab_size:,} tokens."
+            ) from error
+
+    def encode_chat(
+        self,
+        messages: str | Sequence[Any],
+        tools: Sequence[Any] | None = None,
+        raw_system: bool = False,
+        *,
+        thinking: Literal["auto", "force", "skip"] = "auto",
+    ) -> list[int]:
+        """A conversation to the ids of its prompt, ready for the model to go on.
+
+        ``messages`` is a text (one user message) or a list of OpenAI dicts, mistral-common
+        messages, or both. The official system prompt comes first and the caller's system text
+        after it; ``raw_system=True`` sends exactly the system messages given. ``thinking="force"``
+        ends the prompt in an open think block (start the parser with ``in_reasoning=True``),
+        ``"skip"`` in an empty closed one. Raises PromptError.
+        """
+        return self._chat.encode(messages, tools, raw_system=raw_system, thinking=thinking)
+
+
+class _BytesById(dict[int, bytes]):
+    """Bytes of the ids met so far: a dict look-up is three times faster than mistral-common's."""
+
+    def __init__(self, tekkenizer: "LazyTekkenizer") -> None:
+        super().__init__()
+        self._tekkenizer = tekkenizer
+
+    def __missing__(self, token: int) -> bytes:
+        if not 0 <= token < self._tekkenizer.n_words:
+            raise TokenizerError(
+                f"Id {token} is outside the vocabulary of {self._tekkenizer.n_words:,} tokens."
+            )
+        piece = self._tekkenizer.id_to_byte_piece(token)
+        self[token] = piece
+        return piece

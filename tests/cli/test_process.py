@@ -1,0 +1,53 @@
+"""``generate`` as a real process: Ctrl-C, a reader that goes away, a terminal that closes."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = [sys.executable, "-m", "mlx_magistral", "generate", "hello", "--temperature", "0"]
+
+
+def start(model: Path, *flags: str, **streams: object) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        [*PROGRAM, "-m", str(model), *flags],
+        stdin=subprocess.DEVNULL,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )
+
+
+def first_output(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until the reply has begun, whichever stream it goes to."""
+    assert process.stdout is not None
+    assert process.stdout.read(1)
+
+
+def test_ctrl_c_ends_with_130_and_the_text_so_far(endless_model: Path) -> None:
+    process = start(endless_model, stderr=subprocess.STDOUT)
+    first_output(process)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert output.endswith(b"\n")
+    assert b"Traceback" not in output
+
+
+def test_reader_that_goes_away_ends_it_quietly(endless_model: Path) -> None:
+    process = start(endless_model, "--think", "hide")
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.read(1)
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(timeout=60) == 1
+    assert errors == b""
+
+
+def test_terminal_that_closes_ends_it_quietly(endless_model: Path) -> None:
+    controller, terminal = pty.openpty()
+    process = start(endless_model, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    assert os.read(controller, 1)
+    os.close(controller)
+    assert process.wait(timeout=60) in (1, -signal.SIGHUP)

@@ -1,0 +1,33 @@
+"""Models that several test files share; made once a session, in its temporary folder."""
+
+import json
+import shutil
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from mlx_magistral.hub import nano_folder
+
+
+@pytest.fixture(scope="session")
+def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A native checkpoint of nano's shape with random weights, which greedy never ends.
+
+    The stop token's logit is always 0, since its row of the head is: some other one is above it.
+    """
+    folder = tmp_path_factory.mktemp("endless")
+    for name in ("params.json", "tekken.json", "SYSTEM_PROMPT.txt"):
+        shutil.copy(nano_folder() / name, folder / name)
+    params = json.loads((folder / "params.json").read_text())
+    params["max_position_embeddings"] = 40960
+    (folder / "params.json").write_text(json.dumps(params))
+    mx.random.seed(0)
+    trained = mx.load(str(nano_folder() / "consolidated.safetensors"))
+    weights = {
+        name: value if value.ndim == 1 else mx.random.normal(value.shape).astype(value.dtype) * 0.1
+        for name, value in trained.items()
+    }
+    weights["output.weight"][2] = 0
+    mx.save_safetensors(str(folder / "consolidated.safetensors"), weights)
+    return folder

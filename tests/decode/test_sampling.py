@@ -1,0 +1,120 @@
+"""The sampler against a naive one that works on a plain list of probabilities."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import mlx.core as mx
+import pytest
+
+from mlx_magistral.decode.sampling import Sampler, SamplingOptions
+from mlx_magistral.errors import UsageError
+
+LOGITS = [2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0]
+DRAWS = 3000
+
+
+def naive_distribution(logits: list[float], options: SamplingOptions) -> list[float]:
+    """Temperature, min-p against the top, top-k, top-p: keep until the mass is reached."""
+    scaled = [math.exp(value / options.temperature) for value in logits]
+    probabilities = [value / sum(scaled) for value in scaled]
+    top = max(probabilities)
+    kept = [p if p >= options.min_p * top else 0.0 for p in probabilities]
+    ranked = sorted(range(len(kept)), key=lambda token: -kept[token])
+    if options.top_k:
+        ranked = ranked[: options.top_k]
+    total = sum(kept[token] for token in ranked)
+    result = [0.0] * len(kept)
+    mass = 0.0
+    for token in ranked:
+        if mass >= options.top_p:
+            break
+        result[token] = kept[token] / total
+        mass += kept[token] / total
+    return [p / sum(result) for p in result]
+
+
+def draws(options: SamplingOptions, count: int = DRAWS) -> list[int]:
+    sampler = Sampler(options, [], len(LOGITS))
+    logits = mx.array([LOGITS])
+    return [int(sampler(logits).item()) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"top_p": 1.0, "temperature": 1.0},
+        {"top_p": 1.0, "temperature": 0.5},
+        {"top_p": 0.8, "temperature": 1.0},
+        {"top_p": 0.95},
+        {"top_p": 0.01},
+        {"top_p": 1.0, "top_k": 3},
+        {"top_p": 0.9, "top_k": 4, "temperature": 1.3},
+        {"top_p": 1.0, "min_p": 0.3, "temperature": 1.0},
+        {"top_p": 0.9, "min_p": 0.1, "top_k": 5, "temperature": 2.0},
+    ],
+    ids=str,
+)
+def test_draws_follow_the_filtered_distribution(keywords: dict[str, Any]) -> None:
+    options = SamplingOptions(seed=7, **keywords)
+    expected = naive_distribution(LOGITS, options)
+    counts = Counter(draws(options))
+    assert set(counts) <= {token for token, p in enumerate(expected) if p > 0}
+    chi_square = sum(
+        (counts[token] - DRAWS * p) ** 2 / (DRAWS * p) for token, p in enumerate(expected) if p > 0
+    )
+    # 7 degrees of freedom at most: 24.3 is exceeded once in a thousand; the seed is fixed.
+    assert chi_square < 24.3
+
+
+def test_same_seed_same_ids_and_another_seed_others() -> None:
+    first, again, other = (draws(SamplingOptions(seed=seed), 50) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_no_seed_is_a_fresh_one_each_time() -> None:
+    assert draws(SamplingOptions(temperature=2.0), 50) != draws(
+        SamplingOptions(temperature=2.0), 50
+    )
+
+
+def test_temperature_zero_takes_the_likeliest() -> None:
+    assert set(draws(SamplingOptions(temperature=0), 5)) == {0}
+
+
+def test_repetition_penalty_covers_prompt_and_drawn_ids() -> None:
+    options = SamplingOptions(temperature=0, repetition_penalty=10.0)
+    sampler = Sampler(options, [0], len(LOGITS))
+    logits = mx.array([LOGITS])
+    # 0 is in the prompt: 2.0 / 10 falls under 1.5, 1.0 and 0.5; each draw then removes itself.
+    assert [int(sampler(logits).item()) for _ in range(4)] == [1, 2, 3, 0]
+
+
+def test_repetition_penalty_pushes_negative_logits_down() -> None:
+    sampler = Sampler(SamplingOptions(temperature=0, repetition_penalty=2.0), [0], 2)
+    assert int(sampler(mx.array([[-1.0, -1.5]])).item()) == 1
+
+
+def test_bf16_logits_are_accepted() -> None:
+    sampler = Sampler(SamplingOptions(seed=0), [], len(LOGITS))
+    assert 0 <= int(sampler(mx.array([LOGITS], dtype=mx.bfloat16)).item()) < len(LOGITS)
+
+
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"temperature": -0.1},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"top_k": -1},
+        {"min_p": 1.0},
+        {"repetition_penalty": 0.0},
+        {"seed": -1},
+        {"temperature": float("nan")},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_named(keywords: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(keywords))):
+        SamplingOptions(**keywords)

@@ -1,0 +1,116 @@
+"""A hub on the loopback interface: enough of its HTTP protocol for the real client to download."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class HubServer:
+    """Serves ``repositories`` (id -> folder). ``requests`` lists "METHOD path" as they came.
+
+    A repository listed in ``refused`` answers with that status and X-Error-Code instead.
+    """
+
+    def __init__(self, repositories: dict[str, Path]) -> None:
+        self.repositories = repositories
+        self.refused: dict[str, tuple[int, str]] = {}
+        self.requests: list[str] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+
+    def __enter__(self) -> "HubServer":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def downloads(self) -> set[str]:
+        """The names of the files whose content was asked for."""
+        gets = [line for line in self.requests if line.startswith("GET") and "/resolve/" in line]
+        return {line.rsplit("/", 1)[1] for line in gets}
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self._answer(is_head=True)
+
+            def do_GET(self) -> None:
+                self._answer(is_head=False)
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+            def _answer(self, is_head: bool) -> None:
+                path = self.path.split("?")[0]
+                hub.requests.append(f"{self.command} {path}")
+                parts = path.removeprefix("/api/models").strip("/").split("/")
+                name = "/".join(parts[:2])
+                if name in hub.refused:
+                    status, code = hub.refused[name]
+                    self._send(status, b"", {"X-Error-Code": code})
+                elif name not in hub.repositories:
+                    self._send(401, b"", {"X-Error-Code": "RepoNotFound"})
+                elif path.startswith("/api/"):
+                    self._send_json(_describe(hub.repositories[name], name, parts[2:]))
+                else:
+                    self._send_file(hub.repositories[name] / parts[-1], is_head)
+
+            def _send_json(self, value: Any) -> None:
+                self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+            def _send_file(self, file: Path, is_head: bool) -> None:
+                if not file.is_file():
+                    self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+                    return
+                data = file.read_bytes()
+                headers = {"ETag": f'"{_blob_id(data)}"', "X-Repo-Commit": COMMIT}
+                self._send(200, data, headers, is_head)
+
+            def _send(
+                self, status: int, data: bytes, headers: dict[str, str], is_head: bool = False
+            ) -> None:
+                self.send_response(status)
+                for key, value in headers.items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if not is_head:
+                    self.wfile.write(data)
+
+        return Handler
+
+
+def _describe(folder: Path, name: str, rest: list[str]) -> Any:
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if rest and rest[0] == "tree":
+        return [
+            {
+                "type": "file",
+                "path": file.name,
+                "size": file.stat().st_size,
+                "oid": _blob_id(file.read_bytes()),
+            }
+            for file in files
+        ]
+    siblings = [{"rfilename": file.name} for file in files]
+    return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "tags": []}
+
+
+def _blob_id(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()
