@@ -1,13 +1,13 @@
-"""Make `nano`, the small reasoning model inside mlx-magistral: tokenizer, training, evaluation, files.
+"""Make `nano`, the small reasoning model inside mlx-magistral: tokenizer, training, evaluation.
 
-nano has Magistral's architecture, tokenizer format and prompt layout with 1.2 million parameters, and
-does small sums with its scratch work written in [THINK]. It needs, beside this repository: torch, numpy,
-safetensors, regex and mistral-common. The package never imports any of this.
+nano has Magistral's architecture, tokenizer format and prompt layout with 1.2 million parameters,
+and does small sums with its scratch work written in [THINK]. This script needs, beside the
+repository: torch, numpy, safetensors, regex and mistral-common. The package never imports it.
 
-    python scripts/train_nano.py tokenizer                # tekken.json, params.json, SYSTEM_PROMPT.txt
-    python scripts/train_nano.py train --work-dir RUN     # about 100 minutes on one CPU core; resumable
-    python scripts/train_nano.py export --work-dir RUN    # the last checkpoint -> consolidated.safetensors
-    python scripts/train_nano.py evaluate                 # the shipped files on unseen problems -> evaluation.json
+    train_nano.py tokenizer  # tekken.json, params.json, SYSTEM_PROMPT.txt
+    train_nano.py train --work-dir RUN  # 92 minutes on one CPU core; resumable
+    train_nano.py export --work-dir RUN  # last checkpoint -> consolidated.safetensors
+    train_nano.py evaluate  # on unseen problems -> evaluation.json
 
 One thread is fastest. On Linux, MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=20000000000 in the
 environment save the time that goes into giving memory back and forth.
@@ -22,15 +22,16 @@ from pathlib import Path
 import torch
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+
 from nano_data import report
 from nano_data.batches import MIX, Batcher, conversation
 from nano_data.chat import SYSTEM_PARTS, Encoder, as_request
 from nano_data.evaluation import accuracy, cases_of, last_case, rounded, run_cases
-from nano_data.files import read_model, write_settings, write_weights
+from nano_data.files import read_model, read_training, write_settings, write_weights
 from nano_data.model import Nano, NanoConfig
 from nano_data.stories import WORDS
 from nano_data.tokenizer import write_tokenizer
-from nano_data.training import Plan, Trainer
+from nano_data.training import Plan, Progress, Trainer
 
 MODEL_DIR = Path(__file__).resolve().parent.parent / "mlx_magistral" / "nano"
 
@@ -77,7 +78,7 @@ def check_encoding(tokenizer_path: Path, encoder: Encoder, count: int) -> None:
             prompt = encoder.prefix + case.prompt if sample.has_prefix else case.prompt
             theirs = library.encode_chat_completion(as_request(drawn)).tokens
             if prompt != theirs:
-                raise SystemExit(f"the ids of a {kind} conversation differ from mistral-common's: {drawn}")
+                raise SystemExit(f"ids differ from mistral-common's ({kind}): {drawn}")
 
 
 def _tokenizer(arguments: argparse.Namespace) -> None:
@@ -118,7 +119,19 @@ def _train(arguments: argparse.Namespace) -> None:
     def quick_check() -> str:
         return _quick_check(model, encoder, trainer.progress.step)
 
-    trainer.run(arguments.work_dir, lambda: write_weights(model, arguments.model_dir), quick_check)
+    def ship() -> None:
+        write_weights(model, arguments.model_dir, _training_facts(trainer.progress, arguments.seed))
+
+    trainer.run(arguments.work_dir, ship, quick_check)
+
+
+def _training_facts(progress: Progress, seed: int) -> dict[str, str]:
+    return {
+        "steps": str(progress.step),
+        "tokens": str(progress.tokens),
+        "minutes": f"{progress.minutes:.1f}",
+        "seed": str(seed),
+    }
 
 
 def _quick_check(model: Nano, encoder: Encoder, step: int) -> str:
@@ -135,18 +148,18 @@ def _export(arguments: argparse.Namespace) -> None:
     state = torch.load(arguments.work_dir / "checkpoint.pt", weights_only=True)
     model = Nano(NanoConfig())
     model.load_state_dict(state["model"])
-    write_weights(model, arguments.model_dir)
-    (arguments.work_dir / "progress.json").write_text(json.dumps(state["progress"]) + "\n")
-    print(f"wrote {arguments.model_dir}: {state['progress']}")
+    progress = Progress(**state["progress"])
+    write_weights(model, arguments.model_dir, _training_facts(progress, arguments.seed))
+    print(f"wrote {arguments.model_dir}: {progress}")
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     encoder = Encoder(Tekkenizer.from_file(arguments.model_dir / "tekken.json"))
     model = read_model(arguments.model_dir)
     result = report.evaluate(model, encoder, arguments.split, arguments.count, arguments.seed)
-    print(report.as_table(result))
     if arguments.split == "test":
-        report.write(result, arguments.model_dir / "evaluation.json")
+        training = read_training(arguments.model_dir)
+        report.write(result, training, model, arguments.model_dir / "evaluation.json")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What this process has used of the machine, as the system itself counts it."""
+"""Sizes: what this process has used of the machine, as the system counts it, and how to say it."""
 
 import resource
 import sys
@@ -9,3 +9,11 @@ def peak_memory_bytes() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # The same field is in kB on Linux and in bytes on macOS.
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def readable_bytes(nbytes: float) -> str:
+    """A size in the unit that suits it: 13.26 GB, 791 kB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if nbytes >= size:
+            return f"{nbytes / size:.2f} {unit}"
+    return f"{nbytes / 1e3:.0f} kB"

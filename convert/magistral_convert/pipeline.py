@@ -55,7 +55,7 @@ def convert_checkpoint(
     identity = {
         "source": {**source.description, "changed": source.modification_times},
         "recipe": recipe.to_json(),
-        "shard layout": {shard.file: shard.nbytes for shard in plan.shards},
+        "shard size": shard_bytes,
         "version of this tool": __version__,
     }
     journal = Journal(output, identity, fault)

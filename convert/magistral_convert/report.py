@@ -3,18 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
+from .memory import readable_bytes
 from .manifest import ShardRecord, TensorRecord
 from .plan import ConversionPlan
 from .recipe import NOT_QUANTIZED, Recipe
 
 _WORST_SHOWN = 5
 
+_MAGISTRAL_SMALL = {"dim": 5120, "n_layers": 40, "vocab_size": 131072}
+_BASE = "base_model: mistralai/Magistral-Small-2507\n"
+
 _TEXT = """\
 ---
 library_name: mlx
 pipeline_tag: text-generation
-base_model: mistralai/Magistral-Small-2507
-tags:
+{base}tags:
 - mlx
 - mistral
 ---
@@ -28,7 +31,7 @@ Converted for MLX by mlx-magistral {version} from a {kind} checkpoint of {weight
 | Format | {format} |
 | Method | {method} |
 | Bits a weight | {bits_per_weight:.3f} |
-| Size | {gigabytes:.2f} GB in {shards} files |
+| Size | {size} in {shards} files |
 | Other tensors | {dtype} |
 
 ## Run
@@ -50,7 +53,8 @@ Relative error of a tensor: root of (sum of squared differences / sum of squares
 | tensor | bits | error |
 |---|---|---|
 {worst}
-{quality}"""
+{quality}
+"""
 
 
 def write_model_card(
@@ -69,14 +73,15 @@ def write_model_card(
     elif recipe.overrides:
         bits += f", {len(recipe.overrides)} modules otherwise"
     return _TEXT.format(
-        title=f"Magistral, {bits}",
+        title=f"Mistral for MLX: {bits}",
+        base=_BASE if source["config"].items() >= _MAGISTRAL_SMALL.items() else "",
         version=version,
         kind=source["kind"],
         weights=plan.weights,
         format=bits,
         method=recipe.method,
         bits_per_weight=plan.bits_per_weight,
-        gigabytes=plan.nbytes / 1e9,
+        size=readable_bytes(plan.nbytes),
         shards=len(plan.shards),
         dtype=recipe.dtype,
         worst="\n".join(
@@ -96,4 +101,4 @@ def _quality_section(quality: Mapping[str, Any]) -> str:
     if not quality:
         return ""
     rows = "\n".join(f"| {name} | {value} |" for name, value in quality.items())
-    return f"\n## Measured against the source\n\n| | |\n|---|---|\n{rows}\n"
+    return f"\n## Measured against the source\n\n| | |\n|---|---|\n{rows}"

@@ -158,6 +158,16 @@ def hash_shard(path: Path) -> FileHashes:
     return FileHashes(nbytes, whole.hexdigest(), hashes)
 
 
+def hash_file(path: Path) -> str:
+    """SHA-256 of any file, read like a shard."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        _bypass_cache(file.fileno())
+        for chunk in _chunks(file.fileno(), os.fstat(file.fileno()).st_size):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames and new names inside ``folder`` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)

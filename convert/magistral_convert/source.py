@@ -5,8 +5,6 @@ touches mlx. ``decode`` makes them an array in HF layout in the thread that comp
 file read ever waits inside a GPU command buffer.
 """
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any, Protocol
 
 import mlx.core as mx
 
-from mlx_magistral.errors import ConversionError
 from mlx_magistral.model.config import ModelConfig
 
 # Small enough for the CPU's caches and for a GPU's watchdog, large enough to hide Python.

@@ -5,7 +5,7 @@ PromptError that names the message. Imports mistral_common.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from mistral_common.exceptions import InvalidMessageStructureException, MistralCommonException
 from mistral_common.protocol.instruct.chunk import ContentChunk, TextChunk, ThinkChunk
@@ -27,12 +27,20 @@ from mlx_magistral.text.messages import (
     to_messages,
     to_tools,
 )
-from mlx_magistral.text.prompt import PromptPart, SystemPrompt
+from mlx_magistral.text.prompt import PromptPart, SystemPrompt, Thinking
 
 # Serving mode insists on a model's name and does nothing with it.
 _MODEL_NAME = "magistral"
 
-_THINK_PREFIXES = {
+_TOO_REGULAR = (
+    "The text cannot be split into tokens ({error}). Shorten its longest run of one character."
+)
+_ORDER = (
+    " Messages go system, then user and assistant in turn, and each tool call needs its result "
+    "before the next message."
+)
+
+_THINK_PREFIXES: dict[Thinking, AssistantMessage | None] = {
     "auto": None,
     "force": AssistantMessage(content=[ThinkChunk(thinking="", closed=False)], prefix=True),
     "skip": AssistantMessage(content=[ThinkChunk(thinking="")], prefix=True),
@@ -68,7 +76,7 @@ class ChatEncoder:
         tools: Sequence[Any] | None,
         *,
         raw_system: bool,
-        thinking: Literal["auto", "force", "skip"],
+        thinking: Thinking,
     ) -> list[int]:
         """The prompt's ids; the arguments are those of Tokenizer.encode_chat."""
         if thinking not in _THINK_PREFIXES:
@@ -116,15 +124,6 @@ class ChatEncoder:
                 self.encode_text(chunk.text if isinstance(chunk, TextChunk) else chunk.thinking)
             except PromptError as error:
                 raise PromptError(f"messages[{index}] ({message.role}): {error}") from error
-
-
-_TOO_REGULAR = (
-    "The text cannot be split into tokens ({error}). Shorten its longest run of one character."
-)
-_ORDER = (
-    " Messages go system, then user and assistant in turn, and each tool call needs its result "
-    "before the next message."
-)
 
 
 def _require_a_question(messages: list[ChatMessage]) -> None:

@@ -112,7 +112,9 @@ def _to_message(message: Any, index: int) -> ChatMessage:
         elif isinstance(message, Mapping):
             converted = _from_openai(message)
         else:
-            raise PromptError(f"it is of type {type(message).__name__}, not a dict or a message")
+            raise PromptError(
+                f"it is of type {type(message).__name__}, not a dict or a mistral-common message"
+            )
         _require_text(converted)
         return converted
     except (PromptError, *LIBRARY_ERRORS) as error:
@@ -126,7 +128,7 @@ def _to_message(message: Any, index: int) -> ChatMessage:
 def _from_openai(message: Mapping[str, Any]) -> ChatMessage:
     """An OpenAI dict to a message; raises PromptError without the message's place."""
     # SDKs dump every field they know; those that say nothing are as good as absent.
-    fields = {key: value for key, value in message.items() if value not in (None, [])}
+    fields = {key: value for key, value in message.items() if value not in (None, False, [])}
     role = fields.pop("role", None)
     if role not in _CLASSES:
         raise PromptError(f"role {role!r} is none of {', '.join(_CLASSES)}")
@@ -134,7 +136,7 @@ def _from_openai(message: Mapping[str, Any]) -> ChatMessage:
     for field in _REQUIRED_FIELDS[message_class]:
         if field not in fields:
             raise PromptError(f"{field} is missing")
-    for field in fields.keys() - _FIELDS[message_class]:
+    for field in sorted(fields.keys() - _FIELDS[message_class]):
         raise PromptError(f"field {field!r} is not supported, leave it out")
     # An empty reasoning means none; mistral-common would write an empty think block, which
     # teaches the model not to think.

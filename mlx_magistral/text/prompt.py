@@ -5,10 +5,14 @@ How a user's own system text joins it is chat.py's business.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mlx_magistral.errors import TokenizerError
 
 FILE_NAME = "SYSTEM_PROMPT.txt"
+
+# How a prompt ends: as it is, in an open think block, or in an empty closed one.
+Thinking = Literal["auto", "force", "skip"]
 
 _OPEN, _CLOSE = "[THINK]", "[/THINK]"
 
@@ -73,6 +77,8 @@ def load_system_prompt(folder: Path) -> SystemPrompt:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return parse_system_prompt(_MODEL_CARD_TEXT)
+    except OSError as error:
+        raise TokenizerError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise TokenizerError(
             f"{path} is not UTF-8 text. Restore it from the model's repository, or delete it to "

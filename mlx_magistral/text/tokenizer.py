@@ -7,13 +7,13 @@ takes half a second to import, so only load_tokenizer does it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mlx_magistral.errors import TokenizerError
-from mlx_magistral.text.prompt import SystemPrompt, load_system_prompt
 
 if TYPE_CHECKING:
     from mlx_magistral.text.chat import ChatEncoder
+    from mlx_magistral.text.prompt import SystemPrompt, Thinking
     from mlx_magistral.text.tekken import LazyTekkenizer
 
 
@@ -24,6 +24,7 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
     Raises TokenizerError.
     """
     from mlx_magistral.text.chat import ChatEncoder
+    from mlx_magistral.text.prompt import load_system_prompt
     from mlx_magistral.text.tekken import load_tekkenizer
 
     system_prompt = load_system_prompt(Path(folder))
@@ -44,7 +45,7 @@ class Tokenizer:
         self.eos_id: int = tekkenizer.eos_id
 
     @property
-    def system_prompt(self) -> SystemPrompt:
+    def system_prompt(self) -> "SystemPrompt":
         """The official system prompt that encode_chat joins in."""
         return self._chat.system_prompt
 
@@ -82,7 +83,7 @@ class Tokenizer:
         tools: Sequence[Any] | None = None,
         raw_system: bool = False,
         *,
-        thinking: Literal["auto", "force", "skip"] = "auto",
+        thinking: "Thinking" = "auto",
     ) -> list[int]:
         """A conversation to the ids of its prompt, ready for the model to go on.
 

@@ -21,6 +21,7 @@ MIX = {
     "chain": 4,
     "comparison": 7,
     "sorting": 8,
+    "largest": 4,
     "counting": 8,
     "large": 3,
     "talk": 7,

@@ -6,15 +6,15 @@ says the same conversation to mistral-common, and the two are compared at every 
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
-from nano_data import problems
+from nano_data import tasks
 from nano_data.phrases import SYSTEM_TEXTS
-from nano_data.problems import Problem, made_up_word
+from nano_data.problem import Problem, made_up_word
 
 SYSTEM_PARTS = (
     "First draft your thinking process (inner monologue) until you arrive at a response. Format your"
@@ -30,7 +30,10 @@ SYSTEM_PARTS = (
 
 @dataclass(frozen=True)
 class Turn:
-    """A question and what nano writes; with `call`, the calculator is asked in between."""
+    """A question and what nano writes; with `call`, the calculator is asked in between.
+
+    Earlier turns may come without their thinking; `stops_at_call` leaves out what follows a call.
+    """
 
     user: str
     think: str
@@ -38,6 +41,8 @@ class Turn:
     call: str | None = None
     result: str | None = None
     shows_think: bool = True
+    shows_call_think: bool = True
+    stops_at_call: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,22 +92,29 @@ class Encoder:
                 prompt += self._text(json.dumps(conversation.tools, ensure_ascii=False))
                 prompt += self._control("[/AVAILABLE_TOOLS]")
             prompt += self._control("[INST]") + self._text(turn.user) + self._control("[/INST]")
-            parts: list[tuple[list[int], bool]] = [(prompt, False)]
-            if turn.call is not None:
-                parts.append((self._call(turn), turn.shows_think))
-                result = self._text(turn.result or "")
-                result = [*self._control("[TOOL_RESULTS]"), *result, *self._control("[/TOOL_RESULTS]")]
-                parts.append((result, False))
-                think = f"{turn.call}={turn.think}"
-            else:
-                think = turn.think
-            answer = self._think(think, turn.shows_think) + self._text(turn.answer) + [self.eos]
-            # Without its thinking an earlier turn is only read: nano must never answer unthinking.
-            parts.append((answer, turn.shows_think))
+            parts = [(prompt, False), *self._completions(turn)]
             for ids, counts in parts:
                 tokens += ids
                 is_target += [counts] * len(ids)
         return Sample(tokens, is_target, conversation.has_official_system)
+
+    def _completions(self, turn: Turn) -> list[tuple[list[int], bool]]:
+        """What comes after the question, each part with whether nano has to write it.
+
+        Without its thinking an earlier turn is only read: nano must never answer unthinking.
+        """
+        if turn.call is None:
+            return [self._answer(turn.think, turn)]
+        call = (self._call(turn), turn.shows_call_think)
+        if turn.stops_at_call:
+            return [call]
+        result = self._text(turn.result or "")
+        result = [*self._control("[TOOL_RESULTS]"), *result, *self._control("[/TOOL_RESULTS]")]
+        return [call, (result, False), self._answer(f"{turn.call}={turn.think}", turn)]
+
+    def _answer(self, think: str, turn: Turn) -> tuple[list[int], bool]:
+        ids = [*self._think(think, turn.shows_think), *self._text(turn.answer), self.eos]
+        return ids, turn.shows_think
 
     def _system(self, conversation: Conversation) -> list[int]:
         if conversation.has_official_system:
@@ -111,7 +123,12 @@ class Encoder:
         if conversation.system is None:
             return [self.bos]
         text = self._text(conversation.system)
-        return [self.bos, *self._control("[SYSTEM_PROMPT]"), *text, *self._control("[/SYSTEM_PROMPT]")]
+        return [
+            self.bos,
+            *self._control("[SYSTEM_PROMPT]"),
+            *text,
+            *self._control("[/SYSTEM_PROMPT]"),
+        ]
 
     def _think(self, text: str, is_shown: bool) -> list[int]:
         if not is_shown:
@@ -121,7 +138,7 @@ class Encoder:
     def _call(self, turn: Turn) -> list[int]:
         arguments = json.dumps({"expression": turn.call}, ensure_ascii=False)
         return [
-            *self._think(f"{turn.call}: calculator", turn.shows_think),
+            *self._think(f"{turn.call}: calculator", turn.shows_call_think),
             *self._control("[TOOL_CALLS]"), *self._text("calculator"),
             *self._control("[ARGS]"), *self._text(arguments), self.eos,
         ]  # fmt: skip
@@ -139,13 +156,15 @@ def as_request(conversation: Conversation) -> ChatCompletionRequest[Any]:
     if conversation.has_official_system:
         first, thought, last = SYSTEM_PARTS
         extra = f"\n\n{conversation.system}" if conversation.system else ""
-        messages.append({"role": "system", "content": [_text(first), _thinking(thought), _text(last + extra)]})
+        messages.append(
+            {"role": "system", "content": [_text(first), _thinking(thought), _text(last + extra)]}
+        )
     elif conversation.system is not None:
         messages.append({"role": "system", "content": conversation.system})
     for turn in conversation.turns:
         messages.append({"role": "user", "content": turn.user})
         if turn.call is not None:
-            shown = [_thinking(f"{turn.call}: calculator")] if turn.shows_think else None
+            shown = [_thinking(f"{turn.call}: calculator")] if turn.shows_call_think else None
             arguments = json.dumps({"expression": turn.call}, ensure_ascii=False)
             call = {"id": "abcdefghi", "function": {"name": "calculator", "arguments": arguments}}
             messages.append({"role": "assistant", "content": shown, "tool_calls": [call]})
@@ -175,7 +194,7 @@ def plain_turn(problem: Problem) -> Turn:
 def follow_ups(rng: random.Random, split: str, language: str | None = None) -> Conversation:
     """A sum and one to three questions that go on from its value; thinking kept or dropped."""
     while True:
-        problem = problems.draw(rng.choice(_FIRST), rng, split, language)
+        problem = tasks.draw(rng.choice(_FIRST), rng, split, language)
         if problem.value is not None and 0 <= problem.value < 1000:
             break
     turns = [plain_turn(problem)]
@@ -183,19 +202,30 @@ def follow_ups(rng: random.Random, split: str, language: str | None = None) -> C
         assert problem.value is not None
         if not 0 <= problem.value < 1000:
             break
-        problem = problems.follow_up(rng, problem, split)
+        problem = tasks.follow_up(rng, problem, split)
         turns.append(plain_turn(problem))
     return _converse(rng, turns)
 
 
-_FIRST = ("addition", "subtraction", "product_by_digit", "product_2x2", "story", "addition", "subtraction", "chain")
+_FIRST = (
+    "addition",
+    "subtraction",
+    "product_by_digit",
+    "product_2x2",
+    "story",
+    "addition",
+    "subtraction",
+    "chain",
+)
 
 
 def plain(rng: random.Random, task: str, split: str, language: str | None = None) -> Conversation:
     """One question, rarely after an unrelated earlier one."""
-    turns = [plain_turn(problems.draw(task, rng, split, language))]
-    if rng.random() < 0.06:
-        earlier = problems.draw(rng.choice(("talk", "addition", "subtraction")), rng, "train", language)
+    turns = [plain_turn(tasks.draw(task, rng, split, language))]
+    if rng.random() < 0.1:
+        earlier = tasks.draw(
+            rng.choice(("talk", "addition", "subtraction")), rng, "train", language
+        )
         turns.insert(0, plain_turn(earlier))
     return _converse(rng, turns)
 
@@ -203,10 +233,7 @@ def plain(rng: random.Random, task: str, split: str, language: str | None = None
 def _converse(rng: random.Random, turns: list[Turn]) -> Conversation:
     hides = rng.random() < 0.4
     last = len(turns) - 1
-    turns = [
-        Turn(t.user, t.think, t.answer, t.call, t.result, not hides or i == last)
-        for i, t in enumerate(turns)
-    ]
+    turns = [replace(t, shows_think=not hides or i == last) for i, t in enumerate(turns)]
     return Conversation(turns, rng.random() < 0.5, random_system(rng))
 
 

@@ -1,12 +1,15 @@
 """Greedy accuracy of the weights as shipped (rounded to bfloat16), many prompts at a time."""
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from nano_data import chat, tasks
 from nano_data.batches import conversation
+from nano_data.calculator import with_tools
 from nano_data.chat import Conversation, Encoder, Sample
 from nano_data.model import KeyValue, Nano, causal_mask
 
@@ -38,15 +41,6 @@ def last_case(sample: Sample) -> Case:
     return Case(sample.tokens[:start], sample.tokens[start:], sample.has_prefix)
 
 
-def call_case(sample: Sample) -> Case:
-    """The first completion: in a conversation with tools, the call."""
-    start = sample.is_target.index(True)
-    end = start
-    while end < len(sample.tokens) and sample.is_target[end]:
-        end += 1
-    return Case(sample.tokens[:start], sample.tokens[start:end], sample.has_prefix)
-
-
 def run_cases(model: Nano, encoder: Encoder, cases: list[Case], batch: int = 100) -> list[Outcome]:
     """Sorted by prefix and length, so that a batch wastes little."""
     order = sorted(range(len(cases)), key=lambda i: (cases[i].has_prefix, len(cases[i].wanted)))
@@ -58,7 +52,9 @@ def run_cases(model: Nano, encoder: Encoder, cases: list[Case], batch: int = 100
             prompts = [cases[i].prompt for i in part]
             limit = max(len(cases[i].wanted) for i in part) + 24
             prefix = encoder.prefix if has_prefix else []
-            for i, written in zip(part, greedy(model, prefix, prompts, limit, encoder.eos), strict=True):
+            for i, written in zip(
+                part, greedy(model, prefix, prompts, limit, encoder.eos), strict=True
+            ):
                 wanted = cases[i].wanted
                 same_answer = _answer(encoder, written) == _answer(encoder, wanted)
                 outcomes[i] = Outcome(cases[i], written, same_answer, written == wanted)
@@ -100,21 +96,30 @@ def greedy(
 
 
 def cases_of(
-    encoder: Encoder, kind: str, split: str, count: int, seed: int, *, official: bool, language: str | None
+    encoder: Encoder,
+    kind: str,
+    split: str,
+    count: int,
+    seed: int,
+    *,
+    official: bool,
+    language: str | None,
 ) -> list[Case]:
-    """Distinct fresh cases of a kind; a conversation with tools gives its call and its answer."""
+    """Distinct fresh cases of a kind: one of MIX, or one of the narrower ones of VIEWS."""
     rng = random.Random(f"{seed} {kind} {split} {language}")
     cases: list[Case] = []
     seen: set[tuple[str, ...]] = set()
     while len(cases) < count:
-        drawn = conversation(rng, kind, split, language)
+        drawn = (
+            VIEWS[kind](rng, split, language)
+            if kind in VIEWS
+            else conversation(rng, kind, split, language)
+        )
         questions = tuple(turn.user for turn in drawn.turns)
         if questions in seen:
             continue
         seen.add(questions)
-        sample = encoder.encode(Conversation(drawn.turns, official, drawn.system, drawn.tools))
-        takes_call = kind == "tools" and len(cases) % 2 == 0 and drawn.turns[0].call is not None
-        cases.append(call_case(sample) if takes_call else last_case(sample))
+        cases.append(last_case(encoder.encode(replace(drawn, has_official_system=official))))
     return cases
 
 
@@ -128,6 +133,38 @@ def rounded(model: Nano) -> Nano:
     copy = Nano(model.config)
     copy.load_state_dict({name: p.bfloat16().float() for name, p in model.state_dict().items()})
     return copy.eval()
+
+
+def _demonstration(rng: random.Random, split: str, operator: str) -> Conversation:
+    """`What is 345 + 67?`, as the README asks it."""
+    task = {"+": "addition", "-": "subtraction"}[operator]
+    problem = tasks.draw(task, rng, split, "en")
+    a, b = problem.expression.split(operator) if problem.expression else ("", "")
+    turn = replace(chat.plain_turn(problem), user=f"What is {a} {operator} {b}?")
+    return Conversation([turn], has_official_system=True)
+
+
+def _called(rng: random.Random, split: str, language: str | None) -> Conversation:
+    """A conversation with the calculator whose last question needs it."""
+    while True:
+        drawn = with_tools(rng, split, language)
+        if drawn.turns[-1].call is not None:
+            return drawn
+
+
+def _calling(rng: random.Random, split: str, language: str | None) -> Conversation:
+    """The same, but only up to the call, which is then what nano has to write."""
+    drawn = _called(rng, split, language)
+    last = replace(drawn.turns[-1], shows_call_think=True, stops_at_call=True)
+    return replace(drawn, turns=[*drawn.turns[:-1], last])
+
+
+VIEWS: dict[str, Callable[[random.Random, str, str | None], Conversation]] = {
+    "what_is_a_plus_b": lambda rng, split, _: _demonstration(rng, split, "+"),
+    "what_is_a_minus_b": lambda rng, split, _: _demonstration(rng, split, "-"),
+    "tool_call": _calling,
+    "tool_answer": _called,
+}
 
 
 def _answer(encoder: Encoder, ids: list[int]) -> tuple[list[int], bool]:

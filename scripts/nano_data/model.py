@@ -104,6 +104,8 @@ class Block(nn.Module):
 class Nano(nn.Module):
     """Token ids -> hidden states; `output` turns the wanted ones into logits."""
 
+    rope: Tensor
+
     def __init__(self, config: NanoConfig) -> None:
         super().__init__()
         self.config = config
@@ -137,7 +139,7 @@ class Nano(nn.Module):
         """Keys and values of the shared prefix, [1, P] ids at positions 0..P-1."""
         length = tokens.shape[1]
         positions = torch.arange(length).unsqueeze(0)
-        _, kept = self(tokens, positions, causal_mask(length, 0))
+        kept: list[KeyValue] = self(tokens, positions, causal_mask(length, 0))[1]
         return kept
 
     def _initialise(self) -> None:
@@ -162,7 +164,7 @@ def causal_mask(length: int, past: int) -> Tensor:
 
 def _rotate(x: Tensor, rope: Tensor) -> Tensor:
     """x [B, L, H, D]: pairs (0,1), (2,3), ... each turned by its angle."""
-    pairs = x.float().unflatten(-1, (-1, 2))  # [B, L, H, D/2, 2]
+    pairs = x.float().view(*x.shape[:-1], -1, 2)  # [B, L, H, D/2, 2]
     cos, sin = rope[..., 0], rope[..., 1]
     a, b = pairs[..., 0], pairs[..., 1]
     return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2).to(x.dtype)

@@ -54,4 +54,7 @@ def _orthogonalise(updates: Tensor) -> Tensor:
     for a, b, c in _STEPS:
         gram = torch.bmm(x, x.transpose(1, 2))
         x = a * x + torch.bmm(b * gram + c * torch.bmm(gram, gram), x)
-    return (x.transpose(1, 2) if is_tall else x).float()
+    if is_tall:
+        x = x.transpose(1, 2)
+    result: Tensor = x.float()
+    return result

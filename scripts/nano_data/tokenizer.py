@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import mistral_common
-import regex
+import regex  # type: ignore[import-untyped]
 
 VOCABULARY = 1024
 CONTROLS = 64
@@ -28,7 +28,9 @@ _NAMED = {
 _PUNCTUATION = ('":', '",', ' "', ' {"', '"}', '{"', "}$.", " $\\", '"},')
 
 
-def write_tokenizer(path: Path, texts: Iterable[str], forced: Iterable[str], spelled: set[str]) -> int:
+def write_tokenizer(
+    path: Path, texts: Iterable[str], forced: Iterable[str], spelled: set[str]
+) -> int:
     """Write the file; pieces of `forced` come first, then the most frequent ones. Returns the count.
 
     Words of `spelled` get no token: their letters are to be counted.

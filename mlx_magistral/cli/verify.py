@@ -1,0 +1,33 @@
+"""``mlx-magistral verify``: is a converted folder still what was written?"""
+
+from pathlib import Path
+
+import click
+
+from mlx_magistral.cli.options import debug_option
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--source", help="Also measure every tensor against this checkpoint again.")
+@debug_option
+def command(folder: Path, source: str | None) -> int:
+    """Hash every file of FOLDER against its conversion.json; exit 1 when something differs.
+
+    \b
+      mlx-magistral verify magistral-4bit
+      mlx-magistral verify magistral-4bit --source mistralai/Magistral-Small-2507
+    """
+    from magistral_convert.source_kinds import open_source
+    from magistral_convert.verify import verify_folder, verify_source
+
+    from mlx_magistral.hub import resolve_model
+
+    findings = verify_folder(folder)
+    if source is not None and not findings:
+        findings = verify_source(folder, open_source(resolve_model(source)))
+    for finding in findings:
+        click.echo(f"{finding.place}: {finding.problem}", err=True)
+    if not findings:
+        click.echo(f"{folder}: every file is as it was written.")
+    return 1 if findings else 0
