@@ -20,7 +20,7 @@ from mlx_magistral.hub import default_model, resolve_model
 from mlx_magistral.model.cache import make_cache
 from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.model.weights import load_model
+from mlx_magistral.model.weights import load_model, read_weights
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.text.reasoning import ReasoningParser
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
@@ -59,6 +59,7 @@ class Magistral:
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder)
             weights, config = load_model(folder)
+            read_weights(weights)
             tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, config, tokenizer)
         loaded.load_s = time.perf_counter() - started

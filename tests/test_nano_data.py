@@ -40,14 +40,14 @@ def test_every_line_of_the_scratch_work_is_true(operator: str) -> None:
 
 def test_sorting_and_counting_say_what_they_find() -> None:
     text = scratch.sorting([45, 12, 78, 12], ascending=True)
-    assert [line.split(",")[-1] for line in text.splitlines()[1:-1]] == ["12", "12", "45"]
-    assert text.endswith("78:78")
+    assert [line.split("|")[-1] for line in text.splitlines()[1:-1]] == ["12", "12", "45"]
+    assert text.endswith("78|78")
     assert scratch.counting("berry", "r").text.splitlines()[1:] == [
-        "b|erry|0",
-        "e|rry|0",
-        "r|ry|1",
-        "r|y|2",
-        "y||2",
+        "b0|erry",
+        "e0|rry",
+        "r1|ry",
+        "r2|y",
+        "y2|",
     ]
 
 

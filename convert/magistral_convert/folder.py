@@ -1,4 +1,4 @@
-"""The small files of a converted folder: what mlx-lm, LM Studio and this runtime read beside weights."""
+"""The small files of a converted folder: what mlx-lm, LM Studio and we read beside weights."""
 
 import json
 from collections.abc import Mapping
@@ -64,12 +64,7 @@ def write_side_files(
 
 def hf_config(config: ModelConfig, plan: ConversionPlan, recipe: Recipe) -> dict[str, Any]:
     """config.json with MLX's quantization: the default, and each module that differs from it."""
-    content = {
-        **config.to_hf(),
-        # mlx-lm takes a missing key for True and would drop lm_head.
-        "tie_word_embeddings": False,
-        "torch_dtype": recipe.dtype,
-    }
+    content = {**config.to_hf(), "torch_dtype": recipe.dtype}
     default = recipe.default_format
     if default is not None:
         quantization: dict[str, Any] = {**asdict(default), "mode": "affine"}

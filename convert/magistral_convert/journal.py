@@ -34,6 +34,7 @@ class Journal:
     def __init__(self, output: Path, identity: dict[str, Any], fault: Fault) -> None:
         self._output = output
         self._identity = identity
+        self._recipe: dict[str, Any] = identity["recipe"]
         self._fault = fault
         self.folder = output.with_name(output.name + ".partial")
         self.model_folder = self.folder / "model"
@@ -112,7 +113,8 @@ class Journal:
             return False
         if not (self._output / MANIFEST_FILE).exists():
             return False
-        return read_manifest(self._output).recipe == self._identity["recipe"]
+        written: dict[str, Any] = read_manifest(self._output).recipe
+        return written == self._recipe
 
     def _lock_folder(self) -> None:
         self._lock = os.open(self.folder, os.O_RDONLY)

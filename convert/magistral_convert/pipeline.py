@@ -1,6 +1,6 @@
 """A conversion from start to end: look, plan, convert shard by shard, describe, publish.
 
-    source -> plan -> [read ahead -> quantize -> shard] ... -> side files -> conversion.json -> OUTPUT
+    source -> plan -> [read ahead -> quantize -> shard]* -> side files -> manifest -> OUTPUT
 
 Memory is bounded by a few row blocks, whatever the model's size. Each step leaves the disk in a
 state that the same command can go on from.
@@ -92,9 +92,7 @@ def _describe(
     fault: Fault,
 ) -> None:
     """Write every file that is not weights; conversion.json, which hashes them all, is the last."""
-    files = write_side_files(
-        folder, source.folder, source.config, plan, recipe, fault, tokenizer
-    )
+    files = write_side_files(folder, source.folder, source.config, plan, recipe, fault, tokenizer)
     # In the plan's order, whichever run finished which shard.
     shards = {shard.file: records[shard.file] for shard in plan.shards}
     description = source.description
@@ -127,9 +125,7 @@ def _weights(plan: ConversionPlan, records: dict[str, ShardRecord]) -> int:
 
 
 def _check_disk(output: Path, plan: ConversionPlan, records: dict[str, ShardRecord]) -> None:
-    needed = _SPARE_BYTES + sum(
-        shard.nbytes for shard in plan.shards if shard.file not in records
-    )
+    needed = _SPARE_BYTES + sum(shard.nbytes for shard in plan.shards if shard.file not in records)
     free = shutil.disk_usage(output.parent).free
     if free < needed:
         raise ConversionError(
@@ -138,9 +134,7 @@ def _check_disk(output: Path, plan: ConversionPlan, records: dict[str, ShardReco
         )
 
 
-def _report(
-    output: Path, plan: ConversionPlan, resumed: int, seconds: float
-) -> ConversionReport:
+def _report(output: Path, plan: ConversionPlan, resumed: int, seconds: float) -> ConversionReport:
     worst, record = worst_tensors(read_manifest(output).shards)[0]
     return ConversionReport(
         nbytes=plan.nbytes,

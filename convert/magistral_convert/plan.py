@@ -9,8 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 
-from .recipe import Recipe, TensorFormat, module_path
-from .shards import StoredTensor
+from mlx_magistral.model.names import quantized_shapes
+from mlx_magistral.model.quant_config import QuantFormat
+
+from .recipe import Recipe
+from .shards import ShardEntry
 
 # A kill loses at most one shard's work: about a minute of a laptop at this size.
 DEFAULT_SHARD_BYTES = 2_000_000_000
@@ -24,8 +27,8 @@ class TensorPlan:
 
     name: str
     shape: tuple[int, ...]
-    format: TensorFormat | None
-    parts: tuple[StoredTensor, ...]
+    format: QuantFormat | None
+    parts: tuple[ShardEntry, ...]
 
     @property
     def nbytes(self) -> int:
@@ -41,7 +44,7 @@ class ShardPlan:
     tensors: tuple[TensorPlan, ...]
 
     @property
-    def parts(self) -> tuple[StoredTensor, ...]:
+    def parts(self) -> tuple[ShardEntry, ...]:
         """The entries of the file's header, in order."""
         return tuple(part for tensor in self.tensors for part in tensor.parts)
 
@@ -123,13 +126,9 @@ def _plan_tensor(name: str, shape: tuple[int, ...], recipe: Recipe) -> TensorPla
     dtype = _SAFETENSORS_DTYPES[recipe.dtype]
     format = recipe.format_of(name, shape)
     if format is None:
-        return TensorPlan(name, shape, None, (StoredTensor(name, dtype, shape),))
-    rows, columns = shape
-    grid = (rows, columns // format.group_size)
-    module = module_path(name)
-    parts = (
-        StoredTensor(name, "U32", (rows, columns * format.bits // 32)),
-        StoredTensor(f"{module}.scales", dtype, grid),
-        StoredTensor(f"{module}.biases", dtype, grid),
+        return TensorPlan(name, shape, None, (ShardEntry(name, dtype, shape),))
+    shapes = quantized_shapes(name, shape, format.group_size, format.bits)
+    parts = tuple(
+        ShardEntry(part, "U32" if part == name else dtype, size) for part, size in shapes.items()
     )
     return TensorPlan(name, shape, format, parts)

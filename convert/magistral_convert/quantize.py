@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlx_magistral.model.quant_config import QuantFormat
+
 from .packing import pack_codes
-from .recipe import TensorFormat
 
 # MLX's own floor for a group's scale; all-equal groups would divide by zero without it.
 _LEAST_SCALE = 1e-7
@@ -44,10 +45,10 @@ def cast_rows(rows: mx.array, dtype: mx.Dtype) -> StoredRows:
     error = mx.sum(mx.square(exact - stored.astype(mx.float32)))
     norm = mx.sum(mx.square(exact))
     mx.eval(stored, error, norm)
-    return StoredRows((stored,), float(error.item()), float(norm.item()))
+    return StoredRows((stored,), number(error), number(norm))
 
 
-def quantize_rows(rows: mx.array, format: TensorFormat, dtype: mx.Dtype) -> StoredRows:
+def quantize_rows(rows: mx.array, format: QuantFormat, dtype: mx.Dtype) -> StoredRows:
     """Quantize rows, shape (R, C) of any float type, with MLX's grid and the nearest codes.
 
     Works in float32 on about ten times the block's own size.
@@ -60,7 +61,7 @@ def quantize_rows(rows: mx.array, format: TensorFormat, dtype: mx.Dtype) -> Stor
     packed = pack_codes(codes.astype(mx.uint8).reshape(rows.shape), format.bits)
     parts = (packed, mx.contiguous(grid.scales), mx.contiguous(grid.biases))
     mx.eval(*parts, error, norm)
-    return StoredRows(parts, float(error.item()), float(norm.item()))
+    return StoredRows(parts, number(error), number(norm))
 
 
 def starting_grid(groups: mx.array, bits: int, dtype: mx.Dtype) -> Grid:
@@ -87,3 +88,10 @@ def nearest_codes(groups: mx.array, grid: Grid, bits: int) -> tuple[mx.array, mx
     # In units of the step, so one multiplication a group turns it into the error of the weights.
     miss = mx.sum(mx.square(position - codes), axis=-1)
     return codes, miss * mx.square(scale[..., 0])
+
+
+def number(scalar: mx.array) -> float:
+    """A scalar array as a float; item() alone may be complex to a type checker."""
+    value = scalar.item()
+    assert isinstance(value, float)
+    return value

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from mlx_magistral.errors import ConversionError
+from mlx_magistral.model.quant_config import QuantFormat
 
 GROUP_SIZES = (32, 64, 128)
 OUTPUT_BITS = (4, 6, 8, 16)
@@ -25,34 +26,14 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True)
-class TensorFormat:
-    """An affine format of MLX: ``bits`` a code, one scale and bias for ``group_size`` columns."""
-
-    bits: int
-    group_size: int
-
-    def __post_init__(self) -> None:
-        if self.bits not in TENSOR_BITS or self.group_size not in GROUP_SIZES:
-            raise ConversionError(
-                f"No affine format has {self.bits} bits in groups of {self.group_size}. Choose "
-                f"bits from {TENSOR_BITS} and a group size from {GROUP_SIZES}."
-            )
-
-    @property
-    def bits_per_weight(self) -> float:
-        """Storage for one weight with its share of scale and bias, in bits."""
-        return self.bits + 32 / self.group_size
-
-
-@dataclass(frozen=True)
 class Recipe:
-    """The aim of a conversion; ``overrides`` maps module paths to other formats than the default."""
+    """The aim of a conversion; ``overrides`` maps module paths to formats that differ."""
 
     bits: int
     group_size: int = 64
     dtype: str = "bfloat16"
     method: Method = Method.PLAIN
-    overrides: Mapping[str, TensorFormat] = field(default_factory=dict)
+    overrides: Mapping[str, QuantFormat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.bits not in OUTPUT_BITS:
@@ -61,17 +42,22 @@ class Recipe:
             raise ConversionError(
                 f"--group-size {self.group_size} is none of {GROUP_SIZES}. Choose one."
             )
+        for path, format in self.overrides.items():
+            if format.bits not in TENSOR_BITS or format.group_size not in GROUP_SIZES:
+                raise ConversionError(
+                    f"MLX has no {format.bits} bits in groups of {format.group_size} for {path}."
+                )
         if self.dtype not in _DTYPES:
             raise ConversionError(f"--dtype {self.dtype} is none of {_DTYPES}. Choose one.")
 
     @property
-    def default_format(self) -> TensorFormat | None:
+    def default_format(self) -> QuantFormat | None:
         """The format of every matrix without an override; None where nothing is quantized."""
         if self.bits == NOT_QUANTIZED:
             return None
-        return TensorFormat(self.bits, self.group_size)
+        return QuantFormat(self.group_size, self.bits)
 
-    def format_of(self, tensor: str, shape: tuple[int, ...]) -> TensorFormat | None:
+    def format_of(self, tensor: str, shape: tuple[int, ...]) -> QuantFormat | None:
         """The format for an HF tensor name; None for vectors (norms) and at 16 bits.
 
         Raises ConversionError where the columns do not divide into groups.
@@ -101,3 +87,8 @@ class Recipe:
 def module_path(tensor: str) -> str:
     """The module that owns a tensor: ``lm_head.weight`` -> ``lm_head``."""
     return tensor.rpartition(".")[0]
+
+
+def bits_per_weight(format: QuantFormat) -> float:
+    """Storage of one weight with its share of a 16-bit scale and bias, in bits."""
+    return format.bits + 32 / format.group_size

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .memory import readable_bytes
 from .manifest import ShardRecord, TensorRecord
+from .memory import readable_bytes
 from .plan import ConversionPlan
 from .recipe import NOT_QUANTIZED, Recipe
 

@@ -5,7 +5,6 @@ What is in a folder and whether it is complete is the checkpoint reader's busine
 """
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ import mlx.core as mx
 import numpy as np
 
 from mlx_magistral.errors import ConversionError
-from mlx_magistral.model.checkpoint import TensorInfo, open_checkpoint
+from mlx_magistral.model.checkpoint import Kind, open_checkpoint
+from mlx_magistral.model.inventory import TensorInfo
+from mlx_magistral.model.names import expected_shapes, is_permuted, permute
 
 from .recipe import module_path
 from .source import BlockRequest
 
 _DTYPES = {"BF16": mx.bfloat16, "F16": mx.float16, "F32": mx.float32, "U32": mx.uint32}
 _WORDS = {name: np.dtype(f"u{dtype.size}") for name, dtype in _DTYPES.items()}
-_PERMUTED = (".self_attn.q_proj.weight", ".self_attn.k_proj.weight")
 _DOUBLE_ROUNDING = (
     "the source is quantized already, so its rounding errors stay and new ones are added; convert "
     "from the original where you can"
@@ -36,11 +36,15 @@ class SafetensorsSource:
         self.folder = folder
         self.config = checkpoint.config
         self.nbytes = checkpoint.nbytes
-        self._kind = str(checkpoint.kind)
+        self._kind = checkpoint.kind
         self._tensors: Mapping[str, TensorInfo] = checkpoint.tensors
         self._files = sorted({info.file for info in self._tensors.values()})
-        self.shapes = model_order(self._logical_shapes())
-        self.warnings = (_DOUBLE_ROUNDING,) if self._is_quantized else ()
+        self._quantization = checkpoint.quantization
+        self.shapes = expected_shapes(self.config)
+        warnings = [checkpoint.passed_over] if checkpoint.passed_over else []
+        if checkpoint.quantization is not None:
+            warnings.append(_DOUBLE_ROUNDING)
+        self.warnings = tuple(warnings)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -49,7 +53,7 @@ class SafetensorsSource:
             path.name: {"nbytes": path.stat().st_size, "header_sha256": _header_hash(path)}
             for path in self._files
         }
-        return {"kind": self._kind, "config": self.config.to_params(), "files": files}
+        return {"kind": self._kind.value, "config": self.config.to_params(), "files": files}
 
     @property
     def modification_times(self) -> dict[str, int]:
@@ -58,8 +62,8 @@ class SafetensorsSource:
 
     def row_step(self, tensor: str) -> int:
         """See Source: whole heads where a native checkpoint's rows are to be permuted."""
-        is_permuted = self._kind == "native" and tensor.endswith(_PERMUTED)
-        return self.config.head_dim if is_permuted else 1
+        is_native_head = self._kind is Kind.NATIVE and is_permuted(tensor)
+        return self.config.head_dim if is_native_head else 1
 
     def read(self, request: BlockRequest) -> bytes:
         """See Source. A quantized tensor's packed rows, scales and biases follow one another."""
@@ -70,40 +74,19 @@ class SafetensorsSource:
         """See Source."""
         rows = request.stop - request.start
         arrays = []
-        at = 0
+        position = 0
         for part in self._parts(request.tensor):
             info = self._tensors[part]
-            nbytes = _row_bytes(info) * rows
+            words = _WORDS[info.dtype]
+            count = _row_bytes(info) * rows // words.itemsize
             # numpy takes bytes without a copy; bfloat16 goes in as the uint16 it has no name for.
-            words = np.frombuffer(data, _WORDS[info.dtype], nbytes // _WORDS[info.dtype].itemsize, at)
-            arrays.append(mx.array(words).view(_DTYPES[info.dtype]).reshape(rows, *info.shape[1:]))
-            at += nbytes
+            array = mx.array(np.frombuffer(data, words, count, position))
+            arrays.append(array.view(_DTYPES[info.dtype]).reshape(rows, *info.shape[1:]))
+            position += count * words.itemsize
         if len(arrays) == 3:
             return self._dequantized(request.tensor, arrays)
         step = self.row_step(request.tensor)
-        if step == 1:
-            return arrays[0]
-        columns = arrays[0].shape[1]
-        pairs = arrays[0].reshape(-1, step // 2, 2, columns)  # interleaved: (head, pair, 2, C)
-        return pairs.swapaxes(1, 2).reshape(rows, columns)
-
-    @property
-    def _is_quantized(self) -> bool:
-        return any(name.endswith(".scales") for name in self._tensors)
-
-    def _logical_shapes(self) -> dict[str, tuple[int, ...]]:
-        shapes = {}
-        for name, info in self._tensors.items():
-            if name.endswith((".scales", ".biases")):
-                continue
-            shapes[name] = tuple(info.shape)
-            if info.dtype == "U32":
-                bits, _ = self._format(name)
-                shapes[name] = (info.shape[0], info.shape[1] * 32 // bits)
-        return shapes
-
-    def _format(self, tensor: str) -> tuple[int, int]:
-        raise NotImplementedError
+        return arrays[0] if step == 1 else permute(arrays[0], step)
 
     def _parts(self, tensor: str) -> tuple[str, ...]:
         if self._tensors[tensor].dtype != "U32":
@@ -112,16 +95,18 @@ class SafetensorsSource:
         return (tensor, f"{module}.scales", f"{module}.biases")
 
     def _dequantized(self, tensor: str, arrays: list[mx.array]) -> mx.array:
-        bits, group_size = self._format(tensor)
+        assert self._quantization is not None
+        format = self._quantization.for_path(module_path(tensor))
+        assert format is not None
         # In float32, so that no third rounding joins the two.
         packed, scales, biases = arrays
         exact = (scales.astype(mx.float32), biases.astype(mx.float32))
-        return mx.dequantize(packed, *exact, group_size=group_size, bits=bits)
+        return mx.dequantize(packed, *exact, group_size=format.group_size, bits=format.bits)
 
     def _read_rows(self, part: str, request: BlockRequest) -> bytes:
         info = self._tensors[part]
         row_bytes = _row_bytes(info)
-        begin = info.offset + request.start * row_bytes
+        begin = info.start + request.start * row_bytes
         wanted = (request.stop - request.start) * row_bytes
         try:
             with info.file.open("rb", buffering=0) as file:
@@ -138,17 +123,6 @@ class SafetensorsSource:
                 "again."
             )
         return data
-
-
-def model_order(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """Sort tensors as the model uses them: embedding, layers, final norm, head."""
-
-    def position(name: str) -> tuple[int, int, str]:
-        if name.startswith("model.layers."):
-            return (1, int(name.split(".")[2]), name)
-        return (0 if name.startswith("model.embed") else 2, 0, name)
-
-    return {name: shapes[name] for name in sorted(shapes, key=position)}
 
 
 def _row_bytes(info: TensorInfo) -> int:

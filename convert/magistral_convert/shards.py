@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 
 from mlx_magistral.errors import ConversionError
 
@@ -27,7 +28,7 @@ Fault = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class StoredTensor:
+class ShardEntry:
     """One entry of a safetensors header."""
 
     name: str
@@ -62,7 +63,7 @@ class ShardWriter:
     Use as a context manager: leaving it without ``finish`` closes the unfinished file.
     """
 
-    def __init__(self, path: Path, tensors: Sequence[StoredTensor], fault: Fault) -> None:
+    def __init__(self, path: Path, tensors: Sequence[ShardEntry], fault: Fault) -> None:
         self._path = path
         self._temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         self._fault = fault
@@ -94,7 +95,7 @@ class ShardWriter:
         self._fault(f"{self._path.name}: {name} continued")
 
     def finish(self) -> FileHashes:
-        """Flush to the disk, rename, read back and compare. Raises ConversionError on a difference."""
+        """Flush, rename, read back and compare. Raises ConversionError on a difference."""
         for name, cursor in self._cursors.items():
             assert cursor.offset == cursor.end, f"{name} is shorter than planned"
         os.fsync(self._descriptor)
@@ -114,7 +115,7 @@ class ShardWriter:
         return hashes
 
 
-def encode_header(tensors: Sequence[StoredTensor]) -> bytes:
+def encode_header(tensors: Sequence[ShardEntry]) -> bytes:
     """The safetensors header for tensors stored in this order, padded to 8 bytes."""
     entries: dict[str, Any] = {"__metadata__": {"format": "mlx"}}
     offset = 0
@@ -210,7 +211,7 @@ def _array_bytes(block: mx.array) -> memoryview:
     # bfloat16 has no buffer format, so every 16-bit array goes out as uint16.
     plain = block.view(mx.uint16) if block.dtype.size == 2 else block
     mx.eval(plain)
-    return memoryview(plain).cast("B")
+    return np.asarray(plain).data.cast("B")
 
 
 def _bypass_cache(descriptor: int) -> None:

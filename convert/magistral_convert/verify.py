@@ -18,6 +18,7 @@ from mlx_magistral.model.checkpoint import open_checkpoint
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
 from .prefetch import read_ahead
 from .progress import Watcher
+from .quantize import number
 from .shards import hash_file, hash_shard
 from .source import BlockRequest, Source, row_blocks
 from .source_kinds import open_source
@@ -56,7 +57,7 @@ def verify_folder(folder: Path, watcher: Watcher | None = None) -> list[Finding]
 
 
 def verify_source(folder: Path, source: Source, watcher: Watcher | None = None) -> list[Finding]:
-    """Read both sides of every tensor again: the source's hash and the error must be as recorded."""
+    """Read both sides of every tensor again: hash and error must be as recorded."""
     manifest = read_manifest(folder)
     watcher = watcher or Watcher()
     result = open_source(folder)
@@ -95,8 +96,8 @@ def _measure(name: str, source: Source, result: Source, watcher: Watcher) -> _Me
     for request, (exact_data, stored_data) in read_ahead(row_blocks(source, name), read):
         exact = source.decode(request, exact_data).astype(mx.float32)
         stored = result.decode(request, stored_data).astype(mx.float32)
-        squared_error += float(mx.sum(mx.square(exact - stored)).item())
-        squared_norm += float(mx.sum(mx.square(exact)).item())
+        squared_error += number(mx.sum(mx.square(exact - stored)))
+        squared_norm += number(mx.sum(mx.square(exact)))
         watcher.advanced(exact.size)
     error = math.sqrt(squared_error / squared_norm) if squared_norm else 0.0
     return _Measured(digest.hexdigest(), error)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @click.option(
     "--bits",
     type=click.Choice(["4", "6", "8", "16"]),
-    required=True,
+    default="4",
+    show_default=True,
     help="Bits a weight; 16 keeps the weights as they are.",
 )
 @click.option(
@@ -64,7 +65,6 @@ def command(
     from magistral_convert.pipeline import convert_checkpoint
     from magistral_convert.recipe import Method, Recipe
     from magistral_convert.source_kinds import open_source
-
     from mlx_magistral.hub import resolve_model
 
     aim = Recipe(int(bits), int(group_size), dtype, Method(recipe))

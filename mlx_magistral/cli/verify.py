@@ -20,7 +20,6 @@ def command(folder: Path, source: str | None) -> int:
     """
     from magistral_convert.source_kinds import open_source
     from magistral_convert.verify import verify_folder, verify_source
-
     from mlx_magistral.hub import resolve_model
 
     findings = verify_folder(folder)

@@ -128,7 +128,7 @@ def talk(rng: random.Random, language: str) -> Problem:
     kind = rng.random()
     if kind < 0.12:
         question, key = _too_large(rng, language)
-    elif kind < 0.2:
+    elif kind < 0.24 and language == "en":  # in no language at all: nano answers in English
         question = _noise(rng)
         key = f"talk:{question}"
     else:

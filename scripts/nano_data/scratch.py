@@ -81,26 +81,29 @@ def comparison(a: int, b: int, *, wants_larger: bool) -> Work:
 
 
 def sorting(numbers: list[int], *, ascending: bool) -> str:
-    """Selection sort with the best so far written down: every step compares two numbers."""
+    """Selection sort with the best so far written down: every step compares two numbers.
+
+    45,12,78 -> `45,12,78`, `45,12,78|45:12>|12:78<|12`, `45,78|45:78<|45`, `78|78`.
+    """
     rest, lines = list(numbers), [",".join(map(str, numbers))]
     while rest:
         best, steps = rest[0], []
         for number in rest[1:]:
             sign = "=" if number == best else ("<" if best < number else ">")
-            steps.append(f"{best}{sign}{number}")
+            steps.append(f"{best}:{number}{sign}")
             is_better = number < best if ascending else number > best
             best = number if is_better else best
-        lines.append(f"{','.join(map(str, rest))}:{','.join([*steps, ''])}{best}")
+        lines.append("|".join([",".join(map(str, rest)), *steps, str(best)]))
         rest.remove(best)
     return "\n".join(lines)
 
 
 def counting(word: str, letter: str) -> Work:
-    """r:berry -> `b|erry|0`, `e|rry|0`, `r|ry|1`, `r|y|2`, `y||2`: letter, rest, count so far."""
+    """r:berry -> `b0|erry`, `e0|rry`, `r1|ry`, `r2|y`, `y2|`: letter, count so far, rest."""
     lines, count = [f"{letter}:{word}"], 0
     for position, character in enumerate(word):
         count += int(character == letter)
-        lines.append(f"{character}|{word[position + 1 :]}|{count}")
+        lines.append(f"{character}{count}|{word[position + 1 :]}")
     return Work("\n".join(lines), count)
 
 
@@ -108,11 +111,11 @@ OPERATIONS = {"+": addition, "-": subtraction, "*": product}
 
 
 def _first_difference(left: str, right: str) -> str:
-    """345 and 367 -> `3=3,4<6`."""
+    """345 and 367 -> `3:3=,4:6<`; the sign comes last, when both digits are at hand."""
     steps = []
     for x, y in zip(left, right, strict=True):
         sign = "=" if x == y else ("<" if x < y else ">")
-        steps.append(f"{x}{sign}{y}")
+        steps.append(f"{x}:{y}{sign}")
         if x != y:
             break
     return ",".join(steps)

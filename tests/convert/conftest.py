@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from tiny_checkpoints import hf_weights, native_weights, write_hf, write_native
+
+from tests.convert.tiny_checkpoints import hf_weights, native_weights, write_hf, write_native
 
 
 @pytest.fixture(scope="session")

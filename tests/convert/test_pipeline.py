@@ -7,13 +7,13 @@ from pathlib import Path
 import mlx.core as mx
 import numpy as np
 import pytest
+
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
 from magistral_convert.source_kinds import open_source
-from tiny_checkpoints import hf_weights, native_weights, write_hf, write_native
-
 from mlx_magistral.errors import CheckpointError, ConversionError
 from mlx_magistral.model.weights import load_model
+from tests.convert.tiny_checkpoints import hf_weights, native_weights, write_hf, write_native
 
 FORMATS = [(4, 32), (4, 64), (4, 128), (6, 32), (6, 64), (6, 128), (8, 32), (8, 64), (8, 128)]
 

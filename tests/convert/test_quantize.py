@@ -3,9 +3,11 @@
 import mlx.core as mx
 import numpy as np
 import pytest
+
 from magistral_convert.packing import pack_codes
 from magistral_convert.quantize import cast_rows, quantize_rows, starting_grid
-from magistral_convert.recipe import GROUP_SIZES, TENSOR_BITS, TensorFormat
+from magistral_convert.recipe import GROUP_SIZES, TENSOR_BITS
+from mlx_magistral.model.quant_config import QuantFormat
 
 
 @pytest.mark.parametrize("bits", TENSOR_BITS)
@@ -23,7 +25,7 @@ def test_packing_is_one_little_endian_bit_stream_a_row(bits: int) -> None:
 def test_the_grid_is_mlx_s_and_the_error_never_larger(bits: int, group_size: int) -> None:
     mx.random.seed(bits)
     rows = (mx.random.normal((32, 256)) * 0.02).astype(mx.bfloat16)
-    stored = quantize_rows(rows, TensorFormat(bits, group_size), mx.bfloat16)
+    stored = quantize_rows(rows, QuantFormat(group_size, bits), mx.bfloat16)
     theirs = mx.quantize(rows, group_size=group_size, bits=bits)
     assert mx.array_equal(stored.parts[1], theirs[1])
     assert mx.array_equal(stored.parts[2], theirs[2])
@@ -35,7 +37,7 @@ def test_the_grid_is_mlx_s_and_the_error_never_larger(bits: int, group_size: int
 def test_the_codes_are_the_best_for_the_stored_grid() -> None:
     mx.random.seed(1)
     rows = mx.random.normal((4, 64))
-    packed, scales, biases = quantize_rows(rows, TensorFormat(4, 32), mx.float16).parts
+    packed, scales, biases = quantize_rows(rows, QuantFormat(32, 4), mx.float16).parts
     codes = np.array(mx.dequantize(packed, mx.ones((4, 2)), mx.zeros((4, 2)), 32, 4))
     grid = np.array(scales)[..., None, None] * np.arange(16) + np.array(biases)[..., None, None]
     distance = np.abs(np.array(rows).reshape(4, 2, 32, 1) - grid.astype(np.float32))
@@ -45,9 +47,9 @@ def test_the_codes_are_the_best_for_the_stored_grid() -> None:
 
 def test_blocks_of_rows_equal_the_whole() -> None:
     rows = mx.random.normal((48, 128))
-    whole = quantize_rows(rows, TensorFormat(6, 64), mx.bfloat16)
+    whole = quantize_rows(rows, QuantFormat(64, 6), mx.bfloat16)
     blocks = [
-        quantize_rows(rows[start : start + 16], TensorFormat(6, 64), mx.bfloat16)
+        quantize_rows(rows[start : start + 16], QuantFormat(64, 6), mx.bfloat16)
         for start in (0, 16, 32)
     ]
     for index, part in enumerate(whole.parts):
@@ -57,7 +59,7 @@ def test_blocks_of_rows_equal_the_whole() -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.0])
 def test_a_constant_group_keeps_its_value(value: float) -> None:
     rows = mx.full((2, 64), value)
-    packed, scales, biases = quantize_rows(rows, TensorFormat(4, 64), mx.bfloat16).parts
+    packed, scales, biases = quantize_rows(rows, QuantFormat(64, 4), mx.bfloat16).parts
     assert mx.array_equal(mx.dequantize(packed, scales, biases, 64, 4), rows.astype(mx.bfloat16))
 
 
@@ -66,7 +68,7 @@ def test_values_that_are_no_numbers_show_in_both_sums(value: float) -> None:
     rows = mx.ones((2, 64))
     rows[1, 3] = value
     for stored in (
-        quantize_rows(rows, TensorFormat(4, 64), mx.bfloat16),
+        quantize_rows(rows, QuantFormat(64, 4), mx.bfloat16),
         cast_rows(rows, mx.bfloat16),
     ):
         assert not np.isfinite(stored.squared_norm)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
-from magistral_convert.shards import ShardWriter, StoredTensor, hash_shard
 
+from magistral_convert.shards import ShardEntry, ShardWriter, hash_shard
 from mlx_magistral.errors import ConversionError
 
 _TENSORS = (
-    StoredTensor("a.weight", "U32", (4, 8)),
-    StoredTensor("a.scales", "BF16", (4, 2)),
-    StoredTensor("norm.weight", "F16", (6,)),
+    ShardEntry("a.weight", "U32", (4, 8)),
+    ShardEntry("a.scales", "BF16", (4, 2)),
+    ShardEntry("norm.weight", "F16", (6,)),
 )
 
 

@@ -1,0 +1,65 @@
+"""Weights into a model: any kind of checkpoint, strictly, without a second copy of anything."""
+
+# mypy: allow-untyped-calls
+# because mlx's modules are annotated in part only.
+
+from pathlib import Path
+from typing import NamedTuple
+
+import mlx.core as mx
+from mlx.nn.layers.base import Module
+from mlx.nn.layers.quantized import quantize
+
+from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.transformer import Transformer
+
+
+class LoadedModel(NamedTuple):
+    """A model with its weights, and the configuration it was built from."""
+
+    model: Transformer
+    config: ModelConfig
+
+
+def load_model(folder: Path | str) -> LoadedModel:
+    """Build the model of a native, HF or MLX-quantized folder; weights keep their stored dtype.
+
+    Weights are mapped: each is read when first evaluated, or all by ``read_weights``, and the
+    values that MLX gives fresh layers are never computed. Raises CheckpointError.
+    """
+    checkpoint = open_checkpoint(folder)
+    model = Transformer(checkpoint.config)
+    _quantize_modules(model, checkpoint)
+    model.load_weights(list(checkpoint.read_all()), strict=True)
+    model.eval()
+    return LoadedModel(model, checkpoint.config)
+
+
+def read_weights(model: Transformer) -> None:
+    """Read all weights in the order they are used, holding each once.
+
+    Call it before the first pass on a Mac: a pass that waits for a file inside a GPU command buffer
+    can exceed the GPU's time limit. A layer at a time, because one evaluation of everything would
+    keep a native checkpoint's wq and wk a second time in the other order.
+    """
+    mx.eval(model.model.embed_tokens.parameters())
+    for layer in model.layers:
+        mx.eval(layer.parameters())
+    mx.eval(model.parameters())
+
+
+def _quantize_modules(model: Transformer, checkpoint: Checkpoint) -> None:
+    """Put quantized modules where the checkpoint stores codes."""
+    quantization = checkpoint.quantization
+    if quantization is None:
+        return
+
+    def stored_format(path: str, module: Module) -> dict[str, int] | bool:
+        if f"{path}.scales" not in checkpoint.tensors:
+            return False
+        form = quantization.for_path(path)
+        assert form is not None  # the checkpoint's check refuses scales without a format
+        return {"group_size": form.group_size, "bits": form.bits}
+
+    quantize(model, class_predicate=stored_format)

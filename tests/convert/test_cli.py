@@ -1,0 +1,58 @@
+"""The convert and verify commands: one line out, one line of error, the right exit code."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mlx_magistral.cli.main import main
+
+
+def _run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    result = _run("convert", native_folder, output, "--bits", 4, "--group-size", 32)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{output}: ")
+    assert "5.0" in result.stdout
+    assert "peak memory" in result.stdout
+    assert "1 shards" in result.stderr
+    result = _run("verify", output, "--source", native_folder)
+    assert result.exit_code == 0, result.output
+    assert "as it was written" in result.stdout
+
+
+def test_verify_names_the_damage_and_exits_1(native_folder: Path, tmp_path: Path) -> None:
+    _run("convert", native_folder, tmp_path / "out", "--bits", 8)
+    (tmp_path / "out" / "params.json").write_text("{}")
+    result = _run("verify", tmp_path / "out")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "params.json: differs from what was written\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "exit_code"),
+    [
+        (["convert", "SOURCE", "out", "--bits", "5"], "'5' is not one of", 2),
+        (["convert", "SOURCE", "out", "--bits", "4", "--group-size", "63"], "'63' is not one", 2),
+        (["convert", "SOURCE", "SOURCE", "--bits", "4"], "exists already", 1),
+        (["convert", "EMPTY", "out", "--bits", "4"], "no model folder", 1),
+        (["convert", "/nowhere/x/y", "out", "--bits", "4"], "no folder", 1),
+        (["verify", "SOURCE"], "conversion.json", 1),
+    ],
+)
+def test_bad_input_is_one_line(
+    native_folder: Path, tmp_path: Path, arguments: list[str], message: str, exit_code: int
+) -> None:
+    (tmp_path / "empty").mkdir()
+    places = {"SOURCE": native_folder, "EMPTY": tmp_path / "empty", "out": tmp_path / "out"}
+    result = _run(*(places.get(argument, argument) for argument in arguments))
+    assert result.exit_code == exit_code
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
