@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import mlx.core as mx
-from make_sparse_checkpoint import MAGISTRAL
 
+from make_sparse_checkpoint import MAGISTRAL
 from mlx_magistral.model.names import expected_shapes
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A checkpoint with exactly Magistral's tensors and sizes that takes no disk: all weights are holes.
+"""A checkpoint with exactly Magistral's tensors that takes no disk: all weights are holes.
 
 For measuring the converter at full size. The files read as zeros, 47,144,806,400 bytes of them.
 
@@ -14,7 +14,6 @@ from math import prod
 from pathlib import Path
 
 from magistral_convert.shards import ShardEntry, encode_header
-
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes, native_name
 

@@ -110,7 +110,7 @@ def test_cancel_from_another_thread(endless: Magistral) -> None:
 
 
 def test_cancel_before_the_first_id_still_finishes(endless: Magistral) -> None:
-    stream = endless.stream("x " * 3000, temperature=0)
+    stream = endless.stream("x " * 300, temperature=0)
     stream.cancel()
     (last,) = list(stream)
     assert isinstance(last, Finished) and last.reason is FinishReason.INTERRUPTED

@@ -43,6 +43,8 @@ def run_with_hub(hub: HubServer, home: Path, code: str) -> subprocess.CompletedP
 
 def resolve_in_process(hub: HubServer, home: Path, name: str = REPOSITORY) -> str:
     code = (
+        # The real client waits between its retries; what it does is the same without.
+        "import time; time.sleep = lambda seconds: None\n"
         "from mlx_magistral.hub import resolve_model\n"
         "from mlx_magistral.errors import MagistralError\n"
         f"try: print(resolve_model({name!r}))\n"

@@ -43,11 +43,11 @@ def test_sorting_and_counting_say_what_they_find() -> None:
     assert [line.split("|")[-1] for line in text.splitlines()[1:-1]] == ["12", "12", "45"]
     assert text.endswith("78|78")
     assert scratch.counting("berry", "r").text.splitlines()[1:] == [
-        "b0|erry",
-        "e0|rry",
-        "r1|ry",
-        "r2|y",
-        "y2|",
+        "b:r0|erry",
+        "e:r0|rry",
+        "r:r1|ry",
+        "r:r2|y",
+        "y:r2|",
     ]
 
 

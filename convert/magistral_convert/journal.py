@@ -38,7 +38,7 @@ class Journal:
         self._fault = fault
         self.folder = output.with_name(output.name + ".partial")
         self.model_folder = self.folder / "model"
-        self._records = self.folder / "journal"
+        self.records_folder = self.folder / "journal"
         self._lock = -1
 
     def open(self, *, restart: bool) -> bool:
@@ -62,9 +62,11 @@ class Journal:
             begun = self._read_start()
             if begun is None:
                 self._clear()
-                self._records.mkdir()
+                self.records_folder.mkdir()
                 self.model_folder.mkdir()
-                write_file(self._records / _START_FILE, encode_json(self._identity), self._fault)
+                write_file(
+                    self.records_folder / _START_FILE, encode_json(self._identity), self._fault
+                )
             else:
                 self._compare(begun)
         except OSError as error:
@@ -83,7 +85,7 @@ class Journal:
 
     def finished_shard(self, file: str) -> ShardRecord | None:
         """The record of a shard that is complete and still hashes to what was recorded."""
-        path = self._records / f"{file}.json"
+        path = self.records_folder / f"{file}.json"
         if not path.exists() or not (self.model_folder / file).exists():
             return None
         try:
@@ -95,7 +97,7 @@ class Journal:
 
     def record_shard(self, file: str, record: ShardRecord) -> None:
         """Promise that a shard is complete."""
-        write_file(self._records / f"{file}.json", encode_json(record.to_json()), self._fault)
+        write_file(self.records_folder / f"{file}.json", encode_json(record.to_json()), self._fault)
 
     def publish(self) -> None:
         """Give the finished folder its name."""
@@ -128,7 +130,7 @@ class Journal:
 
     def _read_start(self) -> dict[str, Any] | None:
         try:
-            begun: dict[str, Any] = json.loads((self._records / _START_FILE).read_bytes())
+            begun: dict[str, Any] = json.loads((self.records_folder / _START_FILE).read_bytes())
         except (FileNotFoundError, ValueError):
             return None
         return begun
@@ -145,6 +147,6 @@ class Journal:
             )
 
     def _clear(self) -> None:
-        for folder in (self._records, self.model_folder):
+        for folder in (self.records_folder, self.model_folder):
             if folder.exists():
                 shutil.rmtree(folder)

@@ -27,6 +27,8 @@ class TensorRecord:
     group_size: int | None  # None where it is stored as it is
     method: str
     error: float  # root of (sum of squared differences / sum of squares)
+    # Output error on the calibration inputs against that of the plain method; None without any.
+    loss_to_plain: float | None
     source_sha256: str  # of the bytes in the source file
     sha256: dict[str, str]  # entry of the shard -> its bytes
 

@@ -2,8 +2,8 @@
 
     source -> plan -> [read ahead -> quantize -> shard]* -> side files -> manifest -> OUTPUT
 
-Memory is bounded by a few row blocks, whatever the model's size. Each step leaves the disk in a
-state that the same command can go on from.
+Plain memory is a few row blocks, whatever the model's size; with calibration it is what
+calibration.py says. Each step leaves the disk in a state that the same command can go on from.
 """
 
 import errno
@@ -11,22 +11,27 @@ import shutil
 import time
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from mlx_magistral.errors import ConversionError
 from mlx_magistral.version import __version__
 
+from .calibration import Calibration
+from .calibration_data import CalibrationText
+from .compare import compare_models
 from .files import write_file
 from .folder import write_side_files
 from .journal import Journal
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
 from .memory import peak_memory_bytes
-from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, plan_conversion
+from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
-from .recipe import Recipe
+from .recipe import Method, Recipe
 from .report import worst_tensors, write_model_card
 from .shard_job import convert_shard
 from .shards import Fault
 from .source import Source
+from .source_kinds import open_source
 
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20
@@ -37,105 +42,178 @@ def convert_checkpoint(
     output: Path,
     recipe: Recipe,
     *,
+    text: CalibrationText | None = None,
     tokenizer: Path | None = None,
     restart: bool = False,
-    shard_bytes: int = DEFAULT_SHARD_BYTES,
+    shard_bytes: int | None = None,
     watcher: Watcher | None = None,
     fault: Fault = lambda step: None,
 ) -> ConversionReport:
     """Write ``source`` as the MLX folder ``output``, going on from where a killed run stopped.
 
-    ``tokenizer`` replaces the tekken.json beside the source.
-    The folder appears under its name only when it is complete. Raises ConversionError where it
-    cannot start or go on; what is finished by then is kept in ``output`` + ".partial".
+    ``text`` is what every method but plain needs; ``tokenizer`` replaces the tekken.json beside the
+    source. The folder appears under its name only when it is complete. Raises ConversionError where
+    it cannot start or go on; what is finished by then is kept in ``output`` + ".partial".
     """
     begun = time.monotonic()
-    watcher = watcher or Watcher()
-    plan = plan_conversion(source.shapes, recipe, shard_bytes)
+    if (text is None) != (recipe.method is Method.PLAIN):
+        raise ConversionError(
+            f"Recipe {recipe.method} {'needs' if text is None else 'takes no'} text."
+        )
+    if shard_bytes is None:
+        # With calibration a layer costs minutes, so each is a shard of its own and survives a kill.
+        shard_bytes = DEFAULT_SHARD_BYTES if text is None else 1
     identity = {
         "source": {**source.description, "changed": source.modification_times},
         "recipe": recipe.to_json(),
         "shard size": shard_bytes,
+        "calibration text": None if text is None else text.sha256,
         "version of this tool": __version__,
     }
+    plan = plan_conversion(source.shapes, recipe, shard_bytes)
     journal = Journal(output, identity, fault)
-    resumed = len(plan.shards)
+    work = _Conversion(source, recipe, plan, text, tokenizer, journal, watcher or Watcher(), fault)
     try:
         if not journal.open(restart=restart):
-            records = _finished_shards(journal, plan)
-            resumed = len(records)
-            _check_disk(output, plan, records)
-            watcher.planned(plan, source.nbytes, source.warnings)
-            watcher.resumed(resumed, _weights(plan, records))
-            for shard in plan.shards:
-                if shard.file not in records:
-                    folder = journal.model_folder
-                    record = convert_shard(source, shard, recipe, folder, watcher, fault)
-                    journal.record_shard(shard.file, record)
-                    records[shard.file] = record
-            _describe(source, plan, recipe, records, journal.model_folder, tokenizer, fault)
+            work.run()
             journal.publish()
     except OSError as error:
         raise _disk_error(error, output) from error
     finally:
         journal.close()
-    return _report(output, plan, resumed, time.monotonic() - begun)
+    return _report(output, plan, work.resumed, time.monotonic() - begun)
 
 
-def _describe(
-    source: Source,
-    plan: ConversionPlan,
-    recipe: Recipe,
-    records: dict[str, ShardRecord],
-    folder: Path,
-    tokenizer: Path | None,
-    fault: Fault,
-) -> None:
-    """Write every file that is not weights; conversion.json, which hashes them all, is the last."""
-    files = write_side_files(folder, source.folder, source.config, plan, recipe, fault, tokenizer)
-    # In the plan's order, whichever run finished which shard.
-    shards = {shard.file: records[shard.file] for shard in plan.shards}
-    description = source.description
-    card = write_model_card(plan, recipe, description, shards, {}, __version__)
-    files["README.md"] = write_file(folder / "README.md", card.encode(), fault)
-    manifest = Manifest(
-        tool={"name": "mlx-magistral", "version": __version__},
-        source=description,
-        recipe=recipe.to_json(),
-        bits_per_weight=float(f"{plan.bits_per_weight:.6g}"),
-        quality={},
-        files=files,
-        shards=shards,
-    )
-    write_file(folder / MANIFEST_FILE, manifest.encode(), fault)
+class _Conversion:
+    """The steps between an open journal and a folder to publish."""
 
+    def __init__(
+        self,
+        source: Source,
+        recipe: Recipe,
+        plan: ConversionPlan,
+        text: CalibrationText | None,
+        tokenizer: Path | None,
+        journal: Journal,
+        watcher: Watcher,
+        fault: Fault,
+    ) -> None:
+        self._source = source
+        self._recipe = recipe
+        self._plan = plan
+        self._text = text
+        self._tokenizer = tokenizer
+        self._journal = journal
+        self._watcher = watcher
+        self._fault = fault
+        self._records: dict[str, ShardRecord] = {}
+        self.resumed = len(plan.shards)
 
-def _finished_shards(journal: Journal, plan: ConversionPlan) -> dict[str, ShardRecord]:
-    found = ((shard.file, journal.finished_shard(shard.file)) for shard in plan.shards)
-    return {file: record for file, record in found if record is not None}
+    def run(self) -> None:
+        """Find what is done, check the disk, convert the rest, measure and describe the whole."""
+        self._find_finished()
+        self._check_disk()
+        self._watcher.planned(self._plan, self._source.nbytes, self._source.warnings)
+        self._watcher.resumed(self.resumed, self._finished_weights())
+        calibration = self._calibration()
+        for shard in self._plan.shards:
+            if shard.file not in self._records:
+                self._convert(shard, calibration)
+        self._describe()
 
+    def _find_finished(self) -> None:
+        for shard in self._plan.shards:
+            record = self._journal.finished_shard(shard.file)
+            if record is not None:
+                self._records[shard.file] = record
+        self.resumed = len(self._records)
 
-def _weights(plan: ConversionPlan, records: dict[str, ShardRecord]) -> int:
-    return sum(
-        prod(tensor.shape)
-        for shard in plan.shards
-        if shard.file in records
-        for tensor in shard.tensors
-    )
+    def _finished_weights(self) -> int:
+        finished = [shard for shard in self._plan.shards if shard.file in self._records]
+        return sum(prod(tensor.shape) for shard in finished for tensor in shard.tensors)
 
+    def _check_disk(self) -> None:
+        todo = [shard.nbytes for shard in self._plan.shards if shard.file not in self._records]
+        needed = _SPARE_BYTES + sum(todo)
+        if self._text is not None:
+            # Hidden states in bf16, the old ones kept until the next are safe.
+            needed += 4 * self._text.calibration.size * self._source.config.dim
+        free = shutil.disk_usage(self._journal.folder).free
+        if free < needed:
+            raise ConversionError(
+                f"{self._journal.folder.parent} has {free / 1e9:.1f} GB free and the conversion "
+                f"still needs {needed / 1e9:.1f} GB. Free some space or choose another disk."
+            )
 
-def _check_disk(output: Path, plan: ConversionPlan, records: dict[str, ShardRecord]) -> None:
-    needed = _SPARE_BYTES + sum(shard.nbytes for shard in plan.shards if shard.file not in records)
-    free = shutil.disk_usage(output.parent).free
-    if free < needed:
-        raise ConversionError(
-            f"{output.parent} has {free / 1e9:.1f} GB free and the conversion still needs "
-            f"{needed / 1e9:.1f} GB. Free some space or choose another disk."
+    def _calibration(self) -> Calibration | None:
+        if self._text is None:
+            return None
+        return Calibration(
+            self._source,
+            self._text.calibration,
+            self._recipe.group_size,
+            self._journal.records_folder,
+            has_curvature=self._recipe.method is Method.CALIBRATED,
+            fault=self._fault,
         )
+
+    def _convert(self, shard: ShardPlan, calibration: Calibration | None) -> None:
+        record = convert_shard(
+            self._source,
+            shard,
+            self._recipe,
+            self._journal.model_folder,
+            (lambda tensor: None) if calibration is None else calibration.statistics,
+            self._watcher,
+            self._fault,
+        )
+        if calibration is not None:
+            # Before the record: a shard that counts as done has its successor's input on the disk.
+            calibration.save()
+        self._journal.record_shard(shard.file, record)
+        self._records[shard.file] = record
+
+    def _describe(self) -> None:
+        """Write all that is not weights; conversion.json, which hashes every file, is the last."""
+        folder, recipe, plan = self._journal.model_folder, self._recipe, self._plan
+        files = write_side_files(
+            folder,
+            self._source.folder,
+            self._source.config,
+            plan,
+            recipe,
+            self._fault,
+            self._tokenizer,
+        )
+        quality = self._measure()
+        # In the plan's order, whichever run finished which shard.
+        shards = {shard.file: self._records[shard.file] for shard in plan.shards}
+        description = self._source.description
+        card = write_model_card(plan, recipe, description, shards, quality, __version__)
+        files["README.md"] = write_file(folder / "README.md", card.encode(), self._fault)
+        manifest = Manifest(
+            tool={"name": "mlx-magistral", "version": __version__},
+            source=description,
+            recipe=recipe.to_json(),
+            bits_per_weight=float(f"{plan.bits_per_weight:.6g}"),
+            quality=quality,
+            files=files,
+            shards=shards,
+        )
+        write_file(folder / MANIFEST_FILE, manifest.encode(), self._fault)
+
+    def _measure(self) -> dict[str, Any]:
+        """Source against result on text that the calibration did not see."""
+        if self._text is None:
+            return {}
+        result = open_source(self._journal.model_folder)
+        held_out = self._text.held_out
+        return compare_models(self._source, result, held_out, self._watcher).summary()
 
 
 def _report(output: Path, plan: ConversionPlan, resumed: int, seconds: float) -> ConversionReport:
-    worst, record = worst_tensors(read_manifest(output).shards)[0]
+    manifest = read_manifest(output)
+    worst, record = worst_tensors(manifest.shards)[0]
     return ConversionReport(
         nbytes=plan.nbytes,
         bits_per_weight=plan.bits_per_weight,
@@ -145,6 +223,7 @@ def _report(output: Path, plan: ConversionPlan, resumed: int, seconds: float) ->
         shards=len(plan.shards),
         worst_tensor=worst,
         worst_error=record.error,
+        quality=manifest.quality,
     )
 
 

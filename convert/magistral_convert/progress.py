@@ -4,6 +4,7 @@ No printing here: the command line draws these calls, tests record them.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from .plan import ConversionPlan
 
@@ -36,3 +37,4 @@ class ConversionReport:
     shards: int
     worst_tensor: str
     worst_error: float
+    quality: dict[str, Any]  # Comparison.summary(), empty for the plain method

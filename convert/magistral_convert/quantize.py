@@ -36,6 +36,8 @@ class StoredRows:
     parts: tuple[mx.array, ...]
     squared_error: float  # sum of (source - stored)²
     squared_norm: float  # sum of source²
+    loss: float = 0.0  # output error on the calibration inputs, and what plain's would be
+    plain_loss: float = 0.0
 
 
 def cast_rows(rows: mx.array, dtype: mx.Dtype) -> StoredRows:

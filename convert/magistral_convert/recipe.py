@@ -23,6 +23,8 @@ class Method(StrEnum):
     """How the codes and scales of a tensor are chosen."""
 
     PLAIN = "plain"  # MLX's grid, nearest codes against the stored scale
+    SEARCH = "search"  # the grid that fits best where the inputs are large
+    CALIBRATED = "calibrated"  # the same, and errors made good in later columns (GPTQ)
 
 
 @dataclass(frozen=True)

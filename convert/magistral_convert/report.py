@@ -101,4 +101,4 @@ def _quality_section(quality: Mapping[str, Any]) -> str:
     if not quality:
         return ""
     rows = "\n".join(f"| {name} | {value} |" for name, value in quality.items())
-    return f"\n## Measured against the source\n\n| | |\n|---|---|\n{rows}"
+    return f"\n## Measured: the source is A, this is B\n\n| | |\n|---|---|\n{rows}"

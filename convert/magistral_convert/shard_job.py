@@ -5,6 +5,7 @@ Holds a few blocks of BLOCK_WEIGHTS weights at a time, whatever the size of the 
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +14,43 @@ import mlx.core as mx
 from mlx_magistral.errors import ConversionError
 
 from .manifest import ShardRecord, TensorRecord
+from .methods import ColumnStatistics, store_rows
 from .plan import ShardPlan, TensorPlan
 from .prefetch import read_ahead
 from .progress import Watcher
-from .quantize import StoredRows, cast_rows, quantize_rows
-from .recipe import NOT_QUANTIZED, Recipe
+from .quantize import StoredRows
+from .recipe import NOT_QUANTIZED, Method, Recipe
 from .shards import Fault, ShardWriter
-from .source import BlockRequest, Source, row_blocks
+from .source import BLOCK_WEIGHTS, BlockRequest, Source, row_blocks
 
+# Feedback goes column by column, so its blocks are tall: fewer, larger steps.
+_FEEDBACK_BLOCK_WEIGHTS = 8 * BLOCK_WEIGHTS
 _DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16}
 
 
+# Tensor name (HF) -> what is known of its inputs; None at once for the plain method.
+Statistics = Callable[[str], ColumnStatistics | None]
+
+
 def convert_shard(
-    source: Source, shard: ShardPlan, recipe: Recipe, folder: Path, watcher: Watcher, fault: Fault
+    source: Source,
+    shard: ShardPlan,
+    recipe: Recipe,
+    folder: Path,
+    statistics: Statistics,
+    watcher: Watcher,
+    fault: Fault,
 ) -> ShardRecord:
     """Write one shard into ``folder`` and return its record.
 
+    ``statistics`` is asked for each tensor once, in order.
     Raises ConversionError for a NaN, an infinity or a failing read, naming the tensor; OSError
     where the output cannot be written.
     """
     tallies = {tensor.name: _Tally(tensor) for tensor in shard.tensors}
-    requests = [block for name in tallies for block in row_blocks(source, name)]
+    size = _FEEDBACK_BLOCK_WEIGHTS if recipe.method is Method.CALIBRATED else BLOCK_WEIGHTS
+    requests = [block for name in tallies for block in row_blocks(source, name, size)]
+    known: ColumnStatistics | None = None
 
     def read(request: BlockRequest) -> bytes:
         data = source.read(request)
@@ -45,8 +62,9 @@ def convert_shard(
             tally = tallies[request.tensor]
             if request.start == 0:
                 watcher.started(request.tensor)
+                known = statistics(request.tensor)
             rows = source.decode(request, data)
-            stored = _store(rows, tally.plan, recipe)
+            stored = store_rows(rows, tally.plan.format, _DTYPES[recipe.dtype], known)
             tally.add(stored, recipe)
             for part, block in zip(tally.plan.parts, stored.parts, strict=True):
                 writer.append(part.name, block)
@@ -64,6 +82,8 @@ class _Tally:
         self.source_digest: Any = hashlib.sha256()
         self._squared_error = 0.0
         self._squared_norm = 0.0
+        self._loss = 0.0
+        self._plain_loss = 0.0
 
     def add(self, stored: StoredRows, recipe: Recipe) -> None:
         if not math.isfinite(stored.squared_norm):
@@ -78,6 +98,8 @@ class _Tally:
             )
         self._squared_error += stored.squared_error
         self._squared_norm += stored.squared_norm
+        self._loss += stored.loss
+        self._plain_loss += stored.plain_loss
 
     def record(self, recipe: Recipe, hashes: dict[str, str]) -> TensorRecord:
         error = math.sqrt(self._squared_error / self._squared_norm) if self._squared_norm else 0.0
@@ -86,14 +108,12 @@ class _Tally:
             bits=format.bits if format else NOT_QUANTIZED,
             group_size=format.group_size if format else None,
             method=str(recipe.method) if format else "cast",
-            error=float(f"{error:.6g}"),
+            error=_rounded(error),
+            loss_to_plain=_rounded(self._loss / self._plain_loss) if self._plain_loss else None,
             source_sha256=self.source_digest.hexdigest(),
             sha256={part.name: hashes[part.name] for part in self.plan.parts},
         )
 
 
-def _store(rows: mx.array, plan: TensorPlan, recipe: Recipe) -> StoredRows:
-    dtype = _DTYPES[recipe.dtype]
-    if plan.format is None:
-        return cast_rows(rows, dtype)
-    return quantize_rows(rows, plan.format, dtype)
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

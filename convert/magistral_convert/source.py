@@ -60,13 +60,15 @@ class Source(Protocol):
         """The rows as a float array in HF layout."""
 
 
-def row_blocks(source: Source, tensor: str) -> list[BlockRequest]:
-    """Split a tensor into blocks of about BLOCK_WEIGHTS weights; a vector is one block."""
+def row_blocks(
+    source: Source, tensor: str, block_weights: int = BLOCK_WEIGHTS
+) -> list[BlockRequest]:
+    """Split a tensor into blocks of about so many weights; a vector is one block."""
     shape = source.shapes[tensor]
     rows = shape[0]
     width = shape[1] if len(shape) == 2 else 1
     step = source.row_step(tensor)
-    rows_a_block = max(step, BLOCK_WEIGHTS // width // step * step)
+    rows_a_block = max(step, block_weights // width // step * step)
     return [
         BlockRequest(tensor, start, min(start + rows_a_block, rows))
         for start in range(0, rows, rows_a_block)

@@ -12,9 +12,10 @@ import mlx.core as mx
 from mlx_magistral.decode.sampling import Sampler
 from mlx_magistral.model.transformer import Transformer
 
-# Long enough to keep a GPU busy, short enough that Ctrl-C is answered between chunks. 2048 is also
-# what mlx-lm takes.
-PREFILL_CHUNK_TOKENS = 2048
+# A GPU is kept busy by 2048 positions, mlx-lm's figure too. On the CPU scores and activations of
+# 256 stay in its caches: nano prefills 2,200 ids in 6.3 s against 15.4 s with 2048.
+GPU_CHUNK_TOKENS = 2048
+CPU_CHUNK_TOKENS = 256
 
 OnPrefill = Callable[[int, int], None]
 
@@ -24,19 +25,23 @@ def prefill(
     tokens: Sequence[int],
     cache: list[Any],
     *,
-    chunk_tokens: int = PREFILL_CHUNK_TOKENS,
+    chunk_tokens: int | None = None,
     on_chunk: OnPrefill | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> mx.array | None:
     """Run the prompt through the model in chunks and fill the cache.
 
-    ``on_chunk(done, total)`` is called after each chunk. Returns the logits of the last position,
-    shape (1, vocab), not yet evaluated; None when ``is_cancelled`` said so between two chunks.
+    ``chunk_tokens`` defaults to what suits the device; ``on_chunk(done, total)`` is called after
+    each chunk. Returns the logits of the last position, shape (1, vocab), not yet evaluated; None
+    when ``is_cancelled`` said so between two chunks.
     Only the last position goes through the head: at 131,072 entries a chunk of 2,048 positions
     would need 1 GB of logits that nobody reads.
     """
     prompt = mx.array(tokens)[None]  # (1, L)
     total = prompt.shape[1]
+    if chunk_tokens is None:
+        is_cpu = mx.default_device() == mx.cpu
+        chunk_tokens = CPU_CHUNK_TOKENS if is_cpu else GPU_CHUNK_TOKENS
     done = 0
     while total - done > chunk_tokens:
         model.hidden(prompt[:, done : done + chunk_tokens], cache)

@@ -85,6 +85,8 @@ def open_checkpoint(folder: Path | str) -> Checkpoint:
     complete, else as native. Raises CheckpointError naming everything that is wrong.
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder. Give the folder of a downloaded model.")
     kinds = ((_open_hf, HF_CONFIG, HF_STEM), (_open_native, NATIVE_CONFIG, NATIVE_STEM))
     readers = [
         reader
@@ -135,6 +137,9 @@ def _passed_over(refusals: list[str], kinds: int) -> str | None:
 
 
 def _map_file(file: Path) -> dict[str, mx.array]:
-    mapped = mx.load(str(file), stream=mx.cpu)
+    try:
+        mapped = mx.load(str(file), stream=mx.cpu)
+    except RuntimeError as error:
+        raise CheckpointError(f"{file} is refused by mlx: {error}.") from error
     assert isinstance(mapped, dict)  # what mx.load makes of a .safetensors file
     return mapped

@@ -14,17 +14,17 @@ from nano_data.chat import Conversation, Encoder, Sample
 # Weight of each kind of conversation: about the share of samples, not of ids.
 MIX = {
     "addition": 16,
-    "subtraction": 14,
+    "subtraction": 15,
     "product_by_digit": 10,
     "product_2x2": 9,
     "story": 10,
     "chain": 4,
-    "comparison": 7,
-    "sorting": 8,
-    "largest": 4,
-    "counting": 8,
+    "comparison": 12,
+    "sorting": 13,
+    "largest": 6,
+    "counting": 12,
     "large": 3,
-    "talk": 7,
+    "talk": 9,
     "follow_up": 9,
     "tools": 8,
 }

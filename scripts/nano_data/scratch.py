@@ -99,11 +99,11 @@ def sorting(numbers: list[int], *, ascending: bool) -> str:
 
 
 def counting(word: str, letter: str) -> Work:
-    """r:berry -> `b0|erry`, `e0|rry`, `r1|ry`, `r2|y`, `y2|`: letter, count so far, rest."""
+    """r:berry -> `b:r0|erry`, `e:r0|rry`, `r:r1|ry`, `r:r2|y`, `y:r2|`: pair, count so far, rest."""
     lines, count = [f"{letter}:{word}"], 0
     for position, character in enumerate(word):
         count += int(character == letter)
-        lines.append(f"{character}{count}|{word[position + 1 :]}")
+        lines.append(f"{character}:{letter}{count}|{word[position + 1 :]}")
     return Work("\n".join(lines), count)
 
 

@@ -35,13 +35,13 @@ def test_ctrl_c_ends_with_130_and_the_text_so_far(endless_model: Path) -> None:
 
 
 def test_reader_that_goes_away_ends_it_quietly(endless_model: Path) -> None:
-    process = start(endless_model, "--think", "hide")
-    assert process.stdout is not None and process.stderr is not None
-    assert process.stdout.read(1)
-    process.stdout.close()
-    errors = process.stderr.read()
-    assert process.wait(timeout=60) == 1
-    assert errors == b""
+    with start(endless_model, "--think", "hide") as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.read(1)
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(timeout=60) == 1
+        assert errors == b""
 
 
 def test_terminal_that_closes_ends_it_quietly(endless_model: Path) -> None:
