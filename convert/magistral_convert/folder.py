@@ -13,6 +13,7 @@ from .files import encode_json, write_file
 from .plan import ConversionPlan
 from .recipe import Recipe, module_path
 from .shards import Fault
+from .source import Source
 
 INDEX_FILE = "model.safetensors.index.json"
 TOKENIZER_FILE = "tekken.json"
@@ -39,8 +40,7 @@ _GENERATION_CONFIG = {
 
 def write_side_files(
     folder: Path,
-    source_folder: Path,
-    config: ModelConfig,
+    source: Source,
     plan: ConversionPlan,
     recipe: Recipe,
     fault: Fault,
@@ -48,13 +48,13 @@ def write_side_files(
 ) -> dict[str, str]:
     """Write everything but weights, README.md and conversion.json; return name -> SHA-256."""
     contents = {
-        "config.json": encode_json(hf_config(config, plan, recipe)),
-        "params.json": encode_json(config.to_params()),
+        "config.json": encode_json(hf_config(source.config, plan, recipe)),
+        "params.json": encode_json(source.config.to_params()),
         INDEX_FILE: encode_json(_index(plan)),
         "generation_config.json": encode_json(_GENERATION_CONFIG),
     }
     for name in _COPIED:
-        path = source_folder / name
+        path = source.folder / name
         if path.is_file():
             contents[name] = _read(path)
     if tokenizer is not None:

@@ -57,9 +57,8 @@ def convert_checkpoint(
     """
     begun = time.monotonic()
     if (text is None) != (recipe.method is Method.PLAIN):
-        raise ConversionError(
-            f"Recipe {recipe.method} {'needs' if text is None else 'takes no'} text."
-        )
+        needs = "needs" if text is None else "takes no"
+        raise ConversionError(f"Recipe {recipe.method} {needs} calibration text.")
     if shard_bytes is None:
         # With calibration a layer costs minutes, so each is a shard of its own and survives a kill.
         shard_bytes = DEFAULT_SHARD_BYTES if text is None else 1
@@ -176,15 +175,7 @@ class _Conversion:
     def _describe(self) -> None:
         """Write all that is not weights; conversion.json, which hashes every file, is the last."""
         folder, recipe, plan = self._journal.model_folder, self._recipe, self._plan
-        files = write_side_files(
-            folder,
-            self._source.folder,
-            self._source.config,
-            plan,
-            recipe,
-            self._fault,
-            self._tokenizer,
-        )
+        files = write_side_files(folder, self._source, plan, recipe, self._fault, self._tokenizer)
         quality = self._measure()
         # In the plan's order, whichever run finished which shard.
         shards = {shard.file: self._records[shard.file] for shard in plan.shards}

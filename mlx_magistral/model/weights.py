@@ -29,12 +29,8 @@ def load_model(folder: Path | str) -> LoadedModel:
     values that MLX gives fresh layers are never computed. Raises CheckpointError.
     """
     checkpoint = open_checkpoint(folder)
-    # MLX draws values for fresh layers. They are replaced unevaluated, so the caller's random state
-    # is put back rather than left behind hundreds of draws that nobody sees.
-    random_key = mx.random.state[0]
     model = Transformer(checkpoint.config)
     _quantize_modules(model, checkpoint)
-    mx.random.state[0] = random_key
     model.load_weights(list(checkpoint.read_all()), strict=True)
     model.eval()
     return LoadedModel(model, checkpoint.config)

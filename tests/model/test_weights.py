@@ -95,15 +95,6 @@ def test_part_of_a_quantized_matrix_missing(lost: str, tmp_path: Path) -> None:
         load_model(folder)
 
 
-def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:
-    folder = quantized_folder(tmp_path)
-    mx.random.seed(7)
-    expected = mx.random.uniform(shape=(4,))
-    mx.random.seed(7)
-    load_model(folder)
-    assert mx.array_equal(mx.random.uniform(shape=(4,)), expected)
-
-
 def test_native_weights_are_held_once(tmp_path: Path) -> None:
     # 44 MB, half of it wq and wk, which loading permutes.
     config = ModelConfig(512, 2, 128, 256, 32, 8, 1024, 1e9, 1e-5, None, False)
