@@ -17,19 +17,19 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import torch
+from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
 from magistral_convert.safetensors_source import SafetensorsSource
-from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+from mlx_magistral.hub import nano_folder
+from mlx_magistral.model.checkpoint import open_checkpoint
+from mlx_magistral.model.names import is_permuted, native_name, unpermute
 from nano_data.chat import Encoder
 from nano_data.evaluation import accuracy, cases_of, run_cases
 from nano_data.files import read_model
 from nano_data.model import Nano
 from nano_data.report import KINDS
-
-from mlx_magistral.hub import nano_folder
-from mlx_magistral.model.checkpoint import open_checkpoint
-from mlx_magistral.model.names import is_permuted, native_name, unpermute
 
 
 def main() -> None:

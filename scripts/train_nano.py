@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Make `nano`, the small reasoning model inside mlx-magistral: tokenizer, training, evaluation.
 
 nano has Magistral's architecture, tokenizer format and prompt layout with 1.2 million parameters,

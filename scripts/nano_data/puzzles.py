@@ -53,7 +53,7 @@ def comparison(rng: random.Random, language: str) -> Problem:
     if rng.random() < 0.5:  # the same width and first digits: the hard ones
         kept = rng.randint(1, len(str(a)))
         b = int(str(a)[:kept] + "".join(rng.choices(string.digits, k=len(str(a)) - kept)))
-    wants_larger = rng.random() < 0.6
+    wants_larger = rng.random() < 0.5
     work = scratch.comparison(a, b, wants_larger=wants_larger)
     kind = "equal" if a == b else ("larger" if wants_larger else "smaller")
     return Problem(
@@ -85,7 +85,7 @@ def sorting(rng: random.Random, language: str) -> Problem:
 def largest(rng: random.Random, language: str) -> Problem:
     """One pass over three to five numbers, the best so far written down."""
     numbers = [number(rng, rng.choice((1, 2, 2, 3))) for _ in range(rng.randint(3, 5))]
-    wants_larger = rng.random() < 0.6
+    wants_larger = rng.random() < 0.5
     value = max(numbers) if wants_larger else min(numbers)
     first_pass = scratch.sorting(numbers, ascending=not wants_larger).splitlines()[:2]
     kind = "largest" if wants_larger else "smallest"

@@ -25,7 +25,7 @@ def subtraction(a: int, b: int) -> Work:
     """Compare first, so that the larger is on top; then columns with a borrow of ten."""
     width = max(len(str(a)), len(str(b)))
     left, right = str(a).zfill(width), str(b).zfill(width)
-    lines = [f"{a}-{b}", f"{left}-{right}", _first_difference(left, right)]
+    lines = [f"{a}-{b}", *_first_difference(left, right)]
     if a < b:
         left, right = right, left
     borrow, result = 0, ""
@@ -76,7 +76,7 @@ def comparison(a: int, b: int, *, wants_larger: bool) -> Work:
     left, right = str(a).zfill(width), str(b).zfill(width)
     value = max(a, b) if wants_larger else min(a, b)
     verdict = "equal" if a == b else str(value)
-    lines = [f"{a},{b}", f"{left},{right}", _first_difference(left, right), verdict]
+    lines = [f"{a},{b}", *_first_difference(left, right), verdict]
     return Work("\n".join(lines), value)
 
 
@@ -110,15 +110,17 @@ def counting(word: str, letter: str) -> Work:
 OPERATIONS = {"+": addition, "-": subtraction, "*": product}
 
 
-def _first_difference(left: str, right: str) -> str:
-    """345 and 367 -> `3:3=,4:6<`; the sign comes last, when both digits are at hand."""
-    steps = []
-    for x, y in zip(left, right, strict=True):
+def _first_difference(left: str, right: str) -> list[str]:
+    """345 and 367 -> `345,367|3:3=`, `45,67|4:6<`; the sign last, when both digits are at hand."""
+    lines = []
+    while left:
+        x, y = left[0], right[0]
         sign = "=" if x == y else ("<" if x < y else ">")
-        steps.append(f"{x}:{y}{sign}")
+        lines.append(f"{left},{right}|{x}:{y}{sign}")
         if x != y:
             break
-    return ",".join(steps)
+        left, right = left[1:], right[1:]
+    return lines
 
 
 def _addition_lines(a: int, b: int) -> list[str]:
