@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source, output = Path(scratch) / "source", Path(scratch) / "out"
-        write_slice(source, options.layers)
+        # In a process of its own: a child's peak memory counts what its parent held at the fork.
+        writer = get_context("spawn").Process(target=write_slice, args=(source, options.layers))
+        writer.start()
+        writer.join()
         ours = ["mlx_magistral", "convert", str(source), str(output), "--bits", "4"]
         theirs = ["mlx_lm", "convert", "--hf-path", str(source), "--mlx-path", str(output), "-q"]
         pairs = [(_run(ours, output), _run(theirs, output)) for _ in range(options.runs + 1)][1:]

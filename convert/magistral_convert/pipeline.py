@@ -9,11 +9,13 @@ calibration.py says. Each step leaves the disk in a state that the same command 
 import errno
 import shutil
 import time
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import ConversionError
+from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.version import __version__
 
 from .calibration import Calibration
@@ -24,10 +26,12 @@ from .folder import write_side_files
 from .journal import Journal
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
 from .memory import peak_memory_bytes
+from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
 from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
-from .recipe import Method, Recipe
+from .recipe import Method, Mix, Recipe
 from .report import worst_tensors, write_model_card
+from .sensitivity import SENSITIVITY_TOKENS, measure_sensitivities
 from .shard_job import convert_shard
 from .shards import Fault
 from .source import Source
@@ -35,6 +39,7 @@ from .source_kinds import open_source
 
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20
+_COSTS_FILE = "costs.json"
 
 
 def convert_checkpoint(
@@ -56,9 +61,8 @@ def convert_checkpoint(
     it cannot start or go on; what is finished by then is kept in ``output`` + ".partial".
     """
     begun = time.monotonic()
-    if (text is None) != (recipe.method is Method.PLAIN):
-        needs = "needs" if text is None else "takes no"
-        raise ConversionError(f"Recipe {recipe.method} {needs} calibration text.")
+    if text is None and recipe.needs_text:
+        raise ConversionError(f"Recipe {recipe.method} with mix {recipe.mix} needs text.")
     if shard_bytes is None:
         # With calibration a layer costs minutes, so each is a shard of its own and survives a kill.
         shard_bytes = DEFAULT_SHARD_BYTES if text is None else 1
@@ -69,18 +73,52 @@ def convert_checkpoint(
         "calibration text": None if text is None else text.sha256,
         "version of this tool": __version__,
     }
-    plan = plan_conversion(source.shapes, recipe, shard_bytes)
+    # Refuses what cannot be laid out before anything is written; a mix changes widths alone.
+    plan_conversion(source.shapes, recipe, shard_bytes)
     journal = Journal(output, identity, fault)
-    work = _Conversion(source, recipe, plan, text, tokenizer, journal, watcher or Watcher(), fault)
+    resumed: int | None = None
     try:
         if not journal.open(restart=restart):
-            work.run()
+            watcher = watcher or Watcher()
+            formats = _resolve_mix(source, recipe, text, journal, watcher)
+            recipe = replace(recipe, overrides={**formats, **recipe.overrides})
+            plan = plan_conversion(source.shapes, recipe, shard_bytes)
+            work = _Conversion(source, recipe, plan, text, tokenizer, journal, watcher, fault)
+            resumed = work.run()
             journal.publish()
     except OSError as error:
         raise _disk_error(error, output) from error
     finally:
         journal.close()
-    return _report(output, plan, work.resumed, time.monotonic() - begun)
+    return _report(output, resumed, time.monotonic() - begun)
+
+
+def _resolve_mix(
+    source: Source,
+    recipe: Recipe,
+    text: CalibrationText | None,
+    journal: Journal,
+    watcher: Watcher,
+) -> dict[str, QuantFormat]:
+    """The modules that get other widths than the default; what was measured once is kept."""
+    if recipe.mix is Mix.STATIC:
+        return static_overrides(source.shapes, recipe.group_size)
+    if recipe.mix is Mix.NONE:
+        return {}
+    assert text is not None and recipe.bits_per_weight is not None
+    costs = journal.load(_COSTS_FILE)
+    if costs is None:
+        tokens = text.calibration[: max(1, SENSITIVITY_TOKENS // text.calibration.shape[1])]
+        widths = [width for width in MIX_WIDTHS if width >= recipe.bits]
+        measured = measure_sensitivities(source, tokens, widths, recipe, watcher)
+        costs = journal.store(_COSTS_FILE, measured)
+    # Keys of JSON objects are text.
+    by_width = {
+        module: {int(bits): cost for bits, cost in each.items()} for module, each in costs.items()
+    }
+    return allocate_bits(
+        source.shapes, by_width, recipe.bits, recipe.group_size, recipe.bits_per_weight
+    )
 
 
 class _Conversion:
@@ -106,26 +144,26 @@ class _Conversion:
         self._watcher = watcher
         self._fault = fault
         self._records: dict[str, ShardRecord] = {}
-        self.resumed = len(plan.shards)
 
-    def run(self) -> None:
-        """Find what is done, check the disk, convert the rest, measure and describe the whole."""
+    def run(self) -> int:
+        """Convert the rest, measure and describe the whole; return how many shards were done."""
         self._find_finished()
+        resumed = len(self._records)
         self._check_disk()
         self._watcher.planned(self._plan, self._source.nbytes, self._source.warnings)
-        self._watcher.resumed(self.resumed, self._finished_weights())
+        self._watcher.resumed(resumed, self._finished_weights())
         calibration = self._calibration()
         for shard in self._plan.shards:
             if shard.file not in self._records:
                 self._convert(shard, calibration)
         self._describe()
+        return resumed
 
     def _find_finished(self) -> None:
         for shard in self._plan.shards:
             record = self._journal.finished_shard(shard.file)
             if record is not None:
                 self._records[shard.file] = record
-        self.resumed = len(self._records)
 
     def _finished_weights(self) -> int:
         finished = [shard for shard in self._plan.shards if shard.file in self._records]
@@ -145,7 +183,7 @@ class _Conversion:
             )
 
     def _calibration(self) -> Calibration | None:
-        if self._text is None:
+        if self._text is None or self._recipe.method is Method.PLAIN:
             return None
         return Calibration(
             self._source,
@@ -202,16 +240,17 @@ class _Conversion:
         return compare_models(self._source, result, held_out, self._watcher).summary()
 
 
-def _report(output: Path, plan: ConversionPlan, resumed: int, seconds: float) -> ConversionReport:
+def _report(output: Path, resumed: int | None, seconds: float) -> ConversionReport:
+    """``resumed`` is None where a killed run had left nothing to do."""
     manifest = read_manifest(output)
     worst, record = worst_tensors(manifest.shards)[0]
     return ConversionReport(
-        nbytes=plan.nbytes,
-        bits_per_weight=plan.bits_per_weight,
+        nbytes=sum(shard.nbytes for shard in manifest.shards.values()),
+        bits_per_weight=manifest.bits_per_weight,
         seconds=seconds,
         peak_memory_bytes=peak_memory_bytes(),
-        shards_resumed=resumed,
-        shards=len(plan.shards),
+        shards_resumed=len(manifest.shards) if resumed is None else resumed,
+        shards=len(manifest.shards),
         worst_tensor=worst,
         worst_error=record.error,
         quality=manifest.quality,

@@ -15,6 +15,8 @@ from .packing import pack_codes
 
 # MLX's own floor for a group's scale; all-equal groups would divide by zero without it.
 _LEAST_SCALE = 1e-7
+# What scales, biases and unquantized tensors may be stored in.
+STORED_DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16}
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mlx_magistral.errors import ConversionError
+from mlx_magistral.errors import ConversionError, UsageError
 from mlx_magistral.model.quant_config import QuantFormat
 
 GROUP_SIZES = (32, 64, 128)
 OUTPUT_BITS = (4, 6, 8, 16)
 NOT_QUANTIZED = 16
+_STATIC_MIX_BITS = 4
 # What a mix may give a single tensor; MLX has kernels for each of them.
 TENSOR_BITS = (3, 4, 5, 6, 8)
 _DTYPES = ("bfloat16", "float16")
@@ -27,6 +28,14 @@ class Method(StrEnum):
     CALIBRATED = "calibrated"  # the same, and errors made good in later columns (GPTQ)
 
 
+class Mix(StrEnum):
+    """How bits are shared out among the matrices."""
+
+    NONE = "none"  # all the same
+    STATIC = "static"  # a fixed table
+    AUTO = "auto"  # by measured sensitivity
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The aim of a conversion; ``overrides`` maps module paths to formats that differ."""
@@ -35,22 +44,30 @@ class Recipe:
     group_size: int = 64
     dtype: str = "bfloat16"
     method: Method = Method.PLAIN
+    mix: Mix = Mix.NONE
+    bits_per_weight: float | None = None  # the average that Mix.AUTO may reach
     overrides: Mapping[str, QuantFormat] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.bits not in OUTPUT_BITS:
-            raise ConversionError(f"--bits {self.bits} is none of {OUTPUT_BITS}. Choose one.")
+            raise UsageError(f"--bits {self.bits} is none of {OUTPUT_BITS}. Choose one.")
         if self.group_size not in GROUP_SIZES:
-            raise ConversionError(
+            raise UsageError(
                 f"--group-size {self.group_size} is none of {GROUP_SIZES}. Choose one."
             )
+        if (self.bits_per_weight is None) != (self.mix is not Mix.AUTO):
+            raise UsageError("--bits-per-weight belongs to --mix auto, and --mix auto needs it.")
+        if self.mix is Mix.STATIC and self.bits != _STATIC_MIX_BITS:
+            raise UsageError(f"--mix static is made for --bits {_STATIC_MIX_BITS}.")
+        if self.bits == NOT_QUANTIZED and (self.mix, self.method) != (Mix.NONE, Method.PLAIN):
+            raise UsageError("--bits 16 quantizes nothing, so no recipe and no mix goes with it.")
         for path, format in self.overrides.items():
             if format.bits not in TENSOR_BITS or format.group_size not in GROUP_SIZES:
                 raise ConversionError(
                     f"MLX has no {format.bits} bits in groups of {format.group_size} for {path}."
                 )
         if self.dtype not in _DTYPES:
-            raise ConversionError(f"--dtype {self.dtype} is none of {_DTYPES}. Choose one.")
+            raise UsageError(f"--dtype {self.dtype} is none of {_DTYPES}. Choose one.")
 
     @property
     def default_format(self) -> QuantFormat | None:
@@ -58,6 +75,11 @@ class Recipe:
         if self.bits == NOT_QUANTIZED:
             return None
         return QuantFormat(self.group_size, self.bits)
+
+    @property
+    def needs_text(self) -> bool:
+        """Whether calibration text is needed to follow it."""
+        return self.method is not Method.PLAIN or self.mix is Mix.AUTO
 
     def format_of(self, tensor: str, shape: tuple[int, ...]) -> QuantFormat | None:
         """The format for an HF tensor name; None for vectors (norms) and at 16 bits.
@@ -82,6 +104,8 @@ class Recipe:
             "group_size": self.group_size,
             "dtype": self.dtype,
             "method": str(self.method),
+            "mix": str(self.mix),
+            "bits_per_weight": self.bits_per_weight,
             "overrides": {path: asdict(format) for path, format in sorted(self.overrides.items())},
         }
 

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
-
 from mlx_magistral.errors import ConversionError
 
 from .manifest import ShardRecord, TensorRecord
@@ -18,14 +16,13 @@ from .methods import ColumnStatistics, store_rows
 from .plan import ShardPlan, TensorPlan
 from .prefetch import read_ahead
 from .progress import Watcher
-from .quantize import StoredRows
+from .quantize import STORED_DTYPES, StoredRows
 from .recipe import NOT_QUANTIZED, Method, Recipe
 from .shards import Fault, ShardWriter
 from .source import BLOCK_WEIGHTS, BlockRequest, Source, row_blocks
 
 # Feedback goes column by column, so its blocks are tall: fewer, larger steps.
-_FEEDBACK_BLOCK_WEIGHTS = 8 * BLOCK_WEIGHTS
-_DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16}
+_FEEDBACK_BLOCK_WEIGHTS = 32 * BLOCK_WEIGHTS
 
 
 # Tensor name (HF) -> what is known of its inputs; None at once for the plain method.
@@ -64,7 +61,7 @@ def convert_shard(
                 watcher.started(request.tensor)
                 known = statistics(request.tensor)
             rows = source.decode(request, data)
-            stored = store_rows(rows, tally.plan.format, _DTYPES[recipe.dtype], known)
+            stored = store_rows(rows, tally.plan.format, STORED_DTYPES[recipe.dtype], known)
             tally.add(stored, recipe)
             for part, block in zip(tally.plan.parts, stored.parts, strict=True):
                 writer.append(part.name, block)

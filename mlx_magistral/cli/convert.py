@@ -1,86 +1,100 @@
 """``mlx-magistral convert``: a checkpoint in, a quantized MLX folder out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_magistral.cli.options import debug_option
+from mlx_magistral.cli.options import Decorator, debug_option
 
 if TYPE_CHECKING:
+    from magistral_convert.calibration_data import CalibrationText
     from magistral_convert.progress import ConversionReport
+    from magistral_convert.recipe import Recipe
+    from magistral_convert.source import Source
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _choice(name: str, values: str, default: str, text: str) -> Decorator:
+    kind = click.Choice(values.split())
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
 @click.command()
 @click.argument("source")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option(
-    "--bits",
-    type=click.Choice(["4", "6", "8", "16"]),
-    default="4",
-    show_default=True,
-    help="Bits a weight; 16 keeps the weights as they are.",
-)
-@click.option(
-    "--group-size",
-    type=click.Choice(["32", "64", "128"]),
-    default="64",
-    show_default=True,
-    help="Columns that share one scale and bias.",
-)
-@click.option(
-    "--dtype",
-    type=click.Choice(["bfloat16", "float16"]),
-    default="bfloat16",
-    show_default=True,
-    help="Of what is not quantized; float16 is faster on M1 and M2.",
-)
-@click.option("--recipe", type=click.Choice(["plain"]), default="plain", show_default=True)
-@click.option(
-    "--tokenizer",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A tekken.json to take instead of the one beside SOURCE.",
-)
+@_choice("--bits", "4 6 8 16", "4", "Bits a weight; 16 keeps the weights as they are.")
+@_choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias.")
+@_choice("--dtype", "bfloat16 float16", "bfloat16", "Of the rest; float16 is faster on M1 and M2.")
+@_choice("--recipe", "plain search calibrated", "plain", "How the codes are chosen.")
+@_choice("--mix", "none static auto", "none", "Which matrices get more bits.")
+@click.option("--bits-per-weight", type=float, help="The average that --mix auto may reach.")
+@click.option("--calibration", type=_FILE, help="Text or JSONL instead of the built-in text.")
+@click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside SOURCE.")
 @click.option("--restart", is_flag=True, help="Throw an unfinished conversion away.")
 @debug_option
 def command(
     source: str,
     output: Path,
-    bits: str,
-    group_size: str,
-    dtype: str,
-    recipe: str,
+    calibration: Path | None,
     tokenizer: Path | None,
     restart: bool,
+    **aim: Any,
 ) -> None:
-    """Quantize SOURCE (a folder or hub id, native or HF format) into the new folder OUTPUT.
+    """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    Needs about 0.5 GB of memory for any model. A killed conversion goes on where it stopped when
-    the same command is run again.
+    The plain recipe needs 0.2 GB of memory for any model. A killed conversion goes on where it
+    stopped when the same command is run again.
 
     \b
-      mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit --bits 4
+      mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
+      mlx-magistral convert SOURCE OUTPUT --recipe calibrated --mix static
     """
     from magistral_convert.display import ConversionDisplay
     from magistral_convert.pipeline import convert_checkpoint
-    from magistral_convert.recipe import Method, Recipe
     from magistral_convert.source_kinds import open_source
     from mlx_magistral.hub import resolve_model
 
-    aim = Recipe(int(bits), int(group_size), dtype, Method(recipe))
+    recipe = _recipe(**aim)
     opened = open_source(resolve_model(source))
+    text = _text(recipe, opened, calibration)
     with ConversionDisplay() as display:
         report = convert_checkpoint(
-            opened, output, aim, tokenizer=tokenizer, restart=restart, watcher=display
+            opened,
+            output,
+            recipe,
+            text=text,
+            tokenizer=tokenizer,
+            restart=restart,
+            watcher=display,
         )
     click.echo(_summary(output, report))
+
+
+def _recipe(
+    bits: str, group_size: str, dtype: str, recipe: str, mix: str, bits_per_weight: float | None
+) -> "Recipe":
+    from magistral_convert.recipe import Method, Mix, Recipe
+
+    return Recipe(int(bits), int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
+
+
+def _text(recipe: "Recipe", source: "Source", calibration: Path | None) -> "CalibrationText | None":
+    from magistral_convert.calibration_data import CalibrationText
+    from magistral_convert.text_choice import choose_text
+
+    if not recipe.needs_text:
+        return None
+    return CalibrationText.split(choose_text(source.folder, calibration))
 
 
 def _summary(output: Path, report: "ConversionReport") -> str:
     from magistral_convert.memory import readable_bytes
 
+    quality = f"KL to the source {report.quality['KL mean']}; " if report.quality else ""
     return (
         f"{output}: {readable_bytes(report.nbytes)}, {report.bits_per_weight:.2f} bits a weight, "
         f"in {report.seconds:.1f} s; peak memory {readable_bytes(report.peak_memory_bytes)}; "
-        f"largest error {report.worst_error:.4f} at {report.worst_tensor}."
+        f"{quality}largest error {report.worst_error:.4f} at {report.worst_tensor}."
     )

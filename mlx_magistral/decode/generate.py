@@ -37,7 +37,7 @@ def prefill(
     Only the last position goes through the head: at 131,072 entries a chunk of 2,048 positions
     would need 1 GB of logits that nobody reads.
     """
-    prompt = mx.array(tokens)[None]  # (1, L)
+    prompt = mx.array(list(tokens))[None]  # (1, L)
     total = prompt.shape[1]
     if chunk_tokens is None:
         is_cpu = mx.default_device() == mx.cpu
@@ -75,13 +75,14 @@ def decode(
     Python. A caller that stops early therefore finds one id more in the cache than it was given.
     """
     token = sampler(logits)  # (1,)
-    mx.async_eval(token)
+    mx.async_eval(token)  # type: ignore[no-untyped-call]
     for step in range(max_tokens):
         upcoming = token
         if step + 1 < max_tokens:
             upcoming = sampler(model(token[:, None], cache)[:, -1])
-            mx.async_eval(upcoming)
-        value = int(token.item())
+            mx.async_eval(upcoming)  # type: ignore[no-untyped-call]
+        value = token.item()
+        assert isinstance(value, int)
         yield value
         if value in stop_tokens:
             return

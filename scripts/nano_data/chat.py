@@ -221,11 +221,11 @@ _FIRST = (
 
 def plain(rng: random.Random, task: str, split: str, language: str | None = None) -> Conversation:
     """One question, rarely after an unrelated earlier one."""
-    turns = [plain_turn(tasks.draw(task, rng, split, language))]
+    problem = tasks.draw(task, rng, split, language)
+    turns = [plain_turn(problem)]
     if rng.random() < 0.1:
-        earlier = tasks.draw(
-            rng.choice(("talk", "addition", "subtraction")), rng, "train", language
-        )
+        task = rng.choice(("talk", "addition", "subtraction"))
+        earlier = tasks.draw(task, rng, "train", problem.language)
         turns.insert(0, plain_turn(earlier))
     return _converse(rng, turns)
 

@@ -17,7 +17,7 @@ _TEMPLATE_WORDS = [w for w in _TEMPLATE_WORDS if w.isalpha() and w.islower() and
 
 def story(rng: random.Random, language: str) -> Problem:
     operators = rng.choice(("+", "-", "*", "+", "-", "*", "+-"))
-    a, b = number(rng, rng.choice((1, 2, 2, 3))), number(rng, rng.choice((1, 1, 2, 2)))
+    a, b = number(rng, rng.choice((1, 2, 2, 2, 2, 3))), number(rng, rng.choice((1, 1, 2, 2)))
     if operators == "*":
         a, b = rng.choice(((a, number(rng, 1)), (number(rng, 1), b)))
     a, b, c = max(2, a), max(2, b), rng.randint(2, 20)
@@ -67,8 +67,8 @@ def comparison(rng: random.Random, language: str) -> Problem:
 
 
 def sorting(rng: random.Random, language: str) -> Problem:
-    size = rng.choices((2, 3, 4, 5, 6), (1, 4, 4, 4, 1))[0]
-    numbers = [number(rng, rng.choices((1, 2, 3), (4, 12, 1))[0]) for _ in range(size)]
+    size = rng.choices((2, 3, 4, 5), (1, 4, 4, 4))[0]
+    numbers = [number(rng, rng.choice((1, 2, 2, 2))) for _ in range(size)]
     ascending = rng.random() < 0.65
     result = ", ".join(map(str, sorted(numbers, reverse=not ascending)))
     listing = _listing(rng, language, numbers)
@@ -84,7 +84,7 @@ def sorting(rng: random.Random, language: str) -> Problem:
 
 def largest(rng: random.Random, language: str) -> Problem:
     """One pass over three to five numbers, the best so far written down."""
-    numbers = [number(rng, rng.choice((1, 2, 2, 3))) for _ in range(rng.randint(3, 5))]
+    numbers = [number(rng, rng.choice((1, 2, 2, 2, 2, 3))) for _ in range(rng.randint(3, 5))]
     wants_larger = rng.random() < 0.5
     value = max(numbers) if wants_larger else min(numbers)
     first_pass = scratch.sorting(numbers, ascending=not wants_larger).splitlines()[:2]

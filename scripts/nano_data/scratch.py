@@ -71,19 +71,21 @@ def chain(first: int, steps: list[tuple[str, int]]) -> Work:
 
 
 def comparison(a: int, b: int, *, wants_larger: bool) -> Work:
-    """Pad, then digit against digit to the first difference."""
+    """The sign of what is wanted; then, padded, digit against digit to the first difference."""
     width = max(len(str(a)), len(str(b)))
     left, right = str(a).zfill(width), str(b).zfill(width)
     value = max(a, b) if wants_larger else min(a, b)
     verdict = "equal" if a == b else str(value)
-    lines = [f"{a},{b}", *_first_difference(left, right), verdict]
+    wanted = ">" if wants_larger else "<"
+    lines = [f"{wanted}{a},{b}", *_first_difference(left, right), verdict]
     return Work("\n".join(lines), value)
 
 
 def sorting(numbers: list[int], *, ascending: bool) -> str:
     """Selection sort with the best so far written down: every step compares two numbers.
 
-    45,12,78 -> `45,12,78`, `45,12,78|45:12>|12:78<|12`, `45,78|45:78<|45`, `78|78`.
+    Each line starts with the sign that keeps the best: where another comes, the other number is it.
+    45,12,78 -> `45,12,78`, `<45,12,78|45:12>|12:78<|12`, `<45,78|45:78<|45`, `<78|78`.
     """
     rest, lines = list(numbers), [",".join(map(str, numbers))]
     while rest:
@@ -93,7 +95,8 @@ def sorting(numbers: list[int], *, ascending: bool) -> str:
             steps.append(f"{best}:{number}{sign}")
             is_better = number < best if ascending else number > best
             best = number if is_better else best
-        lines.append("|".join([",".join(map(str, rest)), *steps, str(best)]))
+        listing = ",".join(map(str, rest))
+        lines.append("|".join([f"{'<' if ascending else '>'}{listing}", *steps, str(best)]))
         rest.remove(best)
     return "\n".join(lines)
 

@@ -21,8 +21,8 @@ class Plan:
     """How long and how fast; rates fall linearly over the last part of the time."""
 
     minutes: float
-    muon_rate: float = 0.004
-    adam_rate: float = 1.5e-3
+    muon_rate: float = 0.006
+    adam_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_steps: int = 100
     decay_from: float = 0.4

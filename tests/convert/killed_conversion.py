@@ -1,13 +1,24 @@
-"""Convert SOURCE to OUTPUT and die by SIGKILL at step number STEP, the three arguments."""
+"""Convert SOURCE to OUTPUT and die by SIGKILL at step number STEP; a fourth word calibrates."""
 
 import os
 import signal
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from magistral_convert.calibration_data import CalibrationText
 from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.recipe import Recipe
+from magistral_convert.recipe import Method, Recipe
 from magistral_convert.source_kinds import open_source
+
+CALIBRATED = Recipe(4, method=Method.CALIBRATED)
+
+
+def calibration_text() -> CalibrationText:
+    """The same random ids in every process."""
+    ids = np.random.default_rng(0).integers(0, 192, (24, 64))
+    return CalibrationText.split(ids)
 
 
 def main() -> None:
@@ -20,7 +31,12 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         steps += 1
 
-    convert_checkpoint(open_source(source), output, Recipe(4), shard_bytes=1, fault=die_there)
+    opened = open_source(source)
+    if len(sys.argv) > 4:
+        text = calibration_text()
+        convert_checkpoint(opened, output, CALIBRATED, text=text, fault=die_there)
+    else:
+        convert_checkpoint(opened, output, Recipe(4), shard_bytes=1, fault=die_there)
 
 
 if __name__ == "__main__":

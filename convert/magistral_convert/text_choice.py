@@ -1,0 +1,26 @@
+"""Which text a conversion or a comparison runs on, from what the command line was given."""
+
+from pathlib import Path
+
+from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+
+from .calibration_data import read_documents, token_sequences
+from .calibration_set import built_in_documents
+from .layer_weights import TokenArray
+
+CALIBRATION_TOKENS = 65536
+
+
+def choose_text(folder: Path, file: Path | None, *, limit: int = CALIBRATION_TOKENS) -> TokenArray:
+    """Token rows from ``file``, or from the built-in text, encoded with a model folder's tokenizer.
+
+    A file of token ids alone needs no tokenizer. Raises ConversionError.
+    """
+    documents = built_in_documents() if file is None else read_documents(file)
+    return token_sequences(documents, _tokenizer(folder), limit=limit)
+
+
+def _tokenizer(folder: Path) -> Tokenizer | None:
+    if not (folder / "tekken.json").exists():
+        return None
+    return load_tokenizer(folder)

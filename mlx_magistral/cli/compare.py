@@ -1,0 +1,45 @@
+"""``mlx-magistral compare``: how far apart two forms of a model are."""
+
+import json
+from pathlib import Path
+
+import click
+
+from mlx_magistral.cli.options import debug_option
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Text, or JSONL of {"messages"}, {"text"} or {"tokens"}.  [default: a built-in text]',
+)
+@click.option("--tokens", type=click.IntRange(min=2), default=8192, show_default=True)
+@click.option("--layers", is_flag=True, help="Also the error after each layer.")
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@debug_option
+def command(a: str, b: str, data: Path | None, tokens: int, layers: bool, as_json: bool) -> None:
+    """KL(A||B), top-1 agreement and perplexities of models A and B on the same tokens.
+
+    Both stream through layer by layer, so neither has to fit in memory.
+
+    \b
+      mlx-magistral compare mistralai/Magistral-Small-2507 magistral-4bit --data traces.jsonl
+    """
+    from magistral_convert.compare import compare_models
+    from magistral_convert.source_kinds import open_source
+    from magistral_convert.text_choice import choose_text
+    from mlx_magistral.hub import resolve_model
+
+    one, other = (open_source(resolve_model(name)) for name in (a, b))
+    measured = compare_models(one, other, choose_text(one.folder, data, limit=tokens))
+    table = measured.summary()
+    if layers:
+        table["layer errors"] = [float(f"{error:.4g}") for error in measured.layer_errors]
+    if as_json:
+        click.echo(json.dumps(table))
+        return
+    for name, value in table.items():
+        click.echo(f"{name:16} {value}")
