@@ -100,7 +100,7 @@ def stats_line(finished: Finished) -> str:
         f"decode {timings.decode_tps:.1f} tok/s",
         f"first token {timings.ttft_s:.2f} s",
         f"thinking {usage.reasoning_tokens} + answer {answer_tokens} tokens",
-        f"peak {timings.peak_memory_bytes / 1e9:.2f} GB",
+        f"peak {_readable(timings.peak_memory_bytes)}",
     ]
     if finished.reason != "stop":
         parts.insert(0, f"ended by {finished.reason}")
@@ -208,6 +208,10 @@ class _RenderedAnswer:
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _readable(nbytes: int) -> str:
+    return f"{nbytes / 1e9:.2f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.1f} MB"
 
 
 def _count(tokens: int) -> str:

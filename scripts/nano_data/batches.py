@@ -13,18 +13,18 @@ from nano_data.chat import Conversation, Encoder, Sample
 
 # Weight of each kind of conversation: about the share of samples, not of ids.
 MIX = {
-    "addition": 16,
+    "addition": 14,
     "subtraction": 15,
-    "product_by_digit": 10,
+    "product_by_digit": 9,
     "product_2x2": 11,
-    "story": 10,
+    "story": 9,
     "chain": 6,
-    "comparison": 12,
-    "sorting": 16,
-    "largest": 6,
+    "comparison": 16,
+    "sorting": 18,
+    "largest": 10,
     "counting": 12,
     "large": 3,
-    "talk": 9,
+    "talk": 10,
     "follow_up": 9,
     "tools": 8,
 }

@@ -71,14 +71,17 @@ def chain(first: int, steps: list[tuple[str, int]]) -> Work:
 
 
 def comparison(a: int, b: int, *, wants_larger: bool) -> Work:
-    """The sign of what is wanted; then, padded, digit against digit to the first difference."""
+    """Padded, digit against digit to the first difference; each line starts with the wanted sign.
+
+    345 or 367, the larger -> `345,367`, `>345,367|3:3=`, `>45,67|4:6<`, `367`.
+    """
     width = max(len(str(a)), len(str(b)))
     left, right = str(a).zfill(width), str(b).zfill(width)
     value = max(a, b) if wants_larger else min(a, b)
     verdict = "equal" if a == b else str(value)
     wanted = ">" if wants_larger else "<"
-    lines = [f"{wanted}{a},{b}", *_first_difference(left, right), verdict]
-    return Work("\n".join(lines), value)
+    steps = [f"{wanted}{line}" for line in _first_difference(left, right)]
+    return Work("\n".join([f"{a},{b}", *steps, verdict]), value)
 
 
 def sorting(numbers: list[int], *, ascending: bool) -> str:

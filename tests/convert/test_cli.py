@@ -1,5 +1,6 @@
 """The convert and verify commands: one line out, one line of error, the right exit code."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_verify_names_the_damage_and_exits_1(native_folder: Path, tmp_path: Path
     assert result.stderr == "params.json: differs from what was written\n"
 
 
+def test_convert_calibrated_with_a_mix(native_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "ids.jsonl"
+    data.write_text(json.dumps({"tokens": [token % 192 for token in range(0, 4096, 7)]}))
+    options = ["--recipe", "calibrated", "--mix", "auto", "--bits-per-weight", 5]
+    result = _run("convert", native_folder, tmp_path / "out", *options, "--calibration", data)
+    assert result.exit_code == 0, result.output
+    assert "KL to the source" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "exit_code"),
     [
@@ -42,6 +52,8 @@ def test_verify_names_the_damage_and_exits_1(native_folder: Path, tmp_path: Path
         (["convert", "SOURCE", "SOURCE", "--bits", "4"], "exists already", 1),
         (["convert", "EMPTY", "out", "--bits", "4"], "no model folder", 1),
         (["convert", "/nowhere/x/y", "out", "--bits", "4"], "no folder", 1),
+        (["convert", "SOURCE", "out", "--bits-per-weight", "5"], "--mix auto needs it", 2),
+        (["convert", "SOURCE", "out", "--recipe", "search"], "no tekken.json", 1),
         (["verify", "SOURCE"], "conversion.json", 1),
     ],
 )
