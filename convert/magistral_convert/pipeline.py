@@ -144,6 +144,7 @@ class _Conversion:
         self._watcher = watcher
         self._fault = fault
         self._records: dict[str, ShardRecord] = {}
+        self._modification_times = source.modification_times
 
     def run(self) -> int:
         """Convert the rest, measure and describe the whole; return how many shards were done."""
@@ -156,6 +157,7 @@ class _Conversion:
         for shard in self._plan.shards:
             if shard.file not in self._records:
                 self._convert(shard, calibration)
+        self._require_unchanged_source()
         self._describe()
         return resumed
 
@@ -209,6 +211,14 @@ class _Conversion:
             calibration.save()
         self._journal.record_shard(shard.file, record)
         self._records[shard.file] = record
+
+    def _require_unchanged_source(self) -> None:
+        """A file replaced while it was read would leave half of each model in the output."""
+        if self._source.modification_times != self._modification_times:
+            raise ConversionError(
+                f"{self._source.folder} changed while it was converted. Run the command again with "
+                "--restart when it is at rest."
+            )
 
     def _describe(self) -> None:
         """Write all that is not weights; conversion.json, which hashes every file, is the last."""

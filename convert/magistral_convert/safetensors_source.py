@@ -12,11 +12,11 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from mlx_magistral.errors import ConversionError
 from mlx_magistral.model.checkpoint import Kind, open_checkpoint
 from mlx_magistral.model.inventory import TensorInfo
 from mlx_magistral.model.names import expected_shapes, is_permuted, permute
 
+from .file_rows import read_range
 from .recipe import module_path
 from .source import BlockRequest
 
@@ -108,21 +108,7 @@ class SafetensorsSource:
         row_bytes = _row_bytes(info)
         begin = info.start + request.start * row_bytes
         wanted = (request.stop - request.start) * row_bytes
-        try:
-            with info.file.open("rb", buffering=0) as file:
-                file.seek(begin)
-                data = file.read(wanted)
-        except OSError as error:
-            raise ConversionError(
-                f"Reading {part} from {info.file} failed: {error.strerror}. Finished shards are "
-                "kept; bring the disk back and run the same command again."
-            ) from error
-        if data is None or len(data) < wanted:
-            raise ConversionError(
-                f"{info.file} ends inside {part}: it was cut since the conversion began. Fetch it "
-                "again."
-            )
-        return data
+        return read_range(info.file, begin, wanted, part)
 
 
 def _row_bytes(info: TensorInfo) -> int:

@@ -29,11 +29,10 @@ def command(a: str, b: str, data: Path | None, tokens: int, layers: bool, as_jso
       mlx-magistral compare mistralai/Magistral-Small-2507 magistral-4bit --data traces.jsonl
     """
     from magistral_convert.compare import compare_models
-    from magistral_convert.source_kinds import open_source
+    from magistral_convert.source_kinds import resolve_source
     from magistral_convert.text_choice import choose_text
-    from mlx_magistral.hub import resolve_model
 
-    one, other = (open_source(resolve_model(name)) for name in (a, b))
+    one, other = (resolve_source(name) for name in (a, b))
     measured = compare_models(one, other, choose_text(one.folder, data, limit=tokens))
     table = measured.summary()
     if layers:

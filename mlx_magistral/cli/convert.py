@@ -53,11 +53,10 @@ def command(
     """
     from magistral_convert.display import ConversionDisplay
     from magistral_convert.pipeline import convert_checkpoint
-    from magistral_convert.source_kinds import open_source
-    from mlx_magistral.hub import resolve_model
+    from magistral_convert.source_kinds import resolve_source
 
     recipe = _recipe(**aim)
-    opened = open_source(resolve_model(source))
+    opened = resolve_source(source)
     text = _text(recipe, opened, calibration)
     with ConversionDisplay() as display:
         report = convert_checkpoint(

@@ -22,6 +22,7 @@ COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
     "convert": "Quantize a checkpoint to an MLX folder.",
     "verify": "Check a converted folder against its manifest.",
+    "compare": "Measure how far two models are apart on the same text.",
 }
 
 INTERRUPTED = 130

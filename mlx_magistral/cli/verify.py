@@ -18,13 +18,12 @@ def command(folder: Path, source: str | None) -> int:
       mlx-magistral verify magistral-4bit
       mlx-magistral verify magistral-4bit --source mistralai/Magistral-Small-2507
     """
-    from magistral_convert.source_kinds import open_source
+    from magistral_convert.source_kinds import resolve_source
     from magistral_convert.verify import verify_folder, verify_source
-    from mlx_magistral.hub import resolve_model
 
     findings = verify_folder(folder)
     if source is not None and not findings:
-        findings = verify_source(folder, open_source(resolve_model(source)))
+        findings = verify_source(folder, resolve_source(source))
     for finding in findings:
         click.echo(f"{finding.place}: {finding.problem}", err=True)
     if not findings:

@@ -5,10 +5,12 @@ on the tempered distribution. Everything stays on the device; nothing here waits
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlx_magistral.decode.rules.adjust import Adjust
 from mlx_magistral.errors import UsageError
 
 
@@ -58,18 +60,35 @@ class Sampler:
         if options.repetition_penalty != 1:
             self._seen = mx.zeros((vocab_size,), dtype=mx.bool_)
             self._seen[mx.array(prompt_tokens)] = True
+        self._before = self._key, self._seen
 
-    def __call__(self, logits: mx.array) -> mx.array:
+    def __call__(self, logits: mx.array, adjustments: Sequence[Adjust] = ()) -> mx.array:
         """Draw from logits of shape (1, vocab); returns a lazy uint32 id of shape (1,)."""
+        self._before = self._key, self._seen
         logits = logits.astype(mx.float32)
         if self._seen is not None:
             penalty = self._options.repetition_penalty
             penalized = mx.where(logits > 0, logits / penalty, logits * penalty)
             logits = mx.where(self._seen, penalized, logits)
+        for adjust in adjustments:
+            logits = adjust(logits)
         token = mx.argmax(logits, axis=-1) if self._options.is_greedy else self._draw(logits)
-        if self._seen is not None:
-            self._seen[token] = True
+        self._see(token)
         return token
+
+    def undo(self) -> None:
+        """Take the latest draw back, its random number included: drawing again repeats it."""
+        self._key, self._seen = self._before
+
+    def write(self, tokens: Sequence[int]) -> None:
+        """Take note of ids that were not drawn here."""
+        for token in tokens:
+            self._see(mx.array([token]))
+
+    def _see(self, token: mx.array) -> None:
+        # Not in place: what undo goes back to has to stay as it was.
+        if self._seen is not None:
+            self._seen = self._seen | (mx.arange(self._seen.shape[0]) == token)
 
     def _draw(self, logits: mx.array) -> mx.array:
         options = self._options

@@ -1,8 +1,10 @@
 """KVCache: what attention keeps of the tokens so far, one object a layer, owned by the caller.
 
 Has the methods of mlx-lm's cache that a model calls, so either kind works with the Transformer.
+The 8- and 4-bit form is quantized_cache.py's business.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import mlx.core as mx
@@ -25,15 +27,13 @@ class KVCache:
 
     def __init__(self) -> None:
         self.offset = 0  # tokens kept, which is the position of the next one
-        self._keys: mx.array | None = None
-        self._values: mx.array | None = None
+        self._store: tuple[mx.array, ...] = ()  # each (B, n_kv_heads, room, something)
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Append keys and values (B, n_kv_heads, L, head_dim); return all kept ones."""
-        start, self.offset = self.offset, self.offset + keys.shape[2]
-        self._keys = _append(self._keys, keys, start)
-        self._values = _append(self._values, values, start)
-        return self._keys[..., : self.offset, :], self._values[..., : self.offset, :]
+        self._append(keys, values)
+        all_keys, all_values = self._kept()
+        return all_keys, all_values
 
     def make_mask(
         self, N: int, return_array: bool = False, window_size: int | None = None
@@ -56,21 +56,52 @@ class KVCache:
         self.offset -= dropped
         return dropped
 
+    def export(self, tokens: int) -> tuple[mx.array, ...]:
+        """Copies of what is stored of the first ``tokens`` tokens, without room, not evaluated."""
+        assert tokens <= self.offset
+        return tuple(mx.contiguous(array[..., :tokens, :]) for array in self._store)
+
+    def restore(self, arrays: Sequence[mx.array]) -> None:
+        """Hold exactly what ``export`` gave; the arrays are shared and never written to.
+
+        They have no room, so the next token moves them to larger ones of this cache's own.
+        """
+        self._store = tuple(arrays)
+        self.offset = arrays[0].shape[2]
+
     @property
     def state(self) -> tuple[mx.array, ...]:
         """The stored arrays, room included, for mx.eval; empty before the first token."""
-        return tuple(array for array in (self._keys, self._values) if array is not None)
+        return self._store
 
     @property
     def nbytes(self) -> int:
         """Bytes allocated, room included."""
-        return sum(array.nbytes for array in self.state)
+        return sum(array.nbytes for array in self._store)
+
+    def _append(self, *parts: mx.array) -> None:
+        """Write the same tokens of each stored array."""
+        start, self.offset = self.offset, self.offset + parts[0].shape[2]
+        stores = self._store or (None,) * len(parts)
+        self._store = tuple(
+            _append(store, part, start) for store, part in zip(stores, parts, strict=True)
+        )
+
+    def _kept(self) -> tuple[mx.array, ...]:
+        return tuple(array[..., : self.offset, :] for array in self._store)
 
 
-def make_cache(source: "ModelConfig | Transformer") -> list[KVCache]:
-    """An empty cache for each layer of a model, or of the model a config describes."""
+def make_cache(source: "ModelConfig | Transformer", kv_bits: int = 16) -> list[KVCache]:
+    """An empty cache for each layer of a model, or of the model a config describes.
+
+    ``kv_bits`` is 16 (the model's own dtype), 8 or 4.
+    """
     count = source.n_layers if isinstance(source, ModelConfig) else len(source.layers)
-    return [KVCache() for _ in range(count)]
+    if kv_bits == 16:
+        return [KVCache() for _ in range(count)]
+    from mlx_magistral.model.quantized_cache import QuantizedKVCache
+
+    return [QuantizedKVCache(kv_bits) for _ in range(count)]
 
 
 def _append(store: mx.array | None, new: mx.array, start: int) -> mx.array:

@@ -21,6 +21,7 @@ from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 
 from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.quantized_cache import DIRECT_ROWS, QuantizedKVCache
 
 Mask = mx.array | str | None
 
@@ -59,10 +60,18 @@ class Attention(Module):
         v = self._split(self.v_proj(x), self.n_kv_heads)
         offset = 0 if cache is None else cache.offset
         q, k = self._rotate(q, offset), self._rotate(k, offset)
+        out = self._attend(q, k, v, mask, cache)
+        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(B, L, -1))
+
+    def _attend(
+        self, q: mx.array, k: mx.array, v: mx.array, mask: Mask, cache: LayerCache | None
+    ) -> mx.array:
+        scale = self.head_dim**-0.5
+        if isinstance(cache, QuantizedKVCache) and q.shape[2] <= DIRECT_ROWS:
+            return cache.attend(q * scale, k, v, mask)
         if cache is not None:
             k, v = cache.update_and_fetch(k, v)
-        out = mx.fast.scaled_dot_product_attention(q, k, v, scale=self.head_dim**-0.5, mask=mask)
-        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(B, L, -1))
+        return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
 
     def _split(self, x: mx.array, heads: int) -> mx.array:
         B, L, _ = x.shape

@@ -16,6 +16,7 @@ _TEMPLATE_WORDS = [w for w in _TEMPLATE_WORDS if w.isalpha() and w.islower() and
 
 
 def story(rng: random.Random, language: str) -> Problem:
+    """Gaining, losing, so many each, or gaining and then losing."""
     operators = rng.choice(("+", "-", "*", "+", "-", "*", "+-"))
     a, b = number(rng, rng.choice((1, 2, 2, 2, 2, 3))), number(rng, rng.choice((1, 1, 2, 2)))
     if operators == "*":
@@ -48,6 +49,7 @@ def story(rng: random.Random, language: str) -> Problem:
 
 
 def comparison(rng: random.Random, language: str) -> Problem:
+    """The larger or the smaller of two numbers; half of the pairs differ late or not at all."""
     a = number(rng, rng.choices((1, 2, 3, 4), (1, 2, 4, 3))[0])
     b = number(rng, rng.choices((1, 2, 3, 4), (1, 2, 4, 3))[0])
     if rng.random() < 0.5:  # the same width and first digits: the hard ones
@@ -67,8 +69,9 @@ def comparison(rng: random.Random, language: str) -> Problem:
 
 
 def sorting(rng: random.Random, language: str) -> Problem:
+    """Two to five different numbers, either way round."""
     size = rng.choices((2, 3, 4, 5), (1, 4, 4, 4))[0]
-    numbers = [number(rng, rng.choice((1, 2, 2, 2))) for _ in range(size)]
+    numbers = _distinct(rng, size)
     ascending = rng.random() < 0.65
     result = ", ".join(map(str, sorted(numbers, reverse=not ascending)))
     listing = _listing(rng, language, numbers)
@@ -84,7 +87,7 @@ def sorting(rng: random.Random, language: str) -> Problem:
 
 def largest(rng: random.Random, language: str) -> Problem:
     """One pass over three to five numbers, the best so far written down."""
-    numbers = [number(rng, rng.choice((1, 2, 2, 2, 2, 3))) for _ in range(rng.randint(3, 5))]
+    numbers = _distinct(rng, rng.randint(3, 5))
     wants_larger = rng.random() < 0.5
     value = max(numbers) if wants_larger else min(numbers)
     first_pass = scratch.sorting(numbers, ascending=not wants_larger).splitlines()[:2]
@@ -101,6 +104,7 @@ def largest(rng: random.Random, language: str) -> Problem:
 
 
 def counting(rng: random.Random, language: str) -> Problem:
+    """How often a letter is in a word, the letter most often one that is there, and repeated."""
     word = rng.choice(stories.WORDS + _TEMPLATE_WORDS) if rng.random() < 0.4 else made_up_word(rng)
     repeated = [c for c in word if word.count(c) > 1] or list(word)
     letter = rng.choice(rng.choice((list(word), repeated, repeated, list(string.ascii_lowercase))))
@@ -137,6 +141,14 @@ def talk(rng: random.Random, language: str) -> Problem:
         key = "fixed" if question == template else f"talk:{question}"
     answers = phrases.ANSWERS[language]
     return Problem(key, language, question, answers["none_think"], answers["none"], None)
+
+
+def _distinct(rng: random.Random, size: int) -> list[int]:
+    """Different numbers of one or two digits, in random order."""
+    numbers: dict[int, None] = {}
+    while len(numbers) < size:
+        numbers[number(rng, rng.choice((1, 2, 2, 2)))] = None
+    return list(numbers)
 
 
 def _listing(rng: random.Random, language: str, numbers: list[int]) -> str:

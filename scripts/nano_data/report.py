@@ -14,7 +14,8 @@ THRESHOLD = 0.95
 _NOTES = {
     "split": "A problem's key is its task and operands, whatever its language and wording (sums and products"
     " in either order are one problem). sha256 of the key modulo 20: 0-17 train, 18 tune, 19 test. All figures"
-    " are of the test split.",
+    " are of the test split. The split is per task: the operands of a held-out sum may have been those of a"
+    " word problem.",
     "right": "Greedy decoding, weights rounded to bfloat16 as shipped, float32 arithmetic. Right means that the"
     " thinking was closed and everything after it, up to </s>, is exactly the expected answer or tool call.",
     "advertised": f"At least {THRESHOLD:.0%} right both with the official system prompt and without any;"

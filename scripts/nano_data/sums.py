@@ -36,11 +36,13 @@ def ask(rng: random.Random, language: str, operator: str, a: int, b: int) -> str
 
 
 def addition(rng: random.Random, language: str) -> Problem:
+    """Two numbers of one to three digits."""
     a, b = _pair(rng)
     return arithmetic(rng, language, "+", a, b)
 
 
 def subtraction(rng: random.Random, language: str) -> Problem:
+    """Two numbers of one to three digits; about a fifth of the results are negative."""
     a, b = _pair(rng)
     if a < b and rng.random() < 0.6:
         a, b = b, a
@@ -48,6 +50,7 @@ def subtraction(rng: random.Random, language: str) -> Problem:
 
 
 def large(rng: random.Random, language: str) -> Problem:
+    """Four digits with two to four: a little further than what is advertised."""
     a, b = number(rng, 4), number(rng, rng.randint(2, 4))
     if rng.random() < 0.5:
         return arithmetic(rng, language, "-", max(a, b), min(a, b))
@@ -57,6 +60,7 @@ def large(rng: random.Random, language: str) -> Problem:
 
 
 def product_by_digit(rng: random.Random, language: str) -> Problem:
+    """A number of one to three digits times one digit, in either order."""
     a, b = number(rng, rng.choice((1, 2, 2, 3, 3, 3))), number(rng, 1)
     if rng.random() < 0.25:
         a, b = b, a
@@ -64,10 +68,12 @@ def product_by_digit(rng: random.Random, language: str) -> Problem:
 
 
 def product_2x2(rng: random.Random, language: str) -> Problem:
+    """Two numbers of two digits."""
     return arithmetic(rng, language, "*", number(rng, 2), number(rng, 2))
 
 
 def chain(rng: random.Random, language: str) -> Problem:
+    """Three numbers added or subtracted in turn, never below zero."""
     while True:
         numbers = [number(rng, rng.randint(1, 3)) for _ in range(3)]
         operators = rng.choice(("++", "++", "+-", "-+", "--"))

@@ -154,6 +154,18 @@ def test_a_changed_source_is_refused(tmp_path: Path) -> None:
         _convert(source, tmp_path / "out")
 
 
+def test_a_source_changed_on_the_way_is_not_published(tmp_path: Path) -> None:
+    source = write_native(tmp_path / "source", native_weights())
+
+    def replace_the_source(step: str) -> None:
+        if step == "model-00003-of-00005.safetensors: header written":
+            write_native(source, native_weights(seed=1))
+
+    with pytest.raises(ConversionError, match=r"changed while it was converted.*--restart"):
+        _convert(source, tmp_path / "out", fault=replace_the_source)
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_at_once_are_refused(native_folder: Path, tmp_path: Path) -> None:
     refusals = []
 

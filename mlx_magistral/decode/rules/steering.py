@@ -1,0 +1,125 @@
+"""Steering: the rules of one reply, and the one state machine that tells them where it is.
+
+Sees each id once, drawn or forced, and says what follows: ids that are forced, adjustments of the
+next draw, or the end. Rules decide; what closing the thinking means is written here alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from mlx_magistral.decode.rules.adjust import Adjust, Ban
+from mlx_magistral.events import Event, FinishReason, Limit
+from mlx_magistral.text.reasoning import ParserState, ReasoningParser
+
+
+class Act(Enum):
+    """What a rule can ask for."""
+
+    CLOSE_THINKING = auto()
+    END = auto()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A rule's decision about a reply, and the limit that made it, if one did."""
+
+    act: Act
+    limit: Limit | None = None
+    reason: FinishReason = FinishReason.STOP
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the next id falls, and the ids of thinking so far."""
+
+    state: ParserState
+    reasoning_tokens: int = 0
+
+    @property
+    def is_thinking(self) -> bool:
+        return self.state is ParserState.REASONING
+
+
+class Rule(Protocol):
+    """Looks at the ids of one reply and may bend what follows."""
+
+    @property
+    def adjustments(self) -> tuple[Adjust, ...]:
+        """What holds for the next draw."""
+
+    @property
+    def must_see_id(self) -> bool:
+        """Whether the next draw has to wait until the current id is known."""
+
+    def feed(self, token: int, place: Place) -> Verdict | None:
+        """Take the next id of the reply; ``place`` is where the one after it falls."""
+
+
+@dataclass(frozen=True)
+class ThinkTokens:
+    """The ids that open and close the thinking, and the phrase that leads to a forced close."""
+
+    open: int
+    close: int
+    phrase: tuple[int, ...] = ()
+
+
+class Steering:
+    """Feeds the parser and the rules. After each ``feed`` its attributes hold for what follows."""
+
+    def __init__(
+        self, parser: ReasoningParser, think: ThinkTokens, rules: Sequence[Rule] = ()
+    ) -> None:
+        self._parser = parser
+        self._think = think
+        self._rules = rules
+        self._is_closed = False
+        self._events: list[Event] = []
+        self.forced: tuple[int, ...] = ()
+        self.ended: FinishReason | None = None
+        self.limit: Limit | None = None
+
+    @property
+    def place(self) -> Place:
+        return Place(self._parser.state, self._parser.reasoning_tokens)
+
+    @property
+    def adjustments(self) -> tuple[Adjust, ...]:
+        """What holds for the next draw; thinking that was closed by force stays closed."""
+        own = (Ban(self._think.open),) if self._is_closed else ()
+        return sum((rule.adjustments for rule in self._rules), own)
+
+    @property
+    def must_see_id(self) -> bool:
+        return any(rule.must_see_id for rule in self._rules)
+
+    def feed(self, token: int) -> None:
+        """Take the next id; the first rule with a verdict has it."""
+        self._events += self._parser.feed(token)
+        self.forced = ()
+        place = self.place
+        verdicts = [rule.feed(token, place) for rule in self._rules]
+        for verdict in verdicts:
+            if verdict is not None:
+                self._apply(verdict, place)
+                return
+
+    def take_events(self) -> list[Event]:
+        """The events since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def flush(self) -> list[Event]:
+        """The last events, when the reply has ended."""
+        return self.take_events() + self._parser.flush()
+
+    def _apply(self, verdict: Verdict, place: Place) -> None:
+        if verdict.act is Act.END:
+            self.ended = verdict.reason
+            self.limit = verdict.limit
+        elif place.is_thinking and not self._is_closed:
+            self._is_closed = True
+            self.limit = verdict.limit
+            self.forced = (*self._think.phrase, self._think.close)

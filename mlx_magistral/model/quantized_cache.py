@@ -1,0 +1,87 @@
+"""QuantizedKVCache: keys and values at 8 or 4 bits, and attention that reads them.
+
+Half or a quarter of KVCache's bytes. 8 bits is the safe choice; 4 bits from the first token on
+changes what some models say, so it is used on request only.
+"""
+
+import mlx.core as mx
+
+from mlx_magistral.errors import UsageError
+from mlx_magistral.model.cache import KVCache
+
+KV_BITS = (16, 8, 4)
+# Up to this many rows (decode, or verifying a draft) scores are a few MB at 40,000 tokens and the
+# codes are read as they are: dequantizing would write and read four times their bytes each token.
+# Longer passes (prefill) dequantize this one layer for the fused kernel, which keeps no scores:
+# 168 MB at Magistral's shape and 40,960 tokens, whatever the chunk.
+DIRECT_ROWS = 8
+
+
+class QuantizedKVCache(KVCache):
+    """Codes, scales and biases of one layer's keys, then of its values, each token by itself.
+
+    A group along head_dim shares a scale and a bias, so appending never touches older tokens.
+    """
+
+    def __init__(self, bits: int = 8) -> None:
+        super().__init__()
+        if bits not in KV_BITS[1:]:
+            raise UsageError(f"KV bits must be 16, 8 or 4, not {bits}.")
+        self.bits = bits
+
+    def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
+        """Append keys and values (B, n_kv_heads, L, head_dim); return all, dequantized."""
+        self.append(keys, values)
+        key_codes, key_scales, key_biases, codes, scales, biases = self._kept()
+        size = group_size(keys.shape[-1])
+        return (
+            mx.dequantize(key_codes, key_scales, key_biases, size, self.bits),
+            mx.dequantize(codes, scales, biases, size, self.bits),
+        )
+
+    def append(self, keys: mx.array, values: mx.array) -> None:
+        """Quantize and keep keys and values (B, n_kv_heads, L, head_dim)."""
+        size = group_size(keys.shape[-1])
+        self._append(
+            *mx.quantize(keys, group_size=size, bits=self.bits),
+            *mx.quantize(values, group_size=size, bits=self.bits),
+        )
+
+    def attend(
+        self, queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | str | None
+    ) -> mx.array:
+        """Append, and attend from few scaled queries (B, n_heads, L, head_dim) to all tokens."""
+        self.append(keys, values)
+        B, H, L, D = queries.shape
+        G = keys.shape[1]
+        key_codes, key_scales, key_biases, codes, scales, biases = self._kept()
+        size = group_size(D)
+        # The query heads of one key head become rows, so its codes are read once for all of them.
+        rows = queries.reshape(B, G, H // G * L, D)
+        scores = mx.quantized_matmul(rows, key_codes, key_scales, key_biases, True, size, self.bits)
+        if mask is not None:
+            is_seen = _causal(L, self.offset) if isinstance(mask, str) else mask
+            by_row = scores.reshape(B, G, H // G, L, -1)
+            scores = mx.where(is_seen, by_row, -mx.inf).reshape(scores.shape)
+        weights = mx.softmax(scores, axis=-1, precise=True)
+        out = mx.quantized_matmul(weights, codes, scales, biases, False, size, self.bits)
+        return out.reshape(B, H, L, D)
+
+
+def group_size(head_dim: int) -> int:
+    """Numbers that share a scale: 64, or 32 where 64 does not divide the head.
+
+    Raises UsageError for a head_dim that MLX cannot quantize.
+    """
+    for size in (64, 32):
+        if head_dim % size == 0:
+            return size
+    raise UsageError(
+        f"The KV cache of a model with head_dim {head_dim} cannot be quantized: MLX takes "
+        "multiples of 32. Use --kv-bits 16."
+    )
+
+
+def _causal(length: int, total: int) -> mx.array:
+    """(length, total): the newest ``length`` tokens see themselves and all before."""
+    return mx.arange(total - length, total)[:, None] >= mx.arange(total)[None]
