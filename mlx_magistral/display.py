@@ -102,8 +102,10 @@ def stats_line(finished: Finished) -> str:
         f"thinking {usage.reasoning_tokens} + answer {answer_tokens} tokens",
         f"peak {_readable(timings.peak_memory_bytes)}",
     ]
-    if finished.reason != "stop":
+    if finished.reason not in ("stop", "tool_calls"):
         parts.insert(0, f"ended by {finished.reason}")
+    elif finished.limit is not None:
+        parts.insert(0, f"thinking closed by {finished.limit}")
     return " · ".join(parts)
 
 

@@ -7,23 +7,39 @@ Joins the parts and holds no algorithm: messages -> ids (text), ids -> ids (deco
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import mlx.core as mx
 
 from mlx_magistral.decode.generate import OnPrefill, decode, prefill
+from mlx_magistral.decode.rules.answer_now import AnswerNow
+from mlx_magistral.decode.rules.control import ControlOptions, make_rules, think_tokens
+from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
+from mlx_magistral.decode.rules.steering import Rule, Steering
+from mlx_magistral.decode.rules.structure import structure_rules
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
-from mlx_magistral.events import Event, Finished, FinishReason, Reply, Timings, ToolCallDelta, Usage
+from mlx_magistral.events import (
+    Event,
+    Finished,
+    FinishReason,
+    Limit,
+    Reply,
+    Timings,
+    ToolCallDelta,
+    Usage,
+)
 from mlx_magistral.hub import default_model, resolve_model
 from mlx_magistral.model.cache import make_cache
 from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model, read_weights
-from mlx_magistral.reply import ReplyCollector
+from mlx_magistral.text.functions import openai_tools
 from mlx_magistral.text.reasoning import ReasoningParser
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+from mlx_magistral.tool_rounds import answer_with_tools
 
 Messages = str | Sequence[Any]
 
@@ -44,6 +60,7 @@ class Magistral:
         self.config = config
         self.tokenizer = tokenizer
         self.load_s = 0.0
+        self._guidance_tokenizer: Any = None
 
     @classmethod
     def load(cls, model: str | Path | None = None) -> "Magistral":
@@ -79,20 +96,25 @@ class Magistral:
         thinking: Literal["auto", "force", "skip"] = "auto",
         max_tokens: int | None = None,
         on_prefill: OnPrefill | None = None,
-        **sampling: Any,
+        **options: Any,
     ) -> "ReplyStream":
         """Start a reply; iterate over the result for its events.
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
         prompt. ``max_tokens`` bounds thinking and answer together (default: the rest of the
-        context). The other keywords are those of SamplingOptions. Raises PromptError,
-        ContextLengthError or UsageError before anything is computed.
+        context). The other keywords are those of SamplingOptions and ControlOptions. Raises
+        PromptError, ContextLengthError or UsageError before anything is computed.
         """
         started = time.perf_counter()
-        options = _sampling_options(sampling)
+        sampling, control = _split(options)
+        if control.think_budget == 0:
+            if thinking == "force":
+                raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
+            thinking = "skip"
+        tool_schemas = openai_tools(tools)
         tokens = self.tokenizer.encode_chat(
-            messages, tools=tools, raw_system=raw_system, thinking=thinking
+            messages, tools=tool_schemas, raw_system=raw_system, thinking=thinking
         )
         room = self.context_tokens - len(tokens)
         if room < 1:
@@ -100,37 +122,61 @@ class Magistral:
         if max_tokens is not None and max_tokens < 1:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
-        return ReplyStream(self, tokens, options, limit, thinking == "force", on_prefill, started)
+        rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
+        plan = _Plan(tokens, sampling, control, limit, thinking == "force", rules)
+        return ReplyStream(self, plan, on_prefill, started)
 
-    def generate(self, messages: Messages, **options: Any) -> Reply:
-        """The whole reply; the keywords are those of ``stream``."""
-        collector = ReplyCollector(self.name)
-        for event in self.stream(messages, **options):
-            collector.feed(event)
-        return collector.reply()
+    def generate(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Any] | None = None,
+        max_tool_rounds: int = 8,
+        **options: Any,
+    ) -> Reply:
+        """The whole reply; the other keywords are those of ``stream``.
+
+        ``tools`` that are Python functions are called and their results given to the model, which
+        goes on until it answers, ``max_tool_rounds`` times at most. Tools given as dicts are the
+        caller's to run: the reply ends with TOOL_CALLS.
+        """
+        return answer_with_tools(
+            self.stream, messages, tools, max_rounds=max_tool_rounds, name=self.name, **options
+        )
+
+    def _guidance(self) -> Any:
+        """The vocabulary for grammars, made once: it takes a second for the full one."""
+        if self._guidance_tokenizer is None:
+            self._guidance_tokenizer = make_guidance_tokenizer(self.tokenizer)
+        return self._guidance_tokenizer
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What one reply is made from, checked."""
+
+    prompt: list[int]
+    sampling: SamplingOptions
+    control: ControlOptions
+    max_tokens: int
+    starts_in_reasoning: bool
+    structure: list[Rule]
 
 
 class ReplyStream:
     """One reply on its way: an iterator of events that ends with Finished."""
 
     def __init__(
-        self,
-        magistral: Magistral,
-        tokens: list[int],
-        options: SamplingOptions,
-        max_tokens: int,
-        starts_in_reasoning: bool,
-        on_prefill: OnPrefill | None,
-        started: float,
+        self, magistral: Magistral, plan: _Plan, on_prefill: OnPrefill | None, started: float
     ) -> None:
         self._magistral = magistral
-        self._prompt = tokens
-        self._options = options
-        self._max_tokens = max_tokens
-        self._parser = ReasoningParser(magistral.tokenizer, in_reasoning=starts_in_reasoning)
+        self._plan = plan
         self._on_prefill = on_prefill
         self._is_cancelled = False
+        self._answer_now = AnswerNow()
         self._clock = _Clock(started)
+        self._parser = ReasoningParser(magistral.tokenizer, in_reasoning=plan.starts_in_reasoning)
+        self._steering = self._make_steering()
         self._events = self._run()
 
     def __iter__(self) -> Iterator[Event]:
@@ -139,6 +185,19 @@ class ReplyStream:
     def __next__(self) -> Event:
         return next(self._events)
 
+    @property
+    def is_thinking(self) -> bool:
+        """Whether the reply is inside a think block right now."""
+        return self._steering.place.is_thinking
+
+    def answer_now(self) -> None:
+        """Close the thinking within one token and go on to the answer.
+
+        Safe from another thread or a signal handler. Before the thinking begins it takes effect
+        when it does; after it nothing happens.
+        """
+        self._answer_now.request()
+
     def cancel(self) -> None:
         """End the reply within one token; safe from another thread or a signal handler.
 
@@ -146,13 +205,25 @@ class ReplyStream:
         """
         self._is_cancelled = True
 
+    def _make_steering(self) -> Steering:
+        plan, tokenizer = self._plan, self._magistral.tokenizer
+        rules = make_rules(
+            plan.control,
+            tokenizer,
+            prompt=plan.prompt,
+            max_tokens=plan.max_tokens,
+            answer_now=self._answer_now,
+        )
+        think = think_tokens(plan.control, tokenizer)
+        return Steering(self._parser, think, [*rules, *plan.structure])
+
     def _run(self) -> Iterator[Event]:
-        magistral = self._magistral
+        magistral, plan = self._magistral, self._plan
         mx.reset_peak_memory()
         cache = make_cache(magistral.model)
         logits = prefill(
             magistral.model,
-            self._prompt,
+            plan.prompt,
             cache,
             on_chunk=self._on_prefill,
             is_cancelled=lambda: self._is_cancelled,
@@ -161,25 +232,28 @@ class ReplyStream:
         stop_tokens = frozenset({magistral.tokenizer.eos_id})
         has_tool_calls = False
         if logits is not None:
-            sampler = Sampler(self._options, self._prompt, magistral.config.vocab_size)
+            sampler = Sampler(plan.sampling, plan.prompt, magistral.config.vocab_size)
             for token in decode(
                 magistral.model,
                 logits,
                 cache,
                 sampler,
-                max_tokens=self._max_tokens,
+                max_tokens=plan.max_tokens,
                 stop_tokens=stop_tokens,
+                steering=self._steering,
             ):
                 self._clock.tick()
-                for event in self._parser.feed(token):
+                for event in self._steering.take_events():
                     has_tool_calls |= isinstance(event, ToolCallDelta)
                     yield event
                 if token in stop_tokens:
                     reason = FinishReason.STOP
+                elif self._steering.ended is not None:
+                    reason = self._steering.ended
                 elif self._is_cancelled:
                     reason = FinishReason.INTERRUPTED
                     break
-        for event in self._parser.flush():
+        for event in self._steering.flush():
             has_tool_calls |= isinstance(event, ToolCallDelta)
             yield event
         if reason is FinishReason.STOP and has_tool_calls:
@@ -188,11 +262,13 @@ class ReplyStream:
 
     def _finished(self, reason: FinishReason) -> Finished:
         usage = Usage(
-            prompt_tokens=len(self._prompt),
+            prompt_tokens=len(self._plan.prompt),
             completion_tokens=self._clock.tokens,
             reasoning_tokens=self._parser.reasoning_tokens,
         )
-        return Finished(reason, usage, self._clock.timings(self._magistral.load_s, usage))
+        limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self._steering.limit
+        timings = self._clock.timings(self._magistral.load_s, usage)
+        return Finished(reason, usage, timings, limit)
 
 
 class _Clock:
@@ -222,9 +298,14 @@ class _Clock:
         )
 
 
-def _sampling_options(keywords: dict[str, Any]) -> SamplingOptions:
-    unknown = sorted(keywords.keys() - SamplingOptions.__dataclass_fields__.keys())
-    if unknown:
-        known = ", ".join(SamplingOptions.__dataclass_fields__)
-        raise UsageError(f"Unknown option {unknown[0]}. Sampling takes {known}.")
-    return SamplingOptions(**keywords)
+def _split(options: dict[str, Any]) -> tuple[SamplingOptions, ControlOptions]:
+    """The keywords by the class that has them as a field."""
+    sampling = SamplingOptions.__dataclass_fields__.keys()
+    control = ControlOptions.__dataclass_fields__.keys()
+    for name in sorted(options.keys() - sampling - control):
+        known = ", ".join([*sampling, *control])
+        raise UsageError(f"Unknown option {name}. Known are {known}.")
+    return (
+        SamplingOptions(**{name: options[name] for name in options.keys() & sampling}),
+        ControlOptions(**{name: options[name] for name in options.keys() & control}),
+    )

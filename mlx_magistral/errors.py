@@ -2,12 +2,16 @@
 
     MagistralError                something the user can act on; exit code 1
     ├── UsageError                a flag or argument that cannot be right; exit code 2
+    ├── MissingExtraError         a feature whose optional packages are not installed
+    ├── ToolError                 a tool that failed; the model is told, see functions.py
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
     │   └── ContextLengthError    more tokens than the model's context holds
+    ├── MemoryPlanError           a run that does not fit this machine's memory
+    ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -25,6 +29,20 @@ class UsageError(MagistralError):
     """A flag or argument that cannot be right whatever the files hold."""
 
     exit_code = 2
+
+
+class MissingExtraError(MagistralError):
+    """A feature needs packages that are an extra of this one."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} need packages that are not installed. Run: pip install "
+            f"'mlx-magistral[{extra}]'"
+        )
+
+
+class ToolError(MagistralError):
+    """A tool could not do what it was called for. Raised by tools; the model reads the message."""
 
 
 class ModelNotFoundError(MagistralError):
@@ -57,6 +75,14 @@ class ContextLengthError(PromptError):
         )
         self.prompt_tokens = prompt_tokens
         self.context_tokens = context_tokens
+
+
+class MemoryPlanError(MagistralError):
+    """The run does not fit the memory; the message has the numbers."""
+
+
+class PrefixCacheError(MagistralError):
+    """The prefix cache's folder cannot be written."""
 
 
 class ConversionError(MagistralError):

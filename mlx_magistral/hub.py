@@ -7,6 +7,8 @@ original repository holds the same 47 GB twice.
 import fnmatch
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mlx_magistral.errors import HubError, ModelNotFoundError
@@ -48,6 +50,11 @@ def resolve_model(model: str | Path) -> Path:
     Raises ModelNotFoundError where the name is none of the three, HubError where the download
     fails.
     """
+    return find_local(model) or _download(str(model))
+
+
+def find_local(model: str | Path) -> Path | None:
+    """The folder that holds ``model``; None for a hub id that would have to be downloaded."""
     if model == NANO:
         return nano_folder()
     folder = Path(model).expanduser()
@@ -64,7 +71,7 @@ def resolve_model(model: str | Path) -> Path:
             'mistralai/Magistral-Small-2507 either. Check the path, or use "nano", the embedded '
             "model."
         )
-    return _cached_snapshot(name) or _download(name)
+    return _cached_snapshot(name)
 
 
 def files_to_download(repository_files: list[str]) -> list[str]:
@@ -103,11 +110,20 @@ def _cached_snapshot(repository: str) -> Path | None:
 
 
 def _download(repository: str) -> Path:
-    from huggingface_hub import HfApi, errors, snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
 
-    try:
+    with clear_hub_errors(repository):
         wanted = files_to_download(HfApi().list_repo_files(repository))
         return Path(snapshot_download(repository, allow_patterns=wanted))
+
+
+@contextmanager
+def clear_hub_errors(repository: str) -> Iterator[None]:
+    """Turn what the hub's client raises into ModelNotFoundError or HubError with advice."""
+    from huggingface_hub import errors
+
+    try:
+        yield
     except errors.GatedRepoError as error:
         raise HubError(
             f"{repository} is gated. Accept its terms on its page, then run `hf auth login`."

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ class HubServer:
         self.repositories = repositories
         self.refused: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
+        self.bytes_by_range = 0
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
@@ -80,7 +82,14 @@ class HubServer:
                     return
                 data = file.read_bytes()
                 headers = {"ETag": f'"{_blob_id(data)}"', "X-Repo-Commit": COMMIT}
-                self._send(200, data, headers, is_head)
+                wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+                if wanted is None:
+                    self._send(200, data, headers, is_head)
+                    return
+                first, last = int(wanted[1]), min(int(wanted[2]), len(data) - 1)
+                hub.bytes_by_range += last + 1 - first
+                headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+                self._send(206, data[first : last + 1], headers, is_head)
 
             def _send(
                 self, status: int, data: bytes, headers: dict[str, str], is_head: bool = False

@@ -12,10 +12,12 @@ ROOT = Path(__file__).parent.parent
 # Top floor first. A module may import from its own floor and from those below it.
 FLOORS = [
     ["cli", "__main__"],
-    ["display"],
+    ["display", "saving"],
     ["engine"],
-    ["reply", "hub"],
+    ["tool_rounds"],
+    ["reply", "hub", "hub_headers"],
     ["decode"],
+    ["memory"],
     ["model"],
     ["text"],
     ["errors", "events", "version"],

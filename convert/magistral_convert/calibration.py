@@ -6,10 +6,14 @@ states between two layers can be saved, so that a killed conversion does not beg
 """
 
 from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
+
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.names import expected_shapes
 
 from .dense import product
 from .feedback import FloatArray, damped_diagonal, factor_hessian
@@ -24,7 +28,31 @@ _BATCH_TOKENS = 2048
 # A full H of down_proj's 32,768 columns would take 4.3 GB and its Cholesky as much again; the
 # blocks on the diagonal keep most of the gain.
 _BLOCK_COLUMNS = 8192
+# Rows being rounded, with the candidates for each; the interpreter and its libraries.
+_SOLVER_BYTES = 600 << 20
+_BASE_BYTES = 150 << 20
 _EMBEDDING = "model.embed_tokens.weight"
+
+
+def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) -> int:
+    """An estimate of the memory that converting with calibration takes, in bytes.
+
+    The largest of three moments: a layer gathering, a matrix being solved, the comparison at the
+    end, in which a quantized layer is held in float32.
+    """
+    shapes = {n: s for n, s in expected_shapes(config).items() if n.startswith("model.layers.0.")}
+    layer = sum(prod(shape) for shape in shapes.values())
+    largest = max(prod(shape) for shape in shapes.values())
+    hidden = 2 * tokens * config.dim
+    activations = 4 * _BATCH_TOKENS * (4 * config.hidden_dim + 8 * config.dim)
+    inputs = (config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim)
+    blocks = [[(end - begin) ** 2 for begin, end in _spans(width)] for width in inputs]
+    curvature = 4 * sum(map(sum, blocks)) if has_curvature else 0
+    # H, its Cholesky factor and the flipped copies of one block at a time.
+    solving = 3 * 4 * max(map(max, blocks)) + _SOLVER_BYTES if has_curvature else _SOLVER_BYTES
+    gathering = 2 * layer + 4 * largest + activations
+    comparing = 4 * layer + activations
+    return _BASE_BYTES + hidden + max(curvature + max(gathering, solving), comparing)
 
 
 class Calibration:

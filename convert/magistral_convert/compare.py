@@ -5,7 +5,7 @@ and the hidden states of the tokens, twice.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
@@ -16,13 +16,14 @@ from mlx_magistral.errors import ConversionError
 from .dense import product
 from .feedback import FloatArray
 from .layer import layer_forward
-from .layer_weights import TokenArray, embed, head_name, read_layer, read_tensor
+from .layer_weights import TokenArray, embed, head_name, read_layer, read_rows, read_tensor
 from .progress import Watcher
 from .quantize import number
-from .source import Source
+from .source import Source, row_blocks
 
-# Rows of logits at a time: 131,072 of them are 0.13 GB in float32 for 256 tokens.
-_LOGIT_TOKENS = 256
+# Logits of one model held at a time, 64 MB in float32; the vocabulary goes by in blocks of rows.
+_LOGITS_AT_ONCE = 1 << 24
+_LEAST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -91,47 +92,87 @@ def _compare_logits(
     sequences: TokenArray,
     layer_errors: tuple[float, ...],
 ) -> Comparison:
-    head_a, head_b = _Head(a), _Head(b)
-    kl, agreement = [], []
-    losses_a: list[FloatArray] = []
-    losses_b: list[FloatArray] = []
-    length = sequences.shape[1]
-    for states_a, states_b, tokens in zip(hidden_a, hidden_b, sequences, strict=True):
-        for begin in range(0, length, _LOGIT_TOKENS):
-            span = slice(begin, min(begin + _LOGIT_TOKENS, length))
-            log_a, log_b = (
-                head_a.log_shares(states_a[0, span]),
-                head_b.log_shares(states_b[0, span]),
-            )
-            kl.append(np.array(mx.sum(mx.exp(log_a) * (log_a - log_b), axis=-1)))
-            agreement.append(np.array(mx.argmax(log_a, axis=-1) == mx.argmax(log_b, axis=-1)))
-            following = mx.array(tokens[begin + 1 : span.stop + 1][:, None])  # the last has none
-            rows = following.shape[0]
-            for logs, losses in ((log_a, losses_a), (log_b, losses_b)):
-                losses.append(-np.array(mx.take_along_axis(logs[:rows], following, axis=-1)[:, 0]))
-    every = np.concatenate(kl)
+    inputs_a, inputs_b = _head_inputs(a, hidden_a), _head_inputs(b, hidden_b)
+    following = np.roll(sequences, -1, axis=1)
+    sums = _VocabularySums(following.reshape(-1))
+    rows = max(_LEAST_ROWS, _LOGITS_AT_ONCE // sequences.size)
+    name_a, name_b = head_name(a), head_name(b)
+    for block in row_blocks(a, name_a, rows * a.config.dim):
+        part_a = product(inputs_a, read_rows(a, block).T)
+        part_b = product(inputs_b, read_rows(b, replace(block, tensor=name_b)).T)
+        sums.add(block.start, part_a, part_b)
+    kl = sums.divergences()
+    has_next = np.ones(sequences.shape, bool)
+    has_next[:, -1] = False
+    losses_a, losses_b = (side.losses()[has_next.reshape(-1)] for side in (sums.a, sums.b))
     return Comparison(
-        tokens=every.size,
-        kl_mean=float(every.mean()),
-        kl_median=float(np.median(every)),
-        kl_p99=float(np.quantile(every, 0.99)),
-        top1_agreement=float(np.concatenate(agreement).mean()),
-        perplexity_a=float(np.exp(np.concatenate(losses_a).mean())),
-        perplexity_b=float(np.exp(np.concatenate(losses_b).mean())),
+        tokens=kl.size,
+        kl_mean=float(kl.mean()),
+        kl_median=float(np.median(kl)),
+        kl_p99=float(np.quantile(kl, 0.99)),
+        top1_agreement=float((sums.a.best == sums.b.best).mean()),
+        perplexity_a=float(np.exp(losses_a.mean())),
+        perplexity_b=float(np.exp(losses_b.mean())),
         layer_errors=layer_errors,
     )
 
 
-class _Head:
-    """The final norm and the head of one model, in float32."""
+def _head_inputs(source: Source, hidden: list[mx.array]) -> mx.array:
+    gain = read_tensor(source, "model.norm.weight")
+    states = mx.concatenate(hidden).reshape(-1, source.config.dim)  # (tokens, D)
+    return mx.fast.rms_norm(states, gain, source.config.norm_eps)
 
-    def __init__(self, source: Source) -> None:
-        self._gain = read_tensor(source, "model.norm.weight")
-        self._matrix = read_tensor(source, head_name(source)).astype(mx.float32)
-        self._epsilon = source.config.norm_eps
 
-    def log_shares(self, hidden: mx.array) -> mx.array:
-        """Log-probabilities (tokens, vocab) of hidden states (tokens, D)."""
-        normed = mx.fast.rms_norm(hidden, self._gain, self._epsilon)
-        logits = product(normed, self._matrix.T)
-        return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+class _Side:
+    """Softmax of one model as the vocabulary goes by, without ever holding all logits."""
+
+    def __init__(self, targets: TokenArray) -> None:
+        self._targets = targets
+        self.largest = np.full(targets.shape, -np.inf, np.float32)
+        self.total = np.zeros(targets.shape, np.float32)  # of exp(logit - largest)
+        self.best = np.zeros(targets.shape, np.int64)
+        self._at_target = np.zeros(targets.shape, np.float32)
+
+    def add(self, start: int, logits: mx.array) -> tuple[mx.array, FloatArray]:
+        """Take logits (tokens, R); return exp(logit - largest) and what older sums shrink by."""
+        top = np.array(mx.max(logits, axis=-1))
+        place = np.array(mx.argmax(logits, axis=-1)) + start
+        self.best = np.where(top > self.largest, place, self.best)
+        largest = np.maximum(self.largest, top)
+        shrink = np.exp(self.largest - largest)
+        shares = mx.exp(logits - mx.array(largest)[:, None])
+        self.total = self.total * shrink + np.array(mx.sum(shares, axis=-1))
+        self.largest = largest
+        inside = np.nonzero((self._targets >= start) & (self._targets < start + logits.shape[1]))[0]
+        if inside.size:
+            columns = mx.array(self._targets[inside] - start)
+            self._at_target[inside] = np.array(logits[mx.array(inside), columns])
+        return shares, shrink
+
+    def log_totals(self) -> FloatArray:
+        """The logarithm of the sum of exp(logit)."""
+        logs: FloatArray = self.largest + np.log(self.total)
+        return logs
+
+    def losses(self) -> FloatArray:
+        """The negative log-probability of each target."""
+        return self.log_totals() - self._at_target
+
+
+class _VocabularySums:
+    """KL of A's distribution from B's, summed up over blocks of the vocabulary."""
+
+    def __init__(self, targets: TokenArray) -> None:
+        self.a, self.b = _Side(targets), _Side(targets)
+        self._gap = np.zeros(targets.shape, np.float32)  # sum of exp(a - largest) * (a - b)
+
+    def add(self, start: int, logits_a: mx.array, logits_b: mx.array) -> None:
+        shares, shrink = self.a.add(start, logits_a)
+        self.b.add(start, logits_b)
+        gap = mx.sum(shares * (logits_a - logits_b), axis=-1)
+        self._gap = self._gap * shrink + np.array(gap)
+
+    def divergences(self) -> FloatArray:
+        """Nats a token."""
+        mean_gap = self._gap / self.a.total
+        return mean_gap - self.a.log_totals() + self.b.log_totals()

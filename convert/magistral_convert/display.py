@@ -51,10 +51,13 @@ class ConversionDisplay(Watcher):
     ) -> None:
         self._progress.stop()
 
-    def planned(self, plan: ConversionPlan, source_bytes: int, warnings: tuple[str, ...]) -> None:
+    def planned(
+        self, plan: ConversionPlan, source_bytes: int, memory_bytes: int, warnings: tuple[str, ...]
+    ) -> None:
         self._console.print(
             f"{readable_bytes(source_bytes)} -> {readable_bytes(plan.nbytes)}, "
-            f"{plan.bits_per_weight:.2f} bits a weight, {len(plan.shards)} shards"
+            f"{plan.bits_per_weight:.2f} bits a weight, {len(plan.shards)} shards; needs about "
+            f"{readable_bytes(memory_bytes)} of memory"
         )
         for warning in warnings:
             self._console.print(f"warning: {warning}")

@@ -13,7 +13,11 @@ TokenArray = npt.NDArray[np.int64]
 
 def read_tensor(source: Source, name: str) -> mx.array:
     """One tensor in HF layout and its stored dtype (float32 where the source is quantized)."""
-    request = BlockRequest(name, 0, source.shapes[name][0])
+    return read_rows(source, BlockRequest(name, 0, source.shapes[name][0]))
+
+
+def read_rows(source: Source, request: BlockRequest) -> mx.array:
+    """Some rows of a tensor, in this thread."""
     return source.decode(request, source.read(request))
 
 
@@ -36,7 +40,6 @@ def embed(source: Source, tokens: TokenArray) -> mx.array:
     """Hidden states (B, L, D) in float32 of token ids (B, L), reading only the rows needed."""
     name = "model.embed_tokens.weight"
     ids, places = np.unique(tokens, return_inverse=True)
-    requests = [BlockRequest(name, token, token + 1) for token in ids.tolist()]
-    rows = [source.decode(request, source.read(request)) for request in requests]
+    rows = [read_rows(source, BlockRequest(name, token, token + 1)) for token in ids.tolist()]
     table = mx.concatenate(rows).astype(mx.float32)
     return table[mx.array(places.reshape(tokens.shape))]

@@ -3,6 +3,9 @@
 import resource
 import sys
 
+# Measured at full size: 173 MB for 47 GB in, 13 GB out.
+PLAIN_MEMORY_BYTES = 200_000_000
+
 
 def peak_memory_bytes() -> int:
     """Largest resident memory of this process so far, in bytes, as /usr/bin/time reports it."""

@@ -18,14 +18,14 @@ from mlx_magistral.errors import ConversionError
 from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.version import __version__
 
-from .calibration import Calibration
+from .calibration import Calibration, calibration_bytes
 from .calibration_data import CalibrationText
 from .compare import compare_models
 from .files import write_file
 from .folder import write_side_files
 from .journal import Journal
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .memory import peak_memory_bytes
+from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes
 from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
 from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
@@ -151,7 +151,8 @@ class _Conversion:
         self._find_finished()
         resumed = len(self._records)
         self._check_disk()
-        self._watcher.planned(self._plan, self._source.nbytes, self._source.warnings)
+        memory = self._memory_bytes()
+        self._watcher.planned(self._plan, self._source.nbytes, memory, self._source.warnings)
         self._watcher.resumed(resumed, self._finished_weights())
         calibration = self._calibration()
         for shard in self._plan.shards:
@@ -183,6 +184,13 @@ class _Conversion:
                 f"{self._journal.folder.parent} has {free / 1e9:.1f} GB free and the conversion "
                 f"still needs {needed / 1e9:.1f} GB. Free some space or choose another disk."
             )
+
+    def _memory_bytes(self) -> int:
+        if self._text is None or self._recipe.method is Method.PLAIN:
+            return PLAIN_MEMORY_BYTES
+        has_curvature = self._recipe.method is Method.CALIBRATED
+        tokens = self._text.calibration.size
+        return calibration_bytes(self._source.config, tokens, has_curvature=has_curvature)
 
     def _calibration(self) -> Calibration | None:
         if self._text is None or self._recipe.method is Method.PLAIN:

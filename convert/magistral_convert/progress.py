@@ -12,8 +12,10 @@ from .plan import ConversionPlan
 class Watcher:
     """Override what you want to know."""
 
-    def planned(self, plan: ConversionPlan, source_bytes: int, warnings: tuple[str, ...]) -> None:
-        """Everything is checked and about to start."""
+    def planned(
+        self, plan: ConversionPlan, source_bytes: int, memory_bytes: int, warnings: tuple[str, ...]
+    ) -> None:
+        """Everything is checked and about to start; the memory it will take is an estimate."""
 
     def resumed(self, shards: int, weights: int) -> None:
         """So many shards, and weights in them, were there already and still hash right."""

@@ -16,7 +16,7 @@ from mlx_magistral.model.quant_config import QuantFormat
 from .backward import layer_backward, norm_backward
 from .dense import product
 from .layer import layer_forward
-from .layer_weights import TokenArray, embed, head_name, read_layer, read_tensor
+from .layer_weights import TokenArray, embed, head_name, read_layer, read_rows, read_tensor
 from .progress import Watcher
 from .quantize import STORED_DTYPES, nearest_codes, number, starting_grid
 from .recipe import Recipe
@@ -113,15 +113,12 @@ def _head_costs(
     is_counted[:, -1] = 0  # what follows the last token of a row is not known
     targets, counted = mx.array(following.reshape(-1)), mx.array(is_counted.reshape(-1))[:, None]
     blocks = row_blocks(source, name)
-    sums = [
-        mx.logsumexp(product(inputs, source.decode(block, source.read(block)).T), axis=-1)
-        for block in blocks
-    ]
+    sums = [mx.logsumexp(product(inputs, read_rows(source, block).T), axis=-1) for block in blocks]
     total = mx.logsumexp(mx.stack(sums), axis=0)[:, None]
     before = mx.zeros_like(inputs)
     cost = dict.fromkeys((format.bits for format in formats), 0.0)
     for block in blocks:
-        rows = source.decode(block, source.read(block)).astype(mx.float32)
+        rows = read_rows(source, block).astype(mx.float32)
         shares = mx.exp(product(inputs, rows.T) - total)
         is_target = targets[:, None] == mx.arange(block.start, block.stop)[None]
         outputs = (shares - is_target) * counted  # (tokens, rows of the block)

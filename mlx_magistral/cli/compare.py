@@ -7,6 +7,8 @@ import click
 
 from mlx_magistral.cli.options import debug_option
 
+_BAR_COLUMNS = 50
+
 
 @click.command()
 @click.argument("a")
@@ -17,7 +19,7 @@ from mlx_magistral.cli.options import debug_option
     help='Text, or JSONL of {"messages"}, {"text"} or {"tokens"}.  [default: a built-in text]',
 )
 @click.option("--tokens", type=click.IntRange(min=2), default=8192, show_default=True)
-@click.option("--layers", is_flag=True, help="Also the error after each layer.")
+@click.option("--layers", is_flag=True, help="Also the error after each layer, as bars.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
 def command(a: str, b: str, data: Path | None, tokens: int, layers: bool, as_json: bool) -> None:
@@ -35,10 +37,12 @@ def command(a: str, b: str, data: Path | None, tokens: int, layers: bool, as_jso
     one, other = (resolve_source(name) for name in (a, b))
     measured = compare_models(one, other, choose_text(one.folder, data, limit=tokens))
     table = measured.summary()
-    if layers:
-        table["layer errors"] = [float(f"{error:.4g}") for error in measured.layer_errors]
+    errors = [float(f"{error:.4g}") for error in measured.layer_errors] if layers else []
     if as_json:
-        click.echo(json.dumps(table))
+        click.echo(json.dumps(table | ({"layer errors": errors} if layers else {})))
         return
     for name, value in table.items():
         click.echo(f"{name:16} {value}")
+    for layer, error in enumerate(errors):
+        bar = "#" * round(_BAR_COLUMNS * error / (max(errors) or 1.0))
+        click.echo(f"layer {layer:<3} {error:<10} {bar}")

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_magistral.cli.options import debug_option, model_option, sampling_options
+from mlx_magistral.cli.options import (
+    control_from,
+    debug_option,
+    model_option,
+    sampling_options,
+    thinking_options,
+)
 from mlx_magistral.display import Display, ThinkMode
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import FinishReason
@@ -41,6 +47,7 @@ _NANO_NOTE = (
     help="Append a text file to the prompt; repeatable.",
 )
 @sampling_options
+@thinking_options
 @click.option("--max-tokens", type=int, help="Thinking and answer together.  [default: context]")
 @click.option(
     "--think",
@@ -62,11 +69,12 @@ def command(
     think: str,
     render: bool,
     as_json: bool,
-    **sampling: Any,
+    **options: Any,
 ) -> int:
     """Answer PROMPT. Text on stdin is appended to it, or is the prompt.
 
-    The answer goes to stdout and the thinking to stderr, so a pipe gets the answer alone.
+    The answer goes to stdout and the thinking to stderr, so a pipe gets the answer alone. On a
+    terminal Ctrl-C while it thinks makes it answer at once; a second one ends it.
 
     \b
       mlx-magistral generate "What is 345 + 67?"
@@ -82,7 +90,9 @@ def command(
     from mlx_magistral.engine import Magistral
 
     loaded = Magistral.load(model)
-    stream = loaded.stream(messages, raw_system=raw_system, max_tokens=max_tokens, **sampling)
+    stream = loaded.stream(
+        messages, raw_system=raw_system, max_tokens=max_tokens, **control_from(options)
+    )
     display = None
     if not as_json:
         display = Display(sys.stdout, sys.stderr, think=ThinkMode(think), is_rendered=render)
@@ -138,9 +148,18 @@ def _decoded(data: bytes, source: str) -> str:
 
 @contextmanager
 def _cancelled_by_ctrl_c(stream: "ReplyStream") -> Iterator[None]:
-    """The first Ctrl-C ends the reply cleanly; a second one is Python's own."""
+    """Ctrl-C ends the reply cleanly, and one more is Python's own.
+
+    At a terminal the first one while it thinks only ends the thinking.
+    """
+    can_answer_now = sys.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal can_answer_now
+        if can_answer_now and stream.is_thinking:
+            can_answer_now = False
+            stream.answer_now()
+            return
         stream.cancel()
         signal.signal(signal.SIGINT, previous)
 

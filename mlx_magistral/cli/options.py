@@ -33,6 +33,34 @@ _SAMPLING = (
     click.option("--seed", type=int, help="Same seed, same ids on the same machine."),
 )
 
+_THINKING = (
+    click.option("--think-budget", type=int, help="At most so many ids of thinking; 0 skips it."),
+    click.option("--force-think", is_flag=True, help="Begin in an open think block."),
+    click.option("--think-close", help="The text put before a forced end of the thinking."),
+    click.option(
+        "--on-loop",
+        type=click.Choice(["close", "stop", "off"]),
+        default="close",
+        show_default=True,
+        help="Thinking in circles: close it and answer, stop, or let it be.",
+    ),
+)
+
+
+def thinking_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that bound the thinking; control_from turns them into keywords of stream."""
+    for option in reversed(_THINKING):
+        command = option(command)
+    return command
+
+
+def control_from(options: dict[str, Any]) -> dict[str, Any]:
+    """The flags as keywords of ``Magistral.stream``: those not given are left out."""
+    keywords = {name: value for name, value in options.items() if value is not None}
+    if keywords.pop("force_think", False):
+        keywords["thinking"] = "force"
+    return keywords
+
 
 def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add every sampling flag; the names are those of SamplingOptions."""

@@ -31,6 +31,8 @@ class QuantizedKVCache(KVCache):
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Append keys and values (B, n_kv_heads, L, head_dim); return all, dequantized."""
+        # Finishes the layers before: their dequantized arrays would else wait in the queue, alive.
+        mx.eval(keys, values)
         self.append(keys, values)
         key_codes, key_scales, key_biases, codes, scales, biases = self._kept()
         size = group_size(keys.shape[-1])

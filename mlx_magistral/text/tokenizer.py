@@ -45,6 +45,16 @@ class Tokenizer:
         self.eos_id: int = tekkenizer.eos_id
 
     @property
+    def tekkenizer(self) -> "LazyTekkenizer":
+        """mistral-common's own object, for what is built on it (grammars)."""
+        return self._tekkenizer
+
+    @property
+    def control_count(self) -> int:
+        """How many control ids there are; they come before all others."""
+        return self._control_count
+
+    @property
     def system_prompt(self) -> "SystemPrompt":
         """The official system prompt that encode_chat joins in."""
         return self._chat.system_prompt

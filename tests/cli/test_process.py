@@ -1,7 +1,9 @@
 """``generate`` as a real process: Ctrl-C, a reader that goes away, a terminal that closes."""
 
+import contextlib
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -51,3 +53,28 @@ def test_terminal_that_closes_ends_it_quietly(endless_model: Path) -> None:
     assert os.read(controller, 1)
     os.close(controller)
     assert process.wait(timeout=60) in (1, -signal.SIGHUP)
+
+
+def test_first_ctrl_c_at_a_terminal_answers_and_the_second_ends(endless_model: Path) -> None:
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*PROGRAM, "-m", str(endless_model), "--force-think", "--think-close", "CLOSING"],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    assert process.stdout is not None
+    shown = b""
+    while len(shown) < 200:  # the model's name and some thinking
+        shown += os.read(controller, 1024)
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.read(1), "the answer has begun"
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(timeout=60) == 130
+    with contextlib.suppress(OSError):  # what Linux raises at the end of a terminal
+        while piece := os.read(controller, 65536):
+            shown += piece
+    os.close(controller)
+    assert b"CLOSING" in re.sub(rb"\x1b\[[0-9;]*m", b"", shown)

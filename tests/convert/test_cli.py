@@ -44,6 +44,21 @@ def test_convert_calibrated_with_a_mix(native_folder: Path, tmp_path: Path) -> N
     assert "KL to the source" in result.stdout
 
 
+def test_compare_prints_a_table_bars_or_json(native_folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "ids.jsonl"
+    data.write_text(json.dumps({"tokens": list(range(64))}))
+    _run("convert", native_folder, tmp_path / "out", "--bits", 8)
+    arguments = ["compare", native_folder, tmp_path / "out", "--data", data, "--layers"]
+    result = _run(*arguments)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["tokens", "64"]
+    assert lines[-1].startswith("layer 2") and lines[-1].endswith("#")
+    table = json.loads(_run(*arguments, "--json").stdout)
+    assert 0 < table["KL mean"] < 0.01
+    assert len(table["layer errors"]) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "exit_code"),
     [

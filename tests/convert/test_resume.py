@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,24 @@ def test_a_source_changed_on_the_way_is_not_published(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"changed while it was converted.*--restart"):
         _convert(source, tmp_path / "out", fault=replace_the_source)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_source_that_vanishes_leaves_what_is_done(
+    native_folder: Path, tmp_path: Path, unbroken: dict[str, bytes]
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(native_folder, source)
+    file = source / "consolidated.safetensors"
+
+    def unplug(step: str) -> None:
+        if step == "model-00003-of-00005.safetensors: header written":
+            file.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(ConversionError, match=r"failed: No such file.*bring the disk back"):
+        _convert(source, tmp_path / "out", fault=unplug)
+    (tmp_path / "elsewhere").rename(file)
+    assert _convert(source, tmp_path / "out").shards_resumed == 2
+    assert _contents(tmp_path / "out") == unbroken
 
 
 def test_two_at_once_are_refused(native_folder: Path, tmp_path: Path) -> None:

@@ -26,8 +26,10 @@ _SHORT_GRACE = {ParserState.REASONING: 64}
 _ANSWER_GRACE = 240
 _FEW_LETTERS_GRACE = 1024
 _ASKED_GRACE = 4096
+_ASKED_WORDS = 64
 
 # A block whose numbers count on is a loop if it is mostly prose: tables and logs are not.
+_MOST_NUMBERS = 3
 _DRIFTING_NUMBERS = 2
 _DRIFTING_SYMBOLS = 12
 
@@ -94,16 +96,14 @@ class LoopGuard:
         return piece.endswith(b"\n") and self._is_line_loop()
 
     def _is_too_much(self, cycle: Cycle) -> bool:
-        if cycle.matched < REPEATS * cycle.period:
+        period = cycle.period
+        # Once a period, so that what looks at the whole block costs O(1) amortised.
+        if cycle.matched % period or cycle.matched < REPEATS * period:
             return False
-        if cycle.matched < self._least_grace(cycle.period):
+        if cycle.matched < max(self._least_grace(period), self._grace(period)):
             return False
-        drifting = self._drifting_numbers(cycle.period)
-        if drifting and (
-            drifting > _DRIFTING_NUMBERS or self._words(cycle.period) < _DRIFTING_SYMBOLS
-        ):
-            return False
-        return cycle.matched >= self._grace(cycle.period)
+        drifting = self._drifting_numbers(period)
+        return not drifting or (drifting <= _DRIFTING_NUMBERS and self._is_prose(period))
 
     def _least_grace(self, period: int) -> int:
         """What the period alone demands; nothing else is looked at before."""
@@ -120,6 +120,8 @@ class LoopGuard:
     def _is_asked_for(self, block: str) -> bool:
         """Whether the prompt has the block, wherever in it the cycle was noticed."""
         words = _plain(block).split()
+        if len(words) > _ASKED_WORDS:
+            return False
         turns = (" ".join(words[at:] + words[:at]) for at in range(max(1, len(words))))
         return any(turn in self._prompt_text for turn in turns)
 
@@ -131,9 +133,11 @@ class LoopGuard:
             for at in latest
         )
 
-    def _words(self, period: int) -> int:
-        """Symbols of the latest block that are words."""
-        return sum(any(chr(byte).isalpha() for byte in piece) for piece in self._pieces[-period:])
+    def _is_prose(self, period: int) -> bool:
+        """Whether the latest block has many words and few numbers."""
+        words = sum(any(chr(byte).isalpha() for byte in piece) for piece in self._pieces[-period:])
+        numbers = self._finder.symbols[-period:].count(NUMBER)
+        return words >= _DRIFTING_SYMBOLS and numbers <= _MOST_NUMBERS
 
     def _is_line_loop(self) -> bool:
         line, self._line = self._line, []

@@ -1,0 +1,142 @@
+"""The answer obeys a grammar and the thinking stays free: JSON schemas, tool names and arguments.
+
+mistral-common's own grammar for v13 refuses [THINK] where JSON is asked for. Here the grammar
+covers the answer alone, and the reply's state machine says when that begins, so that thinking
+costs no mask at all. llguidance (extra ``guidance``) parses; it is imported when first asked for.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mlx.core as mx
+
+from mlx_magistral.decode.rules.adjust import Adjust, BanControls
+from mlx_magistral.decode.rules.steering import Place, ThinkTokens, Verdict
+from mlx_magistral.errors import MissingExtraError, UsageError
+from mlx_magistral.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+# Runs of white space are bounded: a grammar that allows endless ones lets a small model use them.
+_WHITE_SPACE = r"[ \t\r\n]{1,12}"
+_WORD_BITS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class GrammarMask:
+    """Only ids whose bit is set can be drawn; bits in words of 32, lowest id first."""
+
+    words: mx.array  # uint32 (at least vocab / 32,)
+
+    def __call__(self, logits: mx.array) -> mx.array:
+        bits = (self.words[:, None] >> mx.arange(_WORD_BITS, dtype=mx.uint32)) & 1
+        is_allowed = bits.reshape(-1)[: logits.shape[-1]] == 1
+        return mx.where(is_allowed, logits, -mx.inf)
+
+
+class Grammar:
+    """Masks the answer by a matcher, which sees the ids of the answer and none of the thinking.
+
+    ``may_think`` lets [THINK] through in front of the answer, once. With ``trigger`` everything is
+    free until that id: the first one that the matcher sees.
+    """
+
+    def __init__(
+        self,
+        matcher: "LLMatcher",
+        think: ThinkTokens,
+        control_count: int,
+        *,
+        in_reasoning: bool,
+        may_think: bool,
+        trigger: int | None = None,
+    ) -> None:
+        self._matcher = matcher
+        self._think = think
+        self._trigger = trigger
+        self._may_think = may_think
+        self._thinking_only: tuple[Adjust, ...] = (BanControls(control_count, (think.close,)),)
+        self.must_see_id = False
+        self.adjustments: tuple[Adjust, ...] = ()
+        if trigger is None:
+            self._follow(in_reasoning)
+
+    def feed(self, token: int, place: Place) -> Verdict | None:
+        """Take the id in and prepare the mask of the next one."""
+        if self._trigger is not None:
+            if token != self._trigger:
+                return None
+            self._trigger = None
+        if token not in (self._think.open, self._think.close) and not place.is_thinking:
+            is_taken = self._matcher.consume_token(token)
+            assert is_taken or self._matcher.is_stopped(), self._matcher.get_error()
+        self._may_think = False
+        self._follow(place.is_thinking)
+        return None
+
+    def _follow(self, is_thinking: bool) -> None:
+        self.must_see_id = not is_thinking
+        self.adjustments = self._thinking_only if is_thinking else (self._mask(),)
+
+    def _mask(self) -> GrammarMask:
+        words = bytearray(self._matcher.compute_bitmask())
+        if self._may_think:
+            words[self._think.open // 8] |= 1 << self._think.open % 8
+        return GrammarMask(mx.array(memoryview(words).cast("I")))  # type: ignore[arg-type]
+
+
+def make_guidance_tokenizer(tokenizer: Tokenizer) -> "LLTokenizer":
+    """The vocabulary as llguidance wants it; a second's work for all of Magistral's, so keep it."""
+    try:
+        import llguidance
+        from mistral_common.guidance.tokenizer import MistralLLGTokenizer
+    except ImportError as error:
+        raise MissingExtraError("Structured answers", "guidance") from error
+    return llguidance.LLTokenizer(
+        llguidance.TokenizerWrapper(MistralLLGTokenizer(tokenizer.tekkenizer))
+    )
+
+
+def make_matcher(grammar: str, guidance: "LLTokenizer") -> "LLMatcher":
+    """Compile a grammar; raises UsageError naming the schema feature that is not supported."""
+    from llguidance import LLMatcher
+
+    message = LLMatcher.validate_grammar(grammar, guidance)
+    if message:
+        what = message.partition("failed to compile JSON schema: ")[2] or message
+        lines = [line for line in what.split("\n") if "|" not in line and line.strip(" ^")]
+        explained = " ".join(" ".join(lines).split()).rstrip(".")
+        raise UsageError(f"The schema cannot be enforced: {explained}. Leave that part out of it.")
+    return LLMatcher(guidance, grammar)
+
+
+def answer_grammar(
+    tokenizer: Tokenizer,
+    *,
+    schema: dict[str, Any] | None = None,
+    calls: Sequence[dict[str, Any]] = (),
+) -> str:
+    """Lark: the answer is JSON under ``schema``, or one or more ``calls``, whichever are given.
+
+    A call is an OpenAI function: its name and the JSON schema of its parameters.
+    """
+    rules, starts = [], []
+    if schema is not None:
+        starts.append("answer")
+        rules.append(f"answer: SPACE? %json {_json(schema)}")
+    if calls:
+        starts.append("call+")
+        rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(calls))))
+    open_call, args = (f"<[{tokenizer.control_id(n)}]>" for n in ("[TOOL_CALLS]", "[ARGS]"))
+    for index, call in enumerate(calls):
+        parameters = _json(call.get("parameters") or {"type": "object"})
+        name = json.dumps(call["name"])
+        rules.append(f"call_{index}: {open_call} {name} {args} SPACE? %json {parameters}")
+    return "\n".join([f"start: {' | '.join(starts)}", *rules, "SPACE: /[ \\t\\r\\n]{1,8}/\n"])
+
+
+def _json(schema: dict[str, Any]) -> str:
+    return json.dumps({"x-guidance": {"whitespace_pattern": _WHITE_SPACE}, **schema})

@@ -1,0 +1,84 @@
+"""From what a caller wants of an answer (a schema, tools, a tool choice) to the rule for it."""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from mlx_magistral.decode.rules.adjust import Adjust, Ban
+from mlx_magistral.decode.rules.control import ControlOptions, think_tokens
+from mlx_magistral.decode.rules.grammar import Grammar, answer_grammar, make_matcher
+from mlx_magistral.decode.rules.steering import Place, Rule, Verdict
+from mlx_magistral.errors import UsageError
+from mlx_magistral.text.prompt import Thinking
+from mlx_magistral.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from llguidance import LLTokenizer
+
+
+class NoCalls:
+    """Tools are in the prompt and must not be called."""
+
+    must_see_id = False
+
+    def __init__(self, tool_calls: int) -> None:
+        self.adjustments: tuple[Adjust, ...] = (Ban(tool_calls),)
+
+    def feed(self, token: int, place: Place) -> Verdict | None:
+        """Nothing changes with the ids."""
+        return None
+
+
+def structure_rules(
+    options: ControlOptions,
+    tokenizer: Tokenizer,
+    tools: Sequence[dict[str, Any]],
+    thinking: Thinking,
+    guidance: "Callable[[], LLTokenizer]",
+) -> list[Rule]:
+    """The rules that a schema, tools and tool_choice ask for; none for free text.
+
+    ``tools`` are OpenAI dicts. With tool_choice auto a call is checked only where llguidance is
+    installed, because nothing was asked for that needs it.
+    """
+    functions = _chosen(options.tool_choice, [tool["function"] for tool in tools])
+    schema = options.answer_schema
+    tool_calls = tokenizer.control_id("[TOOL_CALLS]")
+    if options.tool_choice == "none" and schema is None:
+        return [NoCalls(tool_calls)]
+    is_free = schema is None and options.tool_choice == "auto"
+    if is_free and not (functions and find_spec("llguidance")):
+        return []
+    if schema is not None and options.tool_choice not in ("auto", "none"):
+        raise UsageError(
+            f"A schema for the answer does not go with tool_choice {options.tool_choice!r}: the "
+            "answer would be a call. Use auto."
+        )
+    grammar = answer_grammar(tokenizer, schema=schema, calls=functions)
+    return [
+        Grammar(
+            make_matcher(grammar, guidance()),
+            think_tokens(options, tokenizer),
+            tokenizer.control_count,
+            in_reasoning=thinking == "force",
+            may_think=thinking == "auto",
+            trigger=tool_calls if is_free else None,
+        )
+    ]
+
+
+def _chosen(choice: str, functions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The functions that may be called."""
+    if choice == "none":
+        return []
+    if choice == "auto":
+        return functions
+    if not functions:
+        raise UsageError(f"tool_choice is {choice!r} and there are no tools.")
+    if choice == "required":
+        return functions
+    named = [function for function in functions if function["name"] == choice]
+    if not named:
+        names = ", ".join(function["name"] for function in functions)
+        raise UsageError(f"tool_choice {choice!r} is none of the tools: {names}.")
+    return named

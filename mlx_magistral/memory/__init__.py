@@ -1,0 +1,1 @@
+"""What a run needs against what the machine has, and prefixes that are never computed twice."""

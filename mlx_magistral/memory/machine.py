@@ -1,0 +1,52 @@
+"""Machine: how many bytes MLX may use here, or on a Mac that is only imagined."""
+
+import os
+from dataclasses import dataclass
+from enum import Enum
+
+import mlx.core as mx
+
+GIB = 1 << 30
+# What macOS lets the GPU have, as the recommended working set reported for many Macs shows: 10.7 of
+# 16 GiB, 21.3 of 32, 48 of 64, 96 of 128. An assumption, for a simulated Mac alone: on a real one
+# the number is asked for.
+_SMALL_MAC_SHARE, _LARGE_MAC_SHARE, _LARGE_MAC_BYTES = 2 / 3, 3 / 4, 36 * GIB
+# Of the physical memory, where there is no GPU limit: the rest is for everything else that runs.
+_CPU_SHARE = 3 / 4
+
+
+class Backend(Enum):
+    """Where MLX computes; the two keep different temporaries."""
+
+    METAL = "Metal"
+    CPU = "CPU"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A backend and the bytes that weights, KV cache and temporaries may take together."""
+
+    name: str
+    backend: Backend
+    limit_bytes: int
+
+
+def this_machine() -> Machine:
+    """The limit of the machine this runs on."""
+    if mx.default_device() == mx.gpu:
+        info = mx.device_info()
+        return Machine(
+            str(info["device_name"]),
+            Backend.METAL,
+            int(info["max_recommended_working_set_size"]),
+        )
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Machine("this machine's CPU", Backend.CPU, int(physical * _CPU_SHARE))
+
+
+def simulated_mac(memory_bytes: int) -> Machine:
+    """A Mac with so much memory: two thirds of it for the GPU, three quarters from 36 GiB on."""
+    share = _LARGE_MAC_SHARE if memory_bytes >= _LARGE_MAC_BYTES else _SMALL_MAC_SHARE
+    return Machine(
+        f"a Mac with {memory_bytes / GIB:g} GB", Backend.METAL, int(memory_bytes * share)
+    )

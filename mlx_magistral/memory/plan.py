@@ -1,0 +1,144 @@
+"""MemoryPlan: weights, KV cache, temporaries and reserve against the machine's limit.
+
+Made before anything is allocated, so that a run that cannot fit ends with the numbers and never in
+the middle of a reply.
+"""
+
+from dataclasses import dataclass
+
+from mlx_magistral.errors import MemoryPlanError
+from mlx_magistral.memory.machine import Backend, Machine
+from mlx_magistral.memory.sizes import kv_bytes, pass_bytes
+from mlx_magistral.model.cache import STEP_TOKENS
+from mlx_magistral.model.config import ModelConfig
+
+# Prefill chunks, best first. A GPU is kept busy by 2048 rows; a CPU's caches hold 256.
+CHUNKS = {Backend.METAL: (2048, 1024, 512, 256), Backend.CPU: (256,)}
+# KV bits that are taken without being asked for, best first; 4 changes what some models say.
+AUTOMATIC_KV_BITS = (16, 8)
+# For buffers that MLX keeps for reuse, logits and everything else that is not counted.
+_RESERVE_SHARE, _RESERVE_CEILING = 0.05, 1_000_000_000
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The bytes of one way to run; ``context_tokens`` is prompt and reply together."""
+
+    machine: Machine
+    context_tokens: int
+    kv_bits: int
+    chunk_tokens: int
+    weight_bytes: int
+    kv_bytes: int
+    workspace_bytes: int
+    reserve_bytes: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """What mx.get_peak_memory() should say at the end of the context."""
+        return self.weight_bytes + self.kv_bytes + self.workspace_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        """What is left of the limit, reserve taken off; negative where it does not fit."""
+        return self.machine.limit_bytes - self.peak_bytes - self.reserve_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether all of it is within the limit."""
+        return self.free_bytes >= 0
+
+    @property
+    def weights_alone_exceed(self) -> bool:
+        """Whether no context and no KV format could make it fit."""
+        return self.weight_bytes + self.reserve_bytes > self.machine.limit_bytes
+
+    def describe(self) -> str:
+        """The sum as one line: weights 13.26 + KV 6.71 + ... = 21.9 of 22.9 GB."""
+        terms = (
+            ("weights", self.weight_bytes),
+            (f"{self.kv_bits}-bit KV for {self.context_tokens:,} tokens", self.kv_bytes),
+            (f"workspace of {self.chunk_tokens}-token chunks", self.workspace_bytes),
+            ("reserve", self.reserve_bytes),
+        )
+        total = self.peak_bytes + self.reserve_bytes
+        parts = " + ".join(f"{name} {_gb(size)}" for name, size in terms)
+        return f"{parts} = {_gb(total)} of {_gb(self.machine.limit_bytes)} GB"
+
+
+def make_plan(
+    config: ModelConfig,
+    weights: int,
+    machine: Machine,
+    context_tokens: int,
+    *,
+    kv_bits: int | None = None,
+    chunk_tokens: int | None = None,
+) -> MemoryPlan:
+    """The best plan that fits: 16-bit KV and the largest chunk first, then less of each.
+
+    ``weights`` is in bytes; bits and chunk are fixed where they are given. Where nothing fits the
+    returned plan is the smallest, and its ``fits`` is False.
+    """
+    plans = [
+        _plan(config, weights, machine, context_tokens, bits, chunk)
+        for bits in ((kv_bits,) if kv_bits else AUTOMATIC_KV_BITS)
+        for chunk in ((chunk_tokens,) if chunk_tokens else CHUNKS[machine.backend])
+    ]
+    return next((plan for plan in plans if plan.fits), plans[-1])
+
+
+def longest_context(
+    config: ModelConfig, weights: int, machine: Machine, kv_bits: int, ceiling: int
+) -> int:
+    """The most tokens, in steps of 256 up to ``ceiling``, that fit with the smallest chunk."""
+    chunk = CHUNKS[machine.backend][-1]
+    low, high = 0, ceiling // STEP_TOKENS
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = _plan(config, weights, machine, middle * STEP_TOKENS, kv_bits, chunk).fits
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low * STEP_TOKENS
+
+
+def require_fit(config: ModelConfig, plan: MemoryPlan) -> None:
+    """Raise MemoryPlanError with the numbers, and the context that would fit, if there is one."""
+    if plan.fits:
+        return
+    tokens = longest_context(
+        config, plan.weight_bytes, plan.machine, plan.kv_bits, plan.context_tokens
+    )
+    advice = f"Use --context {tokens}" if tokens else "Convert to fewer bits"
+    raise MemoryPlanError(
+        f"It does not fit {plan.machine.name}: {plan.describe()}. {advice}, or a machine with "
+        "more memory."
+    )
+
+
+def lowered_note(plan: MemoryPlan) -> str | None:
+    """One line where the plan lowered something by itself, else None."""
+    changes = []
+    if plan.kv_bits != AUTOMATIC_KV_BITS[0]:
+        changes.append(f"{plan.kv_bits}-bit KV cache")
+    if plan.chunk_tokens != CHUNKS[plan.machine.backend][0]:
+        changes.append(f"prefill chunks of {plan.chunk_tokens} tokens")
+    return f"To fit the memory: {' and '.join(changes)} ({plan.describe()})." if changes else None
+
+
+def _plan(
+    config: ModelConfig, weights: int, machine: Machine, context: int, bits: int, chunk: int
+) -> MemoryPlan:
+    return MemoryPlan(
+        machine=machine,
+        context_tokens=context,
+        kv_bits=bits,
+        chunk_tokens=chunk,
+        weight_bytes=weights,
+        kv_bytes=kv_bytes(config, context, bits),
+        workspace_bytes=pass_bytes(config, machine.backend, min(chunk, context), context, bits),
+        reserve_bytes=min(int(machine.limit_bytes * _RESERVE_SHARE), _RESERVE_CEILING),
+    )
+
+
+def _gb(nbytes: int) -> str:
+    return f"{nbytes / 1e9:.2f}"

@@ -1,0 +1,152 @@
+"""PrefixCache: the KV state of prompts seen before, found by their longest common ids.
+
+One cache belongs to one model and one KV format, which its ``fingerprint`` names. Entries live in
+RAM under a byte budget, and on disk where a PrefixDisk is given (prefix_disk.py).
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import mlx.core as mx
+
+from mlx_magistral.errors import PrefixCacheError
+from mlx_magistral.memory.prefix_disk import Layers, PrefixDisk, common_length
+from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.checkpoint import Checkpoint
+
+
+@dataclass
+class _Entry:
+    """The first ``len(tokens)`` ids of some prompt and what attention keeps of them."""
+
+    tokens: list[int]
+    layers: Layers
+    is_pinned: bool
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for arrays in self.layers for array in arrays)
+
+
+@dataclass
+class PrefixCache:
+    """Least recently used entries go first; pinned ones stay. ``notes`` says what went wrong.
+
+    Holds at most ``ram_bytes``, copies included; not for several threads at once.
+    """
+
+    fingerprint: str
+    ram_bytes: int
+    disk: PrefixDisk | None = None
+    notes: list[str] = field(default_factory=list)
+    _entries: list[_Entry] = field(default_factory=list)  # least recently used first
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in RAM."""
+        return sum(entry.nbytes for entry in self._entries)
+
+    def restore(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> int:
+        """Fill an empty cache with the longest prefix known; returns how many ids that is.
+
+        At least one id is left for the model, whose logits the caller needs.
+        """
+        wanted = tokens[:-1]
+        entry = max(
+            self._entries, key=lambda each: common_length(each.tokens, wanted), default=None
+        )
+        length = 0 if entry is None else common_length(entry.tokens, wanted)
+        layers = self._from_disk(wanted, length)
+        if layers is None and entry is not None and length:
+            self._entries.remove(entry)
+            self._entries.append(entry)
+            layers = _first(entry.layers, length)
+        if layers is None:
+            return 0
+        for layer, arrays in zip(cache, layers, strict=True):
+            layer.restore(arrays)
+        return layers[0][0].shape[2]
+
+    def store(
+        self,
+        tokens: Sequence[int],
+        cache: Sequence[KVCache],
+        *,
+        is_pinned: bool = False,
+        to_disk: bool = False,
+    ) -> None:
+        """Keep a copy of the ids that the cache holds, or of as many as the RAM budget takes.
+
+        On disk all of them are kept. A disk that cannot be written is a note, not an error.
+        """
+        tokens = list(tokens[: cache[0].offset])
+        if not tokens:
+            return
+        if to_disk and self.disk is not None:
+            try:
+                layers = _copy(cache, len(tokens))
+                self.disk.save(self.fingerprint, tokens, layers, is_pinned=is_pinned)
+            except PrefixCacheError as error:
+                self.notes.append(str(error))
+        self._keep(tokens, cache, is_pinned)
+
+    def _keep(self, tokens: list[int], cache: Sequence[KVCache], is_pinned: bool) -> None:
+        room = self.ram_bytes - sum(each.nbytes for each in self._entries if each.is_pinned)
+        tokens = tokens[: int(room / _token_bytes(cache))] if room > 0 else []
+        known = next((e for e in self._entries if e.tokens[: len(tokens)] == tokens), None)
+        if known is not None or not tokens:
+            if known is not None and tokens:
+                known.is_pinned |= is_pinned and len(known.tokens) == len(tokens)
+            return
+        # What the longer entry holds too goes, then the oldest, before anything is copied.
+        self._entries = [
+            each
+            for each in self._entries
+            if each.is_pinned or tokens[: len(each.tokens)] != each.tokens
+        ]
+        needed = int(_token_bytes(cache) * len(tokens))
+        for each in [each for each in self._entries if not each.is_pinned]:
+            if self.nbytes + needed <= self.ram_bytes:
+                break
+            self._entries.remove(each)
+        self._entries.append(_Entry(tokens, _copy(cache, len(tokens)), is_pinned))
+
+    def _from_disk(self, tokens: Sequence[int], at_least: int) -> Layers | None:
+        """What the disk has where that is longer than ``at_least`` ids."""
+        if self.disk is None:
+            return None
+        layers, length = self.disk.load(self.fingerprint, tokens, at_least)
+        return None if layers is None else _first(layers, length)
+
+
+def model_fingerprint(checkpoint: Checkpoint, kv_bits: int) -> str:
+    """Names the weights and the KV format.
+
+    From every header and each file's size and time of change, not from all bytes: reading 13 GB
+    would take longer than most prefills that a prefix spares.
+    """
+    digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}{kv_bits}".encode())
+    for tensor in checkpoint.tensors.values():
+        digest.update(f"{tensor.name}{tensor.shape}{tensor.dtype}{tensor.start}".encode())
+    for file in sorted({tensor.file.resolve() for tensor in checkpoint.tensors.values()}):
+        facts = file.stat()
+        digest.update(f"{facts.st_size}{facts.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _token_bytes(cache: Iterable[KVCache]) -> float:
+    """Bytes of one token in all layers."""
+    return sum(array.nbytes / array.shape[2] for layer in cache for array in layer.state)
+
+
+def _copy(cache: Sequence[KVCache], tokens: int) -> Layers:
+    layers = []
+    for layer in cache:
+        layers.append(layer.export(tokens))
+        mx.eval(layers[-1])
+    return layers
+
+
+def _first(layers: Layers, tokens: int) -> Layers:
+    return [tuple(array[..., :tokens, :] for array in arrays) for arrays in layers]

@@ -1,0 +1,226 @@
+"""PrefixDisk: KV prefixes as files that survive a restart and may be shared by processes.
+
+An entry is NAME.safetensors with the arrays and NAME.json, its manifest, which is written last and
+renamed into place: an entry without a whole manifest does not exist. The manifest's time of change
+is when the entry was last used. Any process may remove an entry; one that is gone is only a miss.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+
+from mlx_magistral.errors import PrefixCacheError
+
+FOLDER_VARIABLE = "MLX_MAGISTRAL_CACHE"
+DEFAULT_DISK_BYTES = 4_000_000_000
+# The arrays of each layer, as KVCache.export gives them.
+Layers = list[tuple[mx.array, ...]]
+
+# Raised when what an entry holds changes its meaning; others are then never found.
+_FORMAT = 1
+# A file that belongs to no entry after this time was left by a process that died.
+_ABANDONED_S = 3600
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class DiskEntry:
+    """A manifest. ``used`` is in seconds since 1970."""
+
+    name: str
+    fingerprint: str
+    tokens: list[int]
+    nbytes: int
+    checksum: int
+    is_pinned: bool
+    used: float
+
+
+def default_folder() -> Path:
+    """The environment's folder, else one under ~/.cache."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else Path.home() / ".cache" / "mlx-magistral" / "prefixes"
+
+
+@dataclass(frozen=True)
+class PrefixDisk:
+    """At most ``budget_bytes`` in ``folder``, which is made at the first save."""
+
+    folder: Path
+    budget_bytes: int = DEFAULT_DISK_BYTES
+
+    def entries(self) -> list[DiskEntry]:
+        """All whole entries, least recently used first; damaged ones are removed."""
+        found = [self._read(path) for path in self.folder.glob("*.json")]
+        return sorted((each for each in found if each), key=lambda entry: entry.used)
+
+    def load(
+        self, fingerprint: str, tokens: Sequence[int], at_least: int
+    ) -> tuple[Layers | None, int]:
+        """The arrays of the entry that shares most ids, more than ``at_least``, and how many."""
+        shared = [
+            (common_length(entry.tokens, tokens), entry)
+            for entry in self.entries()
+            if entry.fingerprint == fingerprint
+        ]
+        for length, entry in sorted(shared, key=lambda pair: pair[0], reverse=True):
+            if length <= at_least:
+                break
+            layers = self._arrays(entry)
+            if layers is not None:
+                return layers, length
+        return None, 0
+
+    def save(
+        self, fingerprint: str, tokens: list[int], layers: Layers, *, is_pinned: bool = False
+    ) -> None:
+        """Write an entry, then remove the least recently used ones over the budget.
+
+        Raises PrefixCacheError where the disk refuses; nothing is left of the entry then.
+        """
+        nbytes = sum(array.nbytes for arrays in layers for array in arrays)
+        name = hashlib.sha256(f"{fingerprint}{tokens}".encode()).hexdigest()[:32]
+        if nbytes > self.budget_bytes or self._read(self.folder / f"{name}.json") is not None:
+            return
+        draft = self.folder / f"draft-{uuid.uuid4().hex}.safetensors"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < nbytes + nbytes // 10:
+                raise PrefixCacheError(f"{self.folder} has no room for {nbytes:,} bytes of prefix.")
+            mx.save_safetensors(
+                str(draft),
+                {
+                    f"{i}.{j}": array
+                    for i, each in enumerate(layers)
+                    for j, array in enumerate(each)
+                },
+            )
+            if draft.stat().st_size < nbytes:
+                raise PrefixCacheError(f"{draft} was not written whole. Is the disk full?")
+            manifest = {
+                "format": _FORMAT,
+                "fingerprint": fingerprint,
+                "tokens": tokens,
+                "nbytes": draft.stat().st_size,
+                "checksum": _checksum(draft),
+                "is_pinned": is_pinned,
+            }
+            manifest_draft = draft.with_suffix(".draft")
+            manifest_draft.write_text(json.dumps(manifest))
+            draft.replace(self.folder / f"{name}.safetensors")
+            manifest_draft.replace(self.folder / f"{name}.json")
+            self._evict()
+        except (OSError, RuntimeError) as error:  # mlx raises the latter for a file it cannot open
+            raise PrefixCacheError(
+                f"The prefix cache {self.folder} cannot be written ({error}); prompts are "
+                f"computed anew next time. Set {FOLDER_VARIABLE} to another folder."
+            ) from error
+        finally:
+            if self.folder.is_dir() and os.access(self.folder, os.W_OK):
+                draft.unlink(missing_ok=True)
+                draft.with_suffix(".draft").unlink(missing_ok=True)
+
+    def clear(self) -> int:
+        """Remove everything; returns the bytes of the entries."""
+        entries = self.entries()
+        for entry in entries:
+            self._remove(entry.name)
+        return sum(entry.nbytes for entry in entries)
+
+    def _evict(self) -> None:
+        entries = self.entries()
+        total = sum(entry.nbytes for entry in entries)
+        # The budget holds for pinned entries too; they only go last.
+        for entry in sorted(entries, key=lambda entry: entry.is_pinned):
+            if total <= self.budget_bytes:
+                break
+            self._remove(entry.name)
+            total -= entry.nbytes
+        known = {entry.name for entry in entries}
+        for path in self.folder.iterdir():
+            if path.stem not in known and _age_s(path) > _ABANDONED_S:
+                path.unlink(missing_ok=True)
+
+    def _read(self, manifest: Path) -> DiskEntry | None:
+        try:
+            used = manifest.stat().st_mtime
+            content = json.loads(manifest.read_text("utf-8"))
+            if content["format"] != _FORMAT:
+                return None
+            entry = DiskEntry(
+                name=manifest.stem,
+                fingerprint=str(content["fingerprint"]),
+                tokens=[int(token) for token in content["tokens"]],
+                nbytes=int(content["nbytes"]),
+                checksum=int(content["checksum"]),
+                is_pinned=bool(content["is_pinned"]),
+                used=used,
+            )
+            is_whole = manifest.with_suffix(".safetensors").stat().st_size == entry.nbytes
+        except OSError:
+            return None  # removed by another process meanwhile, or not readable
+        except (ValueError, KeyError, TypeError):
+            is_whole = False
+        if not is_whole:
+            self._remove(manifest.stem)
+            return None
+        return entry
+
+    def _arrays(self, entry: DiskEntry) -> Layers | None:
+        """Checked arrays; a damaged entry is removed."""
+        file = self.folder / f"{entry.name}.safetensors"
+        try:
+            if _checksum(file) != entry.checksum:
+                self._remove(entry.name)
+                return None
+            stored = mx.load(str(file), stream=mx.cpu)
+            os.utime(self.folder / f"{entry.name}.json")
+        except (OSError, RuntimeError):
+            return None
+        assert isinstance(stored, dict)
+        layers: Layers = []
+        while f"{len(layers)}.0" in stored:
+            prefix = f"{len(layers)}."
+            count = sum(name.startswith(prefix) for name in stored)
+            layers.append(tuple(stored[f"{prefix}{part}"] for part in range(count)))
+        mx.eval(layers)
+        return layers
+
+    def _remove(self, name: str) -> None:
+        # The manifest first: without it the entry is gone for everyone.
+        for suffix in (".json", ".safetensors"):
+            try:
+                (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+            except OSError:
+                return  # a folder that may only be read keeps it
+
+
+def common_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many ids two sequences share from the start."""
+    limit = min(len(a), len(b))
+    return next((index for index in range(limit) if a[index] != b[index]), limit)
+
+
+def _checksum(file: Path) -> int:
+    """CRC-32: finds damage, at gigabytes a second; against forgery it does nothing."""
+    value = 0
+    with file.open("rb") as stream:
+        while block := stream.read(_READ_BYTES):
+            value = zlib.crc32(block, value)
+    return value
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

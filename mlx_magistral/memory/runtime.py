@@ -1,0 +1,96 @@
+"""ModelMemory: the plan of a loaded model and the prefixes it keeps, as an engine uses them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlx_magistral.errors import UsageError
+from mlx_magistral.memory.machine import Machine, this_machine
+from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
+from mlx_magistral.memory.prefix_cache import PrefixCache, model_fingerprint
+from mlx_magistral.memory.prefix_disk import PrefixDisk, default_folder
+from mlx_magistral.model.cache import KVCache, make_cache
+from mlx_magistral.model.checkpoint import open_checkpoint
+from mlx_magistral.model.config import DEFAULT_CONTEXT
+from mlx_magistral.model.transformer import Transformer
+
+# Prompts that took fewer fresh ids than this are computed again sooner than they are written.
+_LEAST_DISK_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """What the caller fixes; None leaves it to the plan.
+
+    ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
+    disk. A continued prefix is the same up to rounding, so a seed's reply may differ from an
+    uncached one; it is therefore off unless asked for.
+    """
+
+    kv_bits: int | None = None
+    context_tokens: int | None = None
+    reuse_prefixes: bool = False
+
+
+@dataclass
+class ModelMemory:
+    """The plan, which already fits, and what is reused; one for each loaded model."""
+
+    plan: MemoryPlan
+    prefixes: PrefixCache | None
+
+    @property
+    def note(self) -> str | None:
+        """One line where the plan lowered something by itself."""
+        return lowered_note(self.plan)
+
+    def new_cache(self, model: Transformer) -> list[KVCache]:
+        """An empty cache in the planned format."""
+        return make_cache(model, self.plan.kv_bits)
+
+    def restore(self, prompt: Sequence[int], cache: Sequence[KVCache]) -> int:
+        """Fill the cache with what is known of the prompt; returns how many ids."""
+        return 0 if self.prefixes is None else self.prefixes.restore(prompt, cache)
+
+    def keep_prompt(self, prompt: Sequence[int], cache: Sequence[KVCache], cached: int) -> None:
+        """Write a just computed prompt to disk, where ``cached`` ids of it were known before."""
+        if self.prefixes is not None:
+            is_worth_it = len(prompt) - cached >= _LEAST_DISK_TOKENS
+            self.prefixes.store(prompt, cache, to_disk=is_worth_it)
+
+    def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
+        """Keep prompt and reply in RAM for the next turn."""
+        if self.prefixes is not None:
+            self.prefixes.store(tokens, cache)
+
+    def take_notes(self) -> list[str]:
+        """What went wrong since the last call, a line each."""
+        if self.prefixes is None:
+            return []
+        notes, self.prefixes.notes = self.prefixes.notes, []
+        return notes
+
+
+def plan_memory(
+    folder: Path, options: MemoryOptions, machine: Machine | None = None
+) -> ModelMemory:
+    """Plan a folder's model before its weights are read.
+
+    Raises CheckpointError, UsageError for a context over the model's, or MemoryPlanError with the
+    numbers where it does not fit.
+    """
+    checkpoint = open_checkpoint(folder)
+    ceiling = checkpoint.config.max_position_embeddings
+    context = options.context_tokens or min(DEFAULT_CONTEXT, ceiling or DEFAULT_CONTEXT)
+    if context < 1 or (ceiling is not None and context > ceiling):
+        raise UsageError(f"--context is {context:,}; this model takes 1 to {ceiling or context:,}.")
+    machine = machine or this_machine()
+    plan = make_plan(
+        checkpoint.config, checkpoint.nbytes, machine, context, kv_bits=options.kv_bits
+    )
+    require_fit(checkpoint.config, plan)
+    prefixes = None
+    if options.reuse_prefixes:
+        fingerprint = model_fingerprint(checkpoint, plan.kv_bits)
+        prefixes = PrefixCache(fingerprint, plan.free_bytes, PrefixDisk(default_folder()))
+    return ModelMemory(plan, prefixes)

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Predicted against measured peak memory, and what a quantized KV cache saves.
+
+Random models of several shapes prefill prompts in several chunks with 16-, 8- and 4-bit KV, then
+decode a few tokens. ``ratio`` is the median of predicted / measured (mx.get_peak_memory()).
+
+    scripts/bench_memory.py [--json]
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import asdict, dataclass, replace
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from mlx_magistral.decode.generate import prefill
+from mlx_magistral.memory.machine import this_machine
+from mlx_magistral.memory.sizes import kv_bytes, prompt_bytes
+from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.transformer import Transformer
+
+BASE = ModelConfig(
+    dim=256,
+    n_layers=4,
+    head_dim=64,
+    hidden_dim=1024,
+    n_heads=4,
+    n_kv_heads=2,
+    vocab_size=4096,
+    rope_theta=1e9,
+    norm_eps=1e-5,
+    max_position_embeddings=None,
+    tie_word_embeddings=False,
+)
+# Many layers and few numbers each: most of the memory is KV cache, as in a long real context.
+LONG = replace(BASE, dim=64, hidden_dim=64, n_layers=24, head_dim=32, n_kv_heads=4, vocab_size=512)
+LONG_TOKENS, LONG_CHUNK = 1536, 64
+SHAPES = {
+    "base": BASE,
+    "wide": replace(BASE, dim=384, hidden_dim=2048, n_layers=2),
+    "deep": replace(BASE, dim=128, hidden_dim=512, n_layers=8),
+    "magistral's ratios": replace(BASE, dim=320, n_heads=8, n_kv_heads=2, hidden_dim=2048),
+}
+LENGTHS = ((384, 64), (768, 256), (400, 256))
+KV_BITS = (16, 8, 4)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One prefill: bytes predicted and measured, weights included."""
+
+    shape: str
+    tokens: int
+    chunk_tokens: int
+    kv_bits: int
+    predicted: int
+    measured: int
+
+    @property
+    def ratio(self) -> float:
+        return self.predicted / self.measured
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    options = parser.parse_args()
+    cases = [
+        _shown(measure(shape, config, tokens, chunk, bits))
+        for shape, config in SHAPES.items()
+        for tokens, chunk in LENGTHS
+        for bits in KV_BITS
+    ]
+    long = [_shown(measure("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
+    every = [*cases, *long]
+    ratio = statistics.median(case.ratio for case in every)
+    worst = max(abs(case.ratio - 1) for case in every)
+    if options.json:
+        rows = [{**asdict(case), "ratio": case.ratio} for case in every]
+        print(json.dumps({"ratio": ratio, "worst_error": worst, "cases": rows}))
+        return
+    for case in long[1:]:
+        saved = long[0].measured - case.measured
+        arithmetic = kv_bytes(LONG, LONG_TOKENS + 1, 16) - kv_bytes(
+            LONG, LONG_TOKENS + 1, case.kv_bits
+        )
+        print(
+            f"long, {case.kv_bits}-bit KV: peak {saved / 1e6:.2f} MB under 16-bit; the cache alone "
+            f"is {arithmetic / 1e6:.2f} MB smaller"
+        )
+    print(f"predicted / measured: median {ratio:.3f}, worst error {worst:.1%}")
+
+
+def _shown(case: Case) -> Case:
+    """Print a case on stderr as soon as it is measured: all of them take minutes on a CPU."""
+    predicted, measured = case.predicted / 1e6, case.measured / 1e6
+    print(
+        f"{case.shape:18} {case.tokens:5} tokens, chunks of {case.chunk_tokens:3}, "
+        f"{case.kv_bits:2}-bit KV: predicted {predicted:6.2f} MB, measured {measured:6.2f}, "
+        f"ratio {case.ratio:.3f}",
+        file=sys.stderr,
+        flush=True,
+    )
+    return case
+
+
+def measure(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
+    """Prefill once with nothing else allocated."""
+    model = random_model(config)
+    mx.clear_cache()
+    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    mx.reset_peak_memory()
+    cache = make_cache(model, bits)
+    prompt = [position % config.vocab_size for position in range(tokens)]
+    logits = prefill(model, prompt, cache, chunk_tokens=chunk)
+    assert logits is not None
+    mx.eval(logits, model(mx.array([[1]]), cache))
+    predicted = weights + kv_bytes(config, tokens + 1, bits)
+    predicted += prompt_bytes(config, this_machine().backend, chunk, tokens, bits)
+    return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
+
+
+def random_model(config: ModelConfig) -> Transformer:
+    """Weights near zero, in bfloat16."""
+    model = Transformer(config)
+    model.apply(lambda array: (mx.random.normal(array.shape) * 0.02).astype(mx.bfloat16))
+    mx.eval(model.parameters())
+    return model
+
+
+if __name__ == "__main__":
+    main()

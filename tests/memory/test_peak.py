@@ -1,0 +1,26 @@
+"""Predicted peaks against what MLX counts; scripts/bench_memory.py has the larger table."""
+
+import mlx.core as mx
+import pytest
+
+import bench_memory
+from mlx_magistral.memory.machine import Backend, this_machine
+
+pytestmark = pytest.mark.skipif(
+    this_machine().backend is not Backend.CPU, reason="fitted on the CPU backend"
+)
+
+
+@pytest.mark.parametrize("bits", [16, 8])
+@pytest.mark.parametrize(("tokens", "chunk"), [(300, 64), (200, 128)])
+def test_prediction_is_within_5_percent(tokens: int, chunk: int, bits: int) -> None:
+    before = mx.get_active_memory()  # what other tests still hold
+    case = bench_memory.measure("base", bench_memory.BASE, tokens, chunk, bits)
+    assert case.predicted / (case.measured - before) == pytest.approx(1, abs=0.05)
+
+
+def test_8_bits_lower_the_peak_of_a_long_context() -> None:
+    plain, quantized = (
+        bench_memory.measure("long", bench_memory.LONG, 600, 32, bits) for bits in (16, 8)
+    )
+    assert quantized.measured < plain.measured

@@ -1,0 +1,184 @@
+"""Answers under a schema: every one parses and validates, whatever the weights want to say."""
+
+import json
+import random
+from dataclasses import replace
+from typing import Any
+
+import jsonschema
+import mlx.core as mx
+import pytest
+from schemas import random_schema
+
+from mlx_magistral import Magistral
+from mlx_magistral.decode.rules.grammar import GrammarMask
+from mlx_magistral.errors import UsageError
+from mlx_magistral.events import FinishReason
+from mlx_magistral.hub import nano_folder
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.text.tokenizer import load_tokenizer
+
+PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 8}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Magistral:
+    """One small layer of random weights under nano's tokenizer: about a millisecond an id."""
+    tokenizer = load_tokenizer(nano_folder())
+    config = tiny_config()
+    mx.random.seed(1)
+    model = Transformer(config)
+    return Magistral("tiny", model, config, tokenizer)
+
+
+def tiny_config() -> ModelConfig:
+    config = ModelConfig.from_params(
+        json.loads((nano_folder() / "params.json").read_text()), "params.json"
+    )
+    return replace(
+        config, dim=32, n_layers=1, n_heads=1, n_kv_heads=1, head_dim=32, hidden_dim=32,
+        max_position_embeddings=4096,
+    )
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_every_answer_validates(tiny: Magistral, part: int) -> None:
+    rng = random.Random(part)
+    finished = 0
+    for case in range(32):
+        schema = random_schema(rng)
+        reply = tiny.generate(
+            "x", schema=schema, thinking="skip", raw_system=True, seed=case, max_tokens=400,
+            temperature=1.0, top_p=1.0,
+        )
+        assert reply.finish_reason in (FinishReason.STOP, FinishReason.LENGTH, FinishReason.LOOP)
+        if reply.finish_reason is FinishReason.STOP:
+            finished += 1
+            assert reply.content is not None
+            check = jsonschema.Draft202012Validator(
+                schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+            )
+            check.validate(json.loads(reply.content))
+    assert finished >= 31
+
+
+def test_thinking_is_free_and_the_answer_obeys(tiny: Magistral) -> None:
+    for seed in range(4):
+        reply = tiny.generate(
+            "x", schema=PERSON, thinking="force", think_budget=60, seed=seed, raw_system=True,
+            temperature=1.0, max_tokens=700, on_loop="off",
+        )
+        assert reply.reasoning is not None and "{" not in reply.reasoning[:1]
+        assert reply.finish_reason is FinishReason.STOP
+        assert reply.content is not None
+        jsonschema.validate(json.loads(reply.content), PERSON)
+
+
+def test_thinking_can_still_begin_by_itself(tiny: Magistral) -> None:
+    seen = {
+        tiny.generate("x", schema=PERSON, seed=seed, temperature=50.0, top_p=1.0, max_tokens=1)
+        .usage.reasoning_tokens
+        for seed in range(3)
+    }
+    assert seen == {0}
+    stream = tiny.stream("x", schema=PERSON, max_tokens=3)
+    mask = next(each for each in stream._steering.adjustments if isinstance(each, GrammarMask))
+    allowed = mask(mx.zeros((1, tiny.config.vocab_size)))[0].tolist()
+    think = tiny.tokenizer.control_id("[THINK]")
+    assert allowed[think] == 0 and allowed[tiny.tokenizer.eos_id] == -float("inf")
+
+
+def test_json_mode_is_any_object(tiny: Magistral) -> None:
+    reply = tiny.generate(
+        "x", json_mode=True, thinking="skip", raw_system=True, seed=0, temperature=1.0,
+        max_tokens=2000, on_loop="off",
+    )
+    assert reply.content is not None and reply.content.lstrip().startswith("{")
+    if reply.finish_reason is FinishReason.STOP:
+        assert isinstance(json.loads(reply.content), dict)
+
+
+def test_same_seed_same_answer(tiny: Magistral) -> None:
+    options: dict[str, Any] = {"schema": PERSON, "seed": 5, "max_tokens": 300, "temperature": 1.0}
+    first, again = (tiny.generate("x", **options) for _ in range(2))
+    assert (first.content, first.reasoning) == (again.content, again.reasoning)
+
+
+@pytest.mark.parametrize(
+    ("schema", "feature"),
+    [
+        ({"not": {"type": "string"}}, "not"),
+        ({"type": "array", "uniqueItems": True}, "uniqueItems"),
+        ({"type": "string", "format": "colour"}, "colour"),
+        ({"type": "string", "pattern": "(?=a)b"}, "look-around"),
+        ({"if": {}, "then": {}}, "if"),
+        ({"type": "thing"}, "thing"),
+        ({"$ref": "http://example.org/x"}, "example.org"),
+    ],
+)
+def test_unsupported_feature_is_refused_by_name(
+    tiny: Magistral, schema: dict[str, Any], feature: str
+) -> None:
+    with pytest.raises(UsageError, match="The schema cannot be enforced") as caught:
+        tiny.stream("x", schema=schema)
+    assert feature in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_schema_and_json_mode_exclude_each_other(tiny: Magistral) -> None:
+    with pytest.raises(UsageError, match="exclude each other"):
+        tiny.stream("x", schema=PERSON, json_mode=True)
+
+
+def test_too_few_ids_end_by_length(tiny: Magistral) -> None:
+    reply = tiny.generate("x", schema=PERSON, thinking="skip", max_tokens=4)
+    assert reply.finish_reason is FinishReason.LENGTH and reply.limit == "max_tokens"
+
+
+def tool(name: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, "parameters": PERSON}}
+
+
+@pytest.mark.parametrize("choice", ["required", "second"])
+def test_tool_choice_is_enforced(tiny: Magistral, choice: str) -> None:
+    for seed in range(3):
+        reply = tiny.generate(
+            "x", tools=[tool("first"), tool("second")], tool_choice=choice, thinking="skip",
+            seed=seed, temperature=1.0, max_tokens=900, on_loop="off",
+        )
+        assert reply.tool_calls and reply.content is None
+        whole = reply.tool_calls[:-1] + (
+            reply.tool_calls[-1:] if reply.finish_reason is FinishReason.TOOL_CALLS else []
+        )
+        for call in whole:
+            assert call.name == "second" if choice == "second" else call.name in ("first", "second")
+            jsonschema.validate(json.loads(call.arguments), PERSON)
+
+
+def test_tool_choice_none_bans_calls(tiny: Magistral) -> None:
+    stream = tiny.stream("x", tools=[tool("first")], tool_choice="none", max_tokens=3)
+    logits = mx.zeros((1, tiny.config.vocab_size))
+    for adjust in stream._steering.adjustments:
+        logits = adjust(logits)
+    assert logits[0, tiny.tokenizer.control_id("[TOOL_CALLS]")].item() == -float("inf")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tool_choice": "required"}, "there are no tools"),
+        ({"tool_choice": "other", "tools": [tool("first")]}, "none of the tools: first"),
+        ({"tool_choice": "required", "tools": [tool("f")], "schema": PERSON}, "does not go with"),
+    ],
+)
+def test_tool_choices_that_cannot_be(
+    tiny: Magistral, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        tiny.stream("x", **options)
