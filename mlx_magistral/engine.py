@@ -32,8 +32,8 @@ from mlx_magistral.events import (
     Usage,
 )
 from mlx_magistral.hub import default_model, resolve_model
-from mlx_magistral.model.cache import make_cache
-from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
+from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
+from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model, read_weights
 from mlx_magistral.text.functions import openai_tools
@@ -48,7 +48,12 @@ class Magistral:
     """A loaded model: weights, tokenizer and name. Make one with ``Magistral.load``."""
 
     def __init__(
-        self, name: str, model: Transformer, config: ModelConfig, tokenizer: Tokenizer
+        self,
+        name: str,
+        model: Transformer,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        memory: ModelMemory,
     ) -> None:
         if tokenizer.vocab_size != config.vocab_size:
             raise CheckpointError(
@@ -59,33 +64,43 @@ class Magistral:
         self.model = model
         self.config = config
         self.tokenizer = tokenizer
+        self.memory = memory
         self.load_s = 0.0
         self._guidance_tokenizer: Any = None
 
     @classmethod
-    def load(cls, model: str | Path | None = None) -> "Magistral":
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        kv_bits: int | None = None,
+        context_tokens: int | None = None,
+        reuse_prefixes: bool = False,
+    ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is MLX_MAGISTRAL_MODEL, else ``nano``.
 
-        The weights are mapped, not read: the first tokens page them in. Raises
-        ModelNotFoundError, HubError, CheckpointError or TokenizerError.
+        Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
+        keywords are those of MemoryOptions. Raises ModelNotFoundError, HubError, CheckpointError,
+        TokenizerError, UsageError, or MemoryPlanError where the context does not fit.
         """
         started = time.perf_counter()
         name = default_model() if model is None else str(model)
         folder = resolve_model(name)
+        memory = plan_memory(folder, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder)
             weights, config = load_model(folder)
             read_weights(weights)
             tokenizer = pending_tokenizer.result()
-        loaded = cls(name, weights, config, tokenizer)
+        loaded = cls(name, weights, config, tokenizer, memory)
         loaded.load_s = time.perf_counter() - started
         return loaded
 
     @property
     def context_tokens(self) -> int:
-        """Prompt and reply together: the recommended 40,960 unless the model's ceiling is lower."""
-        return min(DEFAULT_CONTEXT, self.config.max_position_embeddings or DEFAULT_CONTEXT)
+        """Prompt and reply together: what was asked for, else 40,960 or the model's ceiling."""
+        return self.memory.plan.context_tokens
 
     def stream(
         self,
@@ -173,6 +188,7 @@ class ReplyStream:
         self._plan = plan
         self._on_prefill = on_prefill
         self._is_cancelled = False
+        self._cached_tokens = 0
         self._answer_now = AnswerNow()
         self._clock = _Clock(started)
         self._parser = ReasoningParser(magistral.tokenizer, in_reasoning=plan.starts_in_reasoning)
@@ -218,20 +234,24 @@ class ReplyStream:
         return Steering(self._parser, think, [*rules, *plan.structure])
 
     def _run(self) -> Iterator[Event]:
-        magistral, plan = self._magistral, self._plan
+        magistral, plan, memory = self._magistral, self._plan, self._magistral.memory
         mx.reset_peak_memory()
-        cache = make_cache(magistral.model)
+        cache = memory.new_cache(magistral.model)
+        self._cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
             magistral.model,
-            plan.prompt,
+            plan.prompt[self._cached_tokens :],
             cache,
+            chunk_tokens=memory.plan.chunk_tokens,
             on_chunk=self._on_prefill,
             is_cancelled=lambda: self._is_cancelled,
         )
         reason = FinishReason.INTERRUPTED if logits is None else FinishReason.LENGTH
         stop_tokens = frozenset({magistral.tokenizer.eos_id})
         has_tool_calls = False
+        tokens = list(plan.prompt)
         if logits is not None:
+            memory.keep_prompt(tokens, cache, self._cached_tokens)
             sampler = Sampler(plan.sampling, plan.prompt, magistral.config.vocab_size)
             for token in decode(
                 magistral.model,
@@ -243,6 +263,7 @@ class ReplyStream:
                 steering=self._steering,
             ):
                 self._clock.tick()
+                tokens.append(token)
                 for event in self._steering.take_events():
                     has_tool_calls |= isinstance(event, ToolCallDelta)
                     yield event
@@ -253,6 +274,7 @@ class ReplyStream:
                 elif self._is_cancelled:
                     reason = FinishReason.INTERRUPTED
                     break
+        memory.keep(tokens, cache)
         for event in self._steering.flush():
             has_tool_calls |= isinstance(event, ToolCallDelta)
             yield event
@@ -265,6 +287,7 @@ class ReplyStream:
             prompt_tokens=len(self._plan.prompt),
             completion_tokens=self._clock.tokens,
             reasoning_tokens=self._parser.reasoning_tokens,
+            cached_tokens=self._cached_tokens,
         )
         limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self._steering.limit
         timings = self._clock.timings(self._magistral.load_s, usage)
@@ -292,7 +315,7 @@ class _Clock:
         return Timings(
             load_s=load_s,
             ttft_s=ttft_s,
-            prefill_tps=usage.prompt_tokens / ttft_s if ttft_s else 0.0,
+            prefill_tps=(usage.prompt_tokens - usage.cached_tokens) / ttft_s if ttft_s else 0.0,
             decode_tps=(self.tokens - 1) / decode_s if decode_s else 0.0,
             peak_memory_bytes=mx.get_peak_memory(),
         )

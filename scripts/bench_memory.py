@@ -2,7 +2,7 @@
 """Predicted against measured peak memory, and what a quantized KV cache saves.
 
 Random models of several shapes prefill prompts in several chunks with 16-, 8- and 4-bit KV, then
-decode a few tokens. ``ratio`` is the median of predicted / measured (mx.get_peak_memory()).
+decode one id. ``ratio`` is the median of predicted / measured (mx.get_peak_memory()).
 
     scripts/bench_memory.py [--json]
 """
@@ -18,7 +18,7 @@ from mlx.utils import tree_flatten
 
 from mlx_magistral.decode.generate import prefill
 from mlx_magistral.memory.machine import this_machine
-from mlx_magistral.memory.sizes import kv_bytes, prompt_bytes
+from mlx_magistral.memory.sizes import decode_bytes, kv_bytes, prompt_bytes
 from mlx_magistral.model.cache import make_cache
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
@@ -109,18 +109,19 @@ def _shown(case: Case) -> Case:
 
 
 def measure(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
-    """Prefill once with nothing else allocated."""
+    """Prefill, then one id more, with nothing else allocated."""
     model = random_model(config)
     mx.clear_cache()
     weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
     mx.reset_peak_memory()
     cache = make_cache(model, bits)
-    prompt = [position % config.vocab_size for position in range(tokens)]
-    logits = prefill(model, prompt, cache, chunk_tokens=chunk)
+    tokens_in = [position % config.vocab_size for position in range(tokens)]
+    logits = prefill(model, tokens_in, cache, chunk_tokens=chunk)
     assert logits is not None
     mx.eval(logits, model(mx.array([[1]]), cache))
-    predicted = weights + kv_bytes(config, tokens + 1, bits)
-    predicted += prompt_bytes(config, this_machine().backend, chunk, tokens, bits)
+    backend = this_machine().backend
+    prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
+    predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))
     return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
 
 

@@ -24,7 +24,7 @@ def random_schema(rng: random.Random, depth: int = 2) -> dict[str, Any]:
         case "boolean" | "null":
             return {"type": kind}
         case "enum":
-            return {"enum": rng.sample([1, 2.5, "one", "ü", None, True, "a\"b", [1, "x"]], 3)}
+            return {"enum": rng.sample([1, 2.5, "one", "ü", None, True, 'a"b', [1, "x"]], 3)}
         case "const":
             return {"const": rng.choice(["yes", 12, {"k": 1}])}
         case "format":

@@ -2,12 +2,14 @@
 
 import json
 import random
+import shutil
 from dataclasses import replace
 from typing import Any
 
 import jsonschema
 import mlx.core as mx
 import pytest
+from mlx.utils import tree_flatten
 from schemas import random_schema
 
 from mlx_magistral import Magistral
@@ -17,7 +19,6 @@ from mlx_magistral.events import FinishReason
 from mlx_magistral.hub import nano_folder
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.text.tokenizer import load_tokenizer
 
 PERSON = {
     "type": "object",
@@ -28,13 +29,16 @@ PERSON = {
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Magistral:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Magistral:
     """One small layer of random weights under nano's tokenizer: about a millisecond an id."""
-    tokenizer = load_tokenizer(nano_folder())
+    folder = tmp_path_factory.mktemp("tiny")
     config = tiny_config()
     mx.random.seed(1)
-    model = Transformer(config)
-    return Magistral("tiny", model, config, tokenizer)
+    weights = dict(tree_flatten(Transformer(config).parameters()))
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    (folder / "config.json").write_text(json.dumps(config.to_hf()))
+    shutil.copy(nano_folder() / "tekken.json", folder)
+    return Magistral.load(folder)
 
 
 def tiny_config() -> ModelConfig:
@@ -42,7 +46,13 @@ def tiny_config() -> ModelConfig:
         json.loads((nano_folder() / "params.json").read_text()), "params.json"
     )
     return replace(
-        config, dim=32, n_layers=1, n_heads=1, n_kv_heads=1, head_dim=32, hidden_dim=32,
+        config,
+        dim=32,
+        n_layers=1,
+        n_heads=1,
+        n_kv_heads=1,
+        head_dim=32,
+        hidden_dim=32,
         max_position_embeddings=4096,
     )
 
@@ -51,11 +61,17 @@ def tiny_config() -> ModelConfig:
 def test_every_answer_validates(tiny: Magistral, part: int) -> None:
     rng = random.Random(part)
     finished = 0
-    for case in range(32):
+    for case in range(30):
         schema = random_schema(rng)
         reply = tiny.generate(
-            "x", schema=schema, thinking="skip", raw_system=True, seed=case, max_tokens=400,
-            temperature=1.0, top_p=1.0,
+            "x",
+            schema=schema,
+            thinking="skip",
+            raw_system=True,
+            seed=case,
+            max_tokens=250,
+            temperature=1.0,
+            top_p=1.0,
         )
         assert reply.finish_reason in (FinishReason.STOP, FinishReason.LENGTH, FinishReason.LOOP)
         if reply.finish_reason is FinishReason.STOP:
@@ -65,14 +81,21 @@ def test_every_answer_validates(tiny: Magistral, part: int) -> None:
                 schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
             )
             check.validate(json.loads(reply.content))
-    assert finished >= 31
+    assert finished >= 29
 
 
 def test_thinking_is_free_and_the_answer_obeys(tiny: Magistral) -> None:
     for seed in range(4):
         reply = tiny.generate(
-            "x", schema=PERSON, thinking="force", think_budget=60, seed=seed, raw_system=True,
-            temperature=1.0, max_tokens=700, on_loop="off",
+            "x",
+            schema=PERSON,
+            thinking="force",
+            think_budget=60,
+            seed=seed,
+            raw_system=True,
+            temperature=1.0,
+            max_tokens=700,
+            on_loop="off",
         )
         assert reply.reasoning is not None and "{" not in reply.reasoning[:1]
         assert reply.finish_reason is FinishReason.STOP
@@ -82,8 +105,9 @@ def test_thinking_is_free_and_the_answer_obeys(tiny: Magistral) -> None:
 
 def test_thinking_can_still_begin_by_itself(tiny: Magistral) -> None:
     seen = {
-        tiny.generate("x", schema=PERSON, seed=seed, temperature=50.0, top_p=1.0, max_tokens=1)
-        .usage.reasoning_tokens
+        tiny.generate(
+            "x", schema=PERSON, seed=seed, temperature=50.0, top_p=1.0, max_tokens=1
+        ).usage.reasoning_tokens
         for seed in range(3)
     }
     assert seen == {0}
@@ -96,8 +120,14 @@ def test_thinking_can_still_begin_by_itself(tiny: Magistral) -> None:
 
 def test_json_mode_is_any_object(tiny: Magistral) -> None:
     reply = tiny.generate(
-        "x", json_mode=True, thinking="skip", raw_system=True, seed=0, temperature=1.0,
-        max_tokens=2000, on_loop="off",
+        "x",
+        json_mode=True,
+        thinking="skip",
+        raw_system=True,
+        seed=0,
+        temperature=1.0,
+        max_tokens=2000,
+        on_loop="off",
     )
     assert reply.content is not None and reply.content.lstrip().startswith("{")
     if reply.finish_reason is FinishReason.STOP:
@@ -149,8 +179,14 @@ def tool(name: str) -> dict[str, Any]:
 def test_tool_choice_is_enforced(tiny: Magistral, choice: str) -> None:
     for seed in range(3):
         reply = tiny.generate(
-            "x", tools=[tool("first"), tool("second")], tool_choice=choice, thinking="skip",
-            seed=seed, temperature=1.0, max_tokens=900, on_loop="off",
+            "x",
+            tools=[tool("first"), tool("second")],
+            tool_choice=choice,
+            thinking="skip",
+            seed=seed,
+            temperature=1.0,
+            max_tokens=900,
+            on_loop="off",
         )
         assert reply.tool_calls and reply.content is None
         whole = reply.tool_calls[:-1] + (

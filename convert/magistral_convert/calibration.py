@@ -188,13 +188,15 @@ class _Inputs:
 
     def __init__(self, has_curvature: bool) -> None:
         self._has_curvature = has_curvature
+        self._tokens = 0
         self._squares: FloatArray | None = None
         self._blocks: list[tuple[int, FloatArray]] = []
         self._statistics: ColumnStatistics | None = None
 
     def add(self, inputs: mx.array) -> None:
         """Add rows of inputs (tokens, C) in float32."""
-        columns = inputs.shape[1]
+        tokens, columns = inputs.shape
+        self._tokens += tokens
         squares = np.array(mx.sum(mx.square(inputs), axis=0))
         self._squares = squares if self._squares is None else self._squares + squares
         if not self._has_curvature:
@@ -213,7 +215,9 @@ class _Inputs:
             factored = []
             while self._blocks:
                 begin, block = self._blocks.pop(0)
-                factored.append(CurvatureBlock(begin, factor_hessian(block, group_size)))
+                factored.append(
+                    CurvatureBlock(begin, factor_hessian(block, group_size, self._tokens))
+                )
             importance = mx.array(damped_diagonal(self._squares))
             self._statistics = ColumnStatistics(importance, tuple(factored))
         return self._statistics

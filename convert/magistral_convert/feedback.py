@@ -21,7 +21,11 @@ from .dense import product
 from .quantize import Grid
 from .weighted import weighted_grid
 
-_DAMPING = 0.01
+# Of the mean diagonal: at least this, and more where the tokens are few for the columns, since H
+# is then an estimate that feedback would follow into its noise. Measured on held-out inputs.
+_LEAST_DAMPING = 0.01
+_MOST_DAMPING = 0.1
+_DAMPING_A_RATIO = 0.32  # times columns / tokens
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
@@ -34,7 +38,6 @@ class Curvature:
     order: IndexArray  # (C,) columns, important groups first, important columns first inside them
     feedback: mx.array  # A (C, C), unit upper triangular, rows and columns in that order
     weight: mx.array  # D (C,) > 0
-    importance: mx.array  # diagonal of the damped H (C,), in that order
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,12 @@ class Rounding:
     loss: mx.array  # (R,)
 
 
-def factor_hessian(hessian: FloatArray, group_size: int) -> Curvature:
-    """Order, damp and factor H (C, C) float32. Takes about three times the size of H."""
-    damped = damped_diagonal(np.diag(hessian))
+def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvature:
+    """Order, damp and factor H (C, C) float32, a sum over ``tokens`` inputs.
+
+    Takes about three times the size of H.
+    """
+    damped = damped_diagonal(np.diag(hessian), damping(len(hessian), tokens))
     order = _order(damped, group_size)
     # Cholesky of the flipped matrix, flipped back, is the upper factor U with H = U Uᵀ.
     flipped_order = order[::-1]
@@ -57,18 +63,21 @@ def factor_hessian(hessian: FloatArray, group_size: int) -> Curvature:
     lower = np.array(mx.linalg.cholesky(mx.array(flipped), stream=mx.cpu))
     upper = lower[::-1, ::-1]
     scale = np.diag(upper).copy()
-    return Curvature(
-        order, mx.array(upper / scale), mx.array(scale * scale), mx.array(damped[order])
-    )
+    return Curvature(order, mx.array(upper / scale), mx.array(scale * scale))
 
 
-def damped_diagonal(diagonal: FloatArray) -> FloatArray:
+def damping(columns: int, tokens: int) -> float:
+    """The share of the mean diagonal to add to H."""
+    return min(max(_LEAST_DAMPING, _DAMPING_A_RATIO * columns / tokens), _MOST_DAMPING)
+
+
+def damped_diagonal(diagonal: FloatArray, share: float = _LEAST_DAMPING) -> FloatArray:
     """The diagonal of H with damping, 1 for the columns that no input ever reached."""
     is_dead = diagonal <= 0
     if is_dead.all():
         return np.ones_like(diagonal)
     alive = np.where(is_dead, np.float32(1), diagonal)
-    damped: FloatArray = (alive + _DAMPING * diagonal[~is_dead].mean()).astype(np.float32)
+    damped: FloatArray = (alive + share * diagonal[~is_dead].mean()).astype(np.float32)
     return damped
 
 
@@ -89,8 +98,9 @@ def round_with_feedback(
         if errors:
             before = mx.concatenate(errors, axis=1)
             seen = exact + product(before, curvature.feedback[:begin, span])
-        importance = curvature.importance[None, span]
-        grid = weighted_grid(seen[:, None], importance, format.bits, dtype)
+        # D rather than the diagonal of H: what a miss costs once later columns have answered it.
+        weight = curvature.weight[None, span]
+        grid = weighted_grid(seen[:, None], weight, format.bits, dtype)
         feedback = curvature.feedback[span, span]
         group_codes, misses = _round_group(exact, seen, grid, feedback, format.bits)
         loss = loss + mx.sum(mx.square(misses) * curvature.weight[span], axis=1)

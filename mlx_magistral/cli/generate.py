@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,23 +15,31 @@ import click
 from mlx_magistral.cli.options import (
     control_from,
     debug_option,
+    memory_options,
     model_option,
     sampling_options,
+    take_memory,
     thinking_options,
 )
+from mlx_magistral.cli.prefill_progress import PrefillProgress
+from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
 from mlx_magistral.display import Display, ThinkMode
 from mlx_magistral.errors import UsageError
-from mlx_magistral.events import FinishReason
+from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub import NANO
 from mlx_magistral.reply import ReplyCollector
+from mlx_magistral.saving import check_target, save_reply
+from mlx_magistral.tool_rounds import can_run, round_messages
 
 if TYPE_CHECKING:
-    from mlx_magistral.engine import ReplyStream
+    from mlx_magistral.engine import Magistral, ReplyStream
 
 _NANO_NOTE = (
     f"No --model given: using {NANO}, a tiny demonstration model. The real one: "
     "mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit --bits 4"
 )
+
+_TOOL_ROUNDS = 8
 
 
 @click.command()
@@ -48,6 +57,8 @@ _NANO_NOTE = (
 )
 @sampling_options
 @thinking_options
+@memory_options
+@structure_options
 @click.option("--max-tokens", type=int, help="Thinking and answer together.  [default: context]")
 @click.option(
     "--think",
@@ -57,6 +68,11 @@ _NANO_NOTE = (
     help="Show the thinking (on stderr) in full, as one live line, or not at all.",
 )
 @click.option("--render", is_flag=True, help="Render Markdown on a terminal.")
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the reply with its thinking to a .md, .html or .json file.",
+)
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object at the end.")
 @debug_option
 def command(
@@ -69,6 +85,10 @@ def command(
     think: str,
     render: bool,
     as_json: bool,
+    save: Path | None,
+    schema: str | None,
+    commands: tuple[str, ...],
+    yes: bool,
     **options: Any,
 ) -> int:
     """Answer PROMPT. Text on stdin is appended to it, or is the prompt.
@@ -81,28 +101,69 @@ def command(
       mlx-magistral generate -f notes.txt "Summarize." > summary.md
       cat main.py | mlx-magistral generate --think short "Find the bug."
     """
-    messages = [{"role": "user", "content": _whole_prompt(prompt, files)}]
+    question = _whole_prompt(prompt, files)
+    messages: list[Any] = [{"role": "user", "content": question}]
     if system is not None:
         messages.insert(0, {"role": "system", "content": system})
+    tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
+    memory = take_memory(options)
+    keywords = control_from({**options, "schema": read_schema(schema)})
+    if save is not None:
+        check_target(save)
     if model is None:
         click.echo(_NANO_NOTE, err=True)
 
     from mlx_magistral.engine import Magistral
 
-    loaded = Magistral.load(model)
-    stream = loaded.stream(
-        messages, raw_system=raw_system, max_tokens=max_tokens, **control_from(options)
-    )
-    display = None
-    if not as_json:
-        display = Display(sys.stdout, sys.stderr, think=ThinkMode(think), is_rendered=render)
-    collector = ReplyCollector(loaded.name)
-    with _cancelled_by_ctrl_c(stream):
-        _show(stream, display, collector)
-    reply = collector.reply()
+    loaded = Magistral.load(model, **memory)
+    if loaded.memory.note is not None:
+        click.echo(loaded.memory.note, err=True)
+    keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
+    keywords["on_prefill"] = PrefillProgress(sys.stderr)
+    view = None if as_json else _View(ThinkMode(think), render)
+    reply = _answer(loaded, messages, tools, keywords, view)
+    for note in loaded.memory.take_notes():
+        click.echo(note, err=True)
     if as_json:
         click.echo(json.dumps(reply.to_dict(), ensure_ascii=False))
+    if reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"]):
+        click.echo("The JSON is not complete: --max-tokens ended it.", err=True)
+    if save is not None:
+        save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+@dataclass(frozen=True)
+class _View:
+    """How a reply is shown."""
+
+    think: ThinkMode
+    is_rendered: bool
+
+
+def _answer(
+    loaded: "Magistral",
+    messages: list[Any],
+    tools: CommandTools,
+    keywords: dict[str, Any],
+    view: _View | None,
+) -> Reply:
+    """Show replies, running the commands they call in between, until one is the answer."""
+    for left in range(_TOOL_ROUNDS, -1, -1):
+        stream = loaded.stream(messages, tools=tools.schemas, **keywords)
+        display = None
+        if view is not None:
+            display = Display(
+                sys.stdout, sys.stderr, think=view.think, is_rendered=view.is_rendered
+            )
+        collector = ReplyCollector(loaded.name)
+        with _cancelled_by_ctrl_c(stream):
+            _show(stream, display, collector)
+        reply = collector.reply()
+        if left == 0 or not can_run(reply, tools.commands):
+            break
+        messages = [*messages, *round_messages(reply, tools.run)]
+    return reply
 
 
 def _show(stream: "ReplyStream", display: Display | None, collector: ReplyCollector) -> None:
@@ -146,13 +207,18 @@ def _decoded(data: bytes, source: str) -> str:
         ) from error
 
 
+def _can_ask() -> bool:
+    """Whether somebody sits at a terminal, to read and to type."""
+    return sys.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty()
+
+
 @contextmanager
 def _cancelled_by_ctrl_c(stream: "ReplyStream") -> Iterator[None]:
     """Ctrl-C ends the reply cleanly, and one more is Python's own.
 
     At a terminal the first one while it thinks only ends the thinking.
     """
-    can_answer_now = sys.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty()
+    can_answer_now = _can_ask()
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal can_answer_now

@@ -47,6 +47,43 @@ _THINKING = (
 )
 
 
+_MEMORY = (
+    click.option(
+        "--kv-bits",
+        type=click.Choice(["16", "8", "4"]),
+        help="Bits of the KV cache.  [default: 16, or 8 where memory asks for it]",
+    ),
+    click.option(
+        "context_tokens",
+        "--context",
+        type=int,
+        help="Prompt and reply together.  [default: 40960 or the model's ceiling]",
+    ),
+    click.option(
+        "--reuse-prefixes",
+        is_flag=True,
+        help="Keep the KV cache of prompts on disk and continue from it (see cache --help).",
+    ),
+)
+
+
+def memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags of MemoryOptions; take_memory takes them out again."""
+    for option in reversed(_MEMORY):
+        command = option(command)
+    return command
+
+
+def take_memory(options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the memory flags and return them as keywords of ``Magistral.load``."""
+    kv_bits = options.pop("kv_bits")
+    return {
+        "kv_bits": None if kv_bits is None else int(kv_bits),
+        "context_tokens": options.pop("context_tokens"),
+        "reuse_prefixes": options.pop("reuse_prefixes"),
+    }
+
+
 def thinking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that bound the thinking; control_from turns them into keywords of stream."""
     for option in reversed(_THINKING):

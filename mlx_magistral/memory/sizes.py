@@ -1,6 +1,6 @@
 """Bytes by arithmetic: of weights, of a KV cache, and of what a pass keeps while it runs.
 
-``pass_bytes`` for the CPU was fitted to 60 measured cases and stays within 5 % of peak memory
+``pass_bytes`` for the CPU was fitted to 100 measured cases; peaks stay within 5 % of it
 (scripts/bench_memory.py); for Metal it is derived from the kernels and has not been measured.
 """
 
@@ -19,6 +19,7 @@ _ITEM = 2
 _CPU_HIDDEN, _CPU_DIM, _CPU_QUERIES, _CPU_KEYS = 3, 16, 4, 4
 # The CPU unpacks codes into 32-bit integers before it scales them, a few arrays at a time.
 _CPU_UNPACKED = 7
+_GROWING = 4
 # Metal: fused kernels, one layer's outputs; as many layers as may wait in the queue.
 _METAL_HIDDEN, _METAL_DIM, _METAL_QUERIES, _METAL_KEYS = 3, 6, 4, 3
 _METAL_LAYERS = 2
@@ -53,10 +54,27 @@ def kv_bytes(config: ModelConfig, tokens: int, kv_bits: int) -> int:
 def prompt_bytes(
     config: ModelConfig, backend: Backend, chunk_tokens: int, tokens: int, kv_bits: int
 ) -> int:
-    """Temporaries of the costliest pass of a prompt: its last whole chunk, or the rest after it."""
+    """KV cache and temporaries at the peak of a prompt.
+
+    That is its last whole chunk or the rest after it, each with the cache as long as it is then.
+    """
     rest = tokens % chunk_tokens
     passes = [(chunk_tokens, tokens - rest), (rest, tokens)]
-    return max(pass_bytes(config, backend, *each, kv_bits) for each in passes if all(each))
+    return max(
+        kv_bytes(config, end, kv_bits) + pass_bytes(config, backend, rows, end, kv_bits)
+        for rows, end in passes
+        if rows and end
+    )
+
+
+def decode_bytes(config: ModelConfig, backend: Backend, tokens: int, kv_bits: int) -> int:
+    """KV cache and temporaries of one id more, the ``tokens``-th, where it makes the cache grow.
+
+    Two layers' old keys and values are still there while the next ones are copied.
+    """
+    layer_keys = tokens * config.n_kv_heads * config.head_dim * _ITEM
+    kept = kv_bytes(config, tokens, kv_bits)
+    return kept + pass_bytes(config, backend, 1, tokens, kv_bits) + _GROWING * layer_keys
 
 
 def pass_bytes(config: ModelConfig, backend: Backend, rows: int, tokens: int, kv_bits: int) -> int:

@@ -57,22 +57,20 @@ def test_terminal_that_closes_ends_it_quietly(endless_model: Path) -> None:
 
 def test_first_ctrl_c_at_a_terminal_answers_and_the_second_ends(endless_model: Path) -> None:
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [*PROGRAM, "-m", str(endless_model), "--force-think", "--think-close", "CLOSING"],
-        stdin=terminal,
-        stdout=subprocess.PIPE,
-        stderr=terminal,
-    )
-    os.close(terminal)
-    assert process.stdout is not None
+    program = [*PROGRAM, "-m", str(endless_model), "--force-think", "--think-close", "CLOSING"]
     shown = b""
-    while len(shown) < 200:  # the model's name and some thinking
-        shown += os.read(controller, 1024)
-    process.send_signal(signal.SIGINT)
-    assert process.stdout.read(1), "the answer has begun"
-    process.send_signal(signal.SIGINT)
-    process.stdout.read()
-    assert process.wait(timeout=60) == 130
+    with subprocess.Popen(
+        program, stdin=terminal, stdout=subprocess.PIPE, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        assert process.stdout is not None
+        while len(shown) < 200:  # some thinking
+            shown += os.read(controller, 1024)
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.read(1), "the answer has begun"
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        assert process.wait(timeout=60) == 130
     with contextlib.suppress(OSError):  # what Linux raises at the end of a terminal
         while piece := os.read(controller, 65536):
             shown += piece

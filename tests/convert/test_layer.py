@@ -1,5 +1,6 @@
 """The streamed layer against the model itself, and its gradient against mlx's."""
 
+import json
 from pathlib import Path
 
 import mlx.core as mx
@@ -15,6 +16,7 @@ from magistral_convert.sensitivity import measure_sensitivities
 from magistral_convert.source import Source
 from magistral_convert.source_kinds import open_source
 from mlx_magistral.errors import ConversionError
+from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
 from tests.convert.tiny_checkpoints import PARAMS, native_weights, write_native
 
@@ -67,8 +69,6 @@ def test_the_gradient_is_mlx_s(source: Source) -> None:
         gradients[name] = outputs.T @ inputs
 
     def traceable(hidden: mx.array, matrices: dict[str, mx.array]) -> mx.array:
-        from mlx_magistral.model.transformer import Transformer
-
         model = Transformer(source.config)
         model.layers[1].load_weights(list({**weights, **matrices}.items()))
         output = model.layers[1](hidden, "causal", None)
@@ -125,8 +125,6 @@ def test_the_distance_is_the_one_of_the_whole_models(source: Source, tmp_path: P
 
 
 def test_models_of_different_shapes_are_refused(source: Source, tmp_path: Path) -> None:
-    import json
-
     folder = tmp_path / "short"
     weights = {n: a for n, a in native_weights().items() if not n.startswith("layers.2.")}
     write_native(folder, weights)

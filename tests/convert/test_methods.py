@@ -7,6 +7,7 @@ import pytest
 from magistral_convert.feedback import (
     Curvature,
     damped_diagonal,
+    damping,
     factor_hessian,
     round_with_feedback,
     row_losses,
@@ -17,9 +18,14 @@ from magistral_convert.weighted import weighted_grid
 from mlx_magistral.model.quant_config import QuantFormat
 
 _FORMAT = QuantFormat(group_size=32, bits=4)
+_TOKENS = 600
 
 
-def _hessian(columns: int, tokens: int = 600, seed: int = 0) -> np.ndarray:
+def _damped(hessian: np.ndarray) -> np.ndarray:
+    return damped_diagonal(np.diag(hessian), damping(len(hessian), _TOKENS))
+
+
+def _hessian(columns: int, tokens: int = _TOKENS, seed: int = 0) -> np.ndarray:
     generator = np.random.default_rng(seed)
     mix = generator.standard_normal((columns, columns)) / np.sqrt(columns)
     scale = np.exp(0.7 * generator.standard_normal(columns))
@@ -60,10 +66,10 @@ def _naive_gptq(rows: np.ndarray, damped: np.ndarray, grid: Grid, order: np.ndar
 
 def test_feedback_makes_the_choices_of_textbook_gptq() -> None:
     hessian, rows = _hessian(96), _rows(20, 96)
-    curvature = factor_hessian(hessian, 32)
+    curvature = factor_hessian(hessian, 32, _TOKENS)
     rounding = round_with_feedback(rows, curvature, _FORMAT, mx.bfloat16)
     damped = hessian.copy()
-    np.fill_diagonal(damped, damped_diagonal(np.diag(hessian)))
+    np.fill_diagonal(damped, _damped(hessian))
     expected = _naive_gptq(np.array(rows), damped, rounding.grid, curvature.order)
     # The same sums in another order: a value half way between two codes may fall either way.
     assert np.mean(np.array(rounding.codes) == expected) > 0.995
@@ -71,10 +77,10 @@ def test_feedback_makes_the_choices_of_textbook_gptq() -> None:
 
 def test_the_losses_are_the_quadratic_form() -> None:
     hessian, rows = _hessian(96), _rows(20, 96)
-    curvature = factor_hessian(hessian, 32)
+    curvature = factor_hessian(hessian, 32, _TOKENS)
     rounding = round_with_feedback(rows, curvature, _FORMAT, mx.bfloat16)
     errors = np.array(rows) - _values(np.array(rounding.codes), rounding.grid, 32)
-    np.fill_diagonal(hessian, damped_diagonal(np.diag(hessian)))
+    np.fill_diagonal(hessian, _damped(hessian))
     direct = np.einsum("ri,ij,rj->r", errors, hessian, errors)
     assert np.allclose(np.array(rounding.loss), direct, rtol=1e-4)
     assert np.allclose(np.array(row_losses(mx.array(errors), curvature)), direct, rtol=1e-4)
@@ -82,30 +88,32 @@ def test_the_losses_are_the_quadratic_form() -> None:
 
 def test_the_factors_multiply_to_h() -> None:
     hessian = _hessian(64)
-    curvature = factor_hessian(hessian, 32)
+    curvature = factor_hessian(hessian, 32, _TOKENS)
     feedback, weight = np.array(curvature.feedback), np.array(curvature.weight)
     assert np.allclose(np.triu(feedback), feedback)
     assert np.allclose(np.diag(feedback), 1)
     expected = hessian[np.ix_(curvature.order, curvature.order)]
-    np.fill_diagonal(expected, damped_diagonal(np.diag(hessian))[curvature.order])
+    np.fill_diagonal(expected, _damped(hessian)[curvature.order])
     assert np.allclose(feedback * weight @ feedback.T, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_groups_stay_together_and_the_important_come_first() -> None:
     hessian = np.diag(np.arange(1, 97, dtype=np.float32))
-    order = factor_hessian(hessian, 32).order
+    order = factor_hessian(hessian, 32, _TOKENS).order
     assert list(order) == list(range(95, -1, -1))
     hessian[0, 0] = 1e6
-    order = factor_hessian(hessian, 32).order
+    order = factor_hessian(hessian, 32, _TOKENS).order
     assert list(order[:2]) == [0, 31]
 
 
 def test_columns_no_input_reaches_are_rounded_all_the_same() -> None:
     hessian = _hessian(64)
     hessian[:, 10:50] = hessian[10:50] = 0
-    rounding = round_with_feedback(_rows(8, 64), factor_hessian(hessian, 32), _FORMAT, mx.bfloat16)
+    rounding = round_with_feedback(
+        _rows(8, 64), factor_hessian(hessian, 32, _TOKENS), _FORMAT, mx.bfloat16
+    )
     assert np.all(np.isfinite(np.array(rounding.loss)))
-    nothing = factor_hessian(np.zeros((64, 64), np.float32), 32)
+    nothing = factor_hessian(np.zeros((64, 64), np.float32), 32, _TOKENS)
     assert np.all(np.isfinite(np.array(nothing.feedback)))
 
 
@@ -134,7 +142,7 @@ def test_a_constant_group_survives_the_search() -> None:
 
 
 def _statistics(hessian: np.ndarray, block: int = 0) -> ColumnStatistics:
-    importance = mx.array(damped_diagonal(np.diag(hessian)))
+    importance = mx.array(_damped(hessian))
     blocks = [
         CurvatureBlock(begin, _curvature(hessian[begin : begin + block, begin : begin + block]))
         for begin in range(0, len(hessian), block or len(hessian))
@@ -144,7 +152,7 @@ def _statistics(hessian: np.ndarray, block: int = 0) -> ColumnStatistics:
 
 
 def _curvature(hessian: np.ndarray) -> Curvature:
-    return factor_hessian(hessian, 32)
+    return factor_hessian(hessian, 32, _TOKENS)
 
 
 @pytest.mark.parametrize("block", [0, 64, 128])
@@ -157,7 +165,7 @@ def test_each_method_cuts_the_output_error(block: int) -> None:
     errors = np.array(rows - mx.dequantize(packed, *grid, group_size=32, bits=4))
     assert stored.squared_error == pytest.approx(float((errors**2).sum()), rel=1e-3)
     if block == 128:
-        np.fill_diagonal(hessian, damped_diagonal(np.diag(hessian)))
+        np.fill_diagonal(hessian, _damped(hessian))
         direct = np.einsum("ri,ij,rj->", errors, hessian, errors)
         assert stored.loss == pytest.approx(direct, rel=1e-3)
 

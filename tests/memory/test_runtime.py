@@ -1,5 +1,6 @@
 """What an engine asks of the memory floor: a plan that fits, and prefixes where they are wanted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -39,17 +40,19 @@ def test_a_plan_that_does_not_fit_is_refused_before_weights_are_read(folder: Pat
         plan_memory(folder, MemoryOptions(), Machine("a small one", Backend.METAL, 1_000_000))
 
 
-def test_plan_lowers_the_kv_bits_and_the_cache_follows(folder: Path) -> None:
-    whole = plan_memory(folder, MemoryOptions())
+def test_plan_lowers_the_kv_bits_and_the_cache_follows(tmp_path: Path) -> None:
+    config = replace(SMALL, n_layers=12)
+    folder = write_hf(tmp_path / "deep", config)
+    options = MemoryOptions(context_tokens=256)
+    whole = plan_memory(folder, options)
     assert whole.plan.kv_bits == 16 and whole.note is None
     roomy = Machine("m", Backend.METAL, 10**9)
-    eight = make_plan(SMALL, whole.plan.weight_bytes, roomy, 256, kv_bits=8, chunk_tokens=256)
-    sixteen = make_plan(SMALL, whole.plan.weight_bytes, roomy, 256, kv_bits=16, chunk_tokens=256)
-    assert eight.peak_bytes < sixteen.peak_bytes
-    between = int((eight.peak_bytes + sixteen.peak_bytes) / 2 / 0.95)
-    lowered = plan_memory(
-        folder, MemoryOptions(context_tokens=256), Machine("m", Backend.METAL, between)
+    eight, sixteen = (
+        make_plan(config, whole.plan.weight_bytes, roomy, 256, kv_bits=bits, chunk_tokens=256)
+        for bits in (8, 16)
     )
+    between = int((eight.peak_bytes + sixteen.peak_bytes) / 2 / 0.95)
+    lowered = plan_memory(folder, options, Machine("m", Backend.METAL, between))
     assert lowered.plan.kv_bits == 8 and lowered.note is not None
     cache = lowered.new_cache(load_model(folder).model)
     part = mx.zeros((1, 2, 1, 32))

@@ -104,13 +104,14 @@ def make_matcher(grammar: str, guidance: "LLTokenizer") -> "LLMatcher":
     """Compile a grammar; raises UsageError naming the schema feature that is not supported."""
     from llguidance import LLMatcher
 
-    message = LLMatcher.validate_grammar(grammar, guidance)
-    if message:
+    matcher = LLMatcher(guidance, grammar, log_level=0)
+    if matcher.is_error():
+        message = matcher.get_error()
         what = message.partition("failed to compile JSON schema: ")[2] or message
         lines = [line for line in what.split("\n") if "|" not in line and line.strip(" ^")]
         explained = " ".join(" ".join(lines).split()).rstrip(".")
         raise UsageError(f"The schema cannot be enforced: {explained}. Leave that part out of it.")
-    return LLMatcher(guidance, grammar)
+    return matcher
 
 
 def answer_grammar(
