@@ -1,7 +1,7 @@
 """Bytes by arithmetic: of weights, of a KV cache, and of what a pass keeps while it runs.
 
-``pass_bytes`` for the CPU was fitted to 100 measured cases; peaks stay within 5 % of it
-(scripts/bench_memory.py); for Metal it is derived from the kernels and has not been measured.
+For the CPU the factors were fitted to 102 measured prefills; scripts/bench_memory.py compares them
+with peaks. For Metal they are derived from the kernels and have not been measured.
 """
 
 import math
@@ -19,7 +19,7 @@ _ITEM = 2
 _CPU_HIDDEN, _CPU_DIM, _CPU_QUERIES, _CPU_KEYS = 3, 16, 4, 4
 # The CPU unpacks codes into 32-bit integers before it scales them, a few arrays at a time.
 _CPU_UNPACKED = 7
-_GROWING = 4
+_GROWING = 3
 # Metal: fused kernels, one layer's outputs; as many layers as may wait in the queue.
 _METAL_HIDDEN, _METAL_DIM, _METAL_QUERIES, _METAL_KEYS = 3, 6, 4, 3
 _METAL_LAYERS = 2
@@ -70,7 +70,7 @@ def prompt_bytes(
 def decode_bytes(config: ModelConfig, backend: Backend, tokens: int, kv_bits: int) -> int:
     """KV cache and temporaries of one id more, the ``tokens``-th, where it makes the cache grow.
 
-    Two layers' old keys and values are still there while the next ones are copied.
+    Old keys and values are still there while the next ones are copied, up to two layers' at once.
     """
     layer_keys = tokens * config.n_kv_heads * config.head_dim * _ITEM
     kept = kv_bytes(config, tokens, kv_bits)

@@ -95,6 +95,7 @@ def make_guidance_tokenizer(tokenizer: Tokenizer) -> "LLTokenizer":
         from mistral_common.guidance.tokenizer import MistralLLGTokenizer
     except ImportError as error:
         raise MissingExtraError("Structured answers", "guidance") from error
+
     return llguidance.LLTokenizer(
         llguidance.TokenizerWrapper(MistralLLGTokenizer(tokenizer.tekkenizer))
     )

@@ -1,7 +1,6 @@
 """From what a caller wants of an answer (a schema, tools, a tool choice) to the rule for it."""
 
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from mlx_magistral.decode.rules.adjust import Adjust, Ban
@@ -38,16 +37,15 @@ def structure_rules(
 ) -> list[Rule]:
     """The rules that a schema, tools and tool_choice ask for; none for free text.
 
-    ``tools`` are OpenAI dicts. With tool_choice auto a call is checked only where llguidance is
-    installed, because nothing was asked for that needs it.
+    ``tools`` are OpenAI dicts. With tool_choice auto calls are the model's own: where a grammar
+    forces text, llguidance may spell it in other ids than the model would, and that confuses it.
     """
     functions = _chosen(options.tool_choice, [tool["function"] for tool in tools])
     schema = options.answer_schema
     tool_calls = tokenizer.control_id("[TOOL_CALLS]")
     if options.tool_choice == "none" and schema is None:
         return [NoCalls(tool_calls)]
-    is_free = schema is None and options.tool_choice == "auto"
-    if is_free and not (functions and find_spec("llguidance")):
+    if schema is None and options.tool_choice == "auto":
         return []
     if schema is not None and options.tool_choice not in ("auto", "none"):
         raise UsageError(
@@ -62,7 +60,6 @@ def structure_rules(
             tokenizer.control_count,
             in_reasoning=thinking == "force",
             may_think=thinking == "auto",
-            trigger=tool_calls if is_free else None,
         )
     ]
 
