@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.recipe import Recipe
-from magistral_convert.source_kinds import open_source
 from mlx_lm.generate import generate_step
 from mlx_lm.utils import load_model as load_with_mlx_lm
 
+from magistral_convert.pipeline import convert_checkpoint
+from magistral_convert.recipe import Recipe
+from magistral_convert.source_kinds import open_source
 from mlx_magistral import load_model
 from mlx_magistral.decode.generate import decode, prefill
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions

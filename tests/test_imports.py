@@ -14,7 +14,7 @@ FLOORS = [
     ["cli", "__main__"],
     ["display", "saving"],
     ["engine"],
-    ["tool_rounds"],
+    ["tool_rounds", "streaming"],
     ["reply", "hub", "hub_headers"],
     ["decode"],
     ["memory"],

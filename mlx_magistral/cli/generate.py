@@ -32,7 +32,8 @@ from mlx_magistral.saving import check_target, save_reply
 from mlx_magistral.tool_rounds import can_run, round_messages
 
 if TYPE_CHECKING:
-    from mlx_magistral.engine import Magistral, ReplyStream
+    from mlx_magistral.engine import Magistral
+    from mlx_magistral.streaming import ReplyStream
 
 _NANO_NOTE = (
     f"No --model given: using {NANO}, a tiny demonstration model. The real one: "

@@ -40,8 +40,7 @@ class GrammarMask:
 class Grammar:
     """Masks the answer by a matcher, which sees the ids of the answer and none of the thinking.
 
-    ``may_think`` lets [THINK] through in front of the answer, once. With ``trigger`` everything is
-    free until that id: the first one that the matcher sees.
+    ``may_think`` lets [THINK] through in front of the answer, once.
     """
 
     def __init__(
@@ -52,24 +51,17 @@ class Grammar:
         *,
         in_reasoning: bool,
         may_think: bool,
-        trigger: int | None = None,
     ) -> None:
         self._matcher = matcher
         self._think = think
-        self._trigger = trigger
         self._may_think = may_think
         self._thinking_only: tuple[Adjust, ...] = (BanControls(control_count, (think.close,)),)
         self.must_see_id = False
         self.adjustments: tuple[Adjust, ...] = ()
-        if trigger is None:
-            self._follow(in_reasoning)
+        self._follow(in_reasoning)
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         """Take the id in and prepare the mask of the next one."""
-        if self._trigger is not None:
-            if token != self._trigger:
-                return None
-            self._trigger = None
         if token not in (self._think.open, self._think.close) and not place.is_thinking:
             is_taken = self._matcher.consume_token(token)
             assert is_taken or self._matcher.is_stopped(), self._matcher.get_error()
