@@ -21,11 +21,11 @@ from .dense import product
 from .quantize import Grid
 from .weighted import weighted_grid
 
-# Of the mean diagonal: at least this, and more where the tokens are few for the columns, since H
-# is then an estimate that feedback would follow into its noise. Measured on held-out inputs.
-_LEAST_DAMPING = 0.01
-_MOST_DAMPING = 0.1
-_DAMPING_A_RATIO = 0.32  # times columns / tokens
+# Shares of the mean diagonal that are added to H. With few tokens for its columns H is a rough
+# estimate, and feedback would follow its noise.
+_DAMPING = 0.01
+_DAMPING_OF_FEW_TOKENS = 0.05
+_ENOUGH_TOKENS_A_COLUMN = 4
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
@@ -38,6 +38,7 @@ class Curvature:
     order: IndexArray  # (C,) columns, important groups first, important columns first inside them
     feedback: mx.array  # A (C, C), unit upper triangular, rows and columns in that order
     weight: mx.array  # D (C,) > 0
+    importance: mx.array  # the diagonal of the damped H (C,), in that order
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,18 @@ def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvatu
     lower = np.array(mx.linalg.cholesky(mx.array(flipped), stream=mx.cpu))
     upper = lower[::-1, ::-1]
     scale = np.diag(upper).copy()
-    return Curvature(order, mx.array(upper / scale), mx.array(scale * scale))
+    return Curvature(
+        order, mx.array(upper / scale), mx.array(scale * scale), mx.array(damped[order])
+    )
 
 
 def damping(columns: int, tokens: int) -> float:
     """The share of the mean diagonal to add to H."""
-    return min(max(_LEAST_DAMPING, _DAMPING_A_RATIO * columns / tokens), _MOST_DAMPING)
+    is_enough = tokens >= _ENOUGH_TOKENS_A_COLUMN * columns
+    return _DAMPING if is_enough else _DAMPING_OF_FEW_TOKENS
 
 
-def damped_diagonal(diagonal: FloatArray, share: float = _LEAST_DAMPING) -> FloatArray:
+def damped_diagonal(diagonal: FloatArray, share: float = _DAMPING) -> FloatArray:
     """The diagonal of H with damping, 1 for the columns that no input ever reached."""
     is_dead = diagonal <= 0
     if is_dead.all():
@@ -98,9 +102,10 @@ def round_with_feedback(
         if errors:
             before = mx.concatenate(errors, axis=1)
             seen = exact + product(before, curvature.feedback[:begin, span])
-        # D rather than the diagonal of H: what a miss costs once later columns have answered it.
-        weight = curvature.weight[None, span]
-        grid = weighted_grid(seen[:, None], weight, format.bits, dtype)
+        # The diagonal of H, not D: D cut the error of a layer by 3 to 10 % more and left the whole
+        # model 11 % further from its source.
+        importance = curvature.importance[None, span]
+        grid = weighted_grid(seen[:, None], importance, format.bits, dtype)
         feedback = curvature.feedback[span, span]
         group_codes, misses = _round_group(exact, seen, grid, feedback, format.bits)
         loss = loss + mx.sum(mx.square(misses) * curvature.weight[span], axis=1)
