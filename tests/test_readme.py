@@ -1,5 +1,6 @@
-"""Every command and example of the README runs, with nano standing in for the real checkpoint."""
+"""Every command of the README and docs/ runs, with nano standing in for the real checkpoint."""
 
+import json
 import os
 import re
 import shutil
@@ -15,8 +16,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, document: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", document, re.DOTALL)
 
 
 SHELL = [block for block in blocks("sh") if "mlx-magistral" in block]
@@ -26,8 +27,17 @@ SCRIPTS = sorted(set(re.findall(r"scripts/[\w.]+", README)))
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder to work in, where the published model's name leads to nano."""
-    shutil.copytree(nano_folder(), tmp_path / "mistralai" / "Magistral-Small-2507")
+    published = tmp_path / "mistralai" / "Magistral-Small-2507"
+    shutil.copytree(nano_folder(), published)
+    # The pages ask for the published model's context.
+    params = json.loads((published / "params.json").read_text())
+    (published / "params.json").write_text(
+        json.dumps({**params, "max_position_embeddings": 131072})
+    )
     (tmp_path / "notes.txt").write_text("What is 2 + 3?")
+    shutil.copytree(nano_folder(), tmp_path / "converted" / "magistral-4bit")
+    traces = [{"messages": [{"role": "user", "content": f"What is {n} + {n}?"}]} for n in range(9)]
+    (tmp_path / "traces.jsonl").write_text("\n".join(map(json.dumps, traces)))
     programs = tmp_path / "programs"
     programs.mkdir()
     # What the README pipes in comes from git, and there is no repository here.
@@ -36,19 +46,30 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.split("\n")[0][:50])
-def test_shell_block_runs(home: Path, block: str) -> None:
+def run_in(home: Path, commands: str) -> None:
     path = f"{home / 'programs'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     result = subprocess.run(
-        ["sh", "-e", "-c", block],
+        ["sh", "-e", "-c", commands],
         cwd=home,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "XDG_CACHE_HOME": str(home / "cache")},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.split("\n")[0][:50])
+def test_shell_block_runs(home: Path, block: str) -> None:
+    run_in(home, block)
+
+
+@pytest.mark.parametrize("name", ["converting.md", "memory.md"])
+def test_commands_of_a_page_run_in_order(home: Path, name: str) -> None:
+    shutil.copytree(home / "converted", home, dirs_exist_ok=True)
+    commands = blocks("sh", (ROOT / "docs" / name).read_text("utf-8"))
+    run_in(home, "\n".join(commands))
 
 
 def test_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,5 +103,6 @@ def test_named_script_is_there_and_runs_by_name(name: str) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
