@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
-from make_sparse_checkpoint import MAGISTRAL
+from mlx_magistral.memory.known import MAGISTRAL_SMALL
 from mlx_magistral.model.names import expected_shapes
 
 
@@ -71,7 +71,7 @@ def write_slice(folder: Path, layers: int) -> None:
     from tokenizers import Tokenizer, models
 
     folder.mkdir()
-    config = replace(MAGISTRAL, n_layers=layers, vocab_size=8192)
+    config = replace(MAGISTRAL_SMALL, n_layers=layers, vocab_size=8192)
     (folder / "config.json").write_text(json.dumps(config.to_hf()))
     mx.random.seed(0)
     weights = {

@@ -14,22 +14,10 @@ from math import prod
 from pathlib import Path
 
 from magistral_convert.shards import ShardEntry, encode_header
+from mlx_magistral.memory.known import MAGISTRAL_SMALL
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes, native_name
 
-MAGISTRAL = ModelConfig(
-    dim=5120,
-    n_layers=40,
-    head_dim=128,
-    hidden_dim=32768,
-    n_heads=32,
-    n_kv_heads=8,
-    vocab_size=131072,
-    rope_theta=1e9,
-    norm_eps=1e-5,
-    max_position_embeddings=40960,
-    tie_word_embeddings=False,
-)
 _HF_SHARDS = 10
 
 
@@ -37,9 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--hf", action="store_true", help="ten HF shards instead of one file")
-    parser.add_argument("--layers", type=int, default=MAGISTRAL.n_layers)
+    parser.add_argument("--layers", type=int, default=MAGISTRAL_SMALL.n_layers)
     options = parser.parse_args()
-    config = ModelConfig(**{**vars(MAGISTRAL), "n_layers": options.layers})
+    config = ModelConfig(**{**vars(MAGISTRAL_SMALL), "n_layers": options.layers})
     nbytes = (write_hf if options.hf else write_native)(options.folder, config)
     print(f"{options.folder}: {nbytes:,} bytes of weights, all holes")
 
