@@ -19,9 +19,10 @@ from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
 from mlx_magistral.events import Reply
 from mlx_magistral.hub import default_model, resolve_model
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
+from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.model.weights import load_model, read_weights
+from mlx_magistral.model.weights import build_model, read_weights
 from mlx_magistral.streaming import ReplyPlan, ReplyStream, Shared
 from mlx_magistral.text.functions import openai_tools
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
@@ -72,11 +73,12 @@ class Magistral:
         started = time.perf_counter()
         name = default_model() if model is None else str(model)
         folder = resolve_model(name)
-        memory = plan_memory(folder, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
+        checkpoint = open_checkpoint(folder)
+        memory = plan_memory(checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder)
-            weights, config = load_model(folder)
+            weights, config = build_model(checkpoint)
             read_weights(weights)
             tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, config, tokenizer, memory)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
@@ -10,7 +9,7 @@ from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, requi
 from mlx_magistral.memory.prefix_cache import PrefixCache, model_fingerprint
 from mlx_magistral.memory.prefix_disk import PrefixDisk, default_folder
 from mlx_magistral.model.cache import KVCache, make_cache
-from mlx_magistral.model.checkpoint import open_checkpoint
+from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import DEFAULT_CONTEXT
 from mlx_magistral.model.transformer import Transformer
 
@@ -72,14 +71,13 @@ class ModelMemory:
 
 
 def plan_memory(
-    folder: Path, options: MemoryOptions, machine: Machine | None = None
+    checkpoint: Checkpoint, options: MemoryOptions, machine: Machine | None = None
 ) -> ModelMemory:
-    """Plan a folder's model before its weights are read.
+    """Plan a model before its weights are read.
 
-    Raises CheckpointError, UsageError for a context over the model's, or MemoryPlanError with the
-    numbers where it does not fit.
+    Raises UsageError for a context over the model's, or MemoryPlanError with the numbers where it
+    does not fit.
     """
-    checkpoint = open_checkpoint(folder)
     ceiling = checkpoint.config.max_position_embeddings
     context = options.context_tokens or min(DEFAULT_CONTEXT, ceiling or DEFAULT_CONTEXT)
     if context < 1 or (ceiling is not None and context > ceiling):

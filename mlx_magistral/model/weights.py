@@ -23,12 +23,19 @@ class LoadedModel(NamedTuple):
 
 
 def load_model(folder: Path | str) -> LoadedModel:
-    """Build the model of a native, HF or MLX-quantized folder; weights keep their stored dtype.
+    """Build the model of a native, HF or MLX-quantized folder; see build_model.
+
+    Raises CheckpointError.
+    """
+    return build_model(open_checkpoint(folder))
+
+
+def build_model(checkpoint: Checkpoint) -> LoadedModel:
+    """Build the model of a checkpoint; weights keep their stored dtype.
 
     Weights are mapped: each is read when first evaluated, or all by ``read_weights``, and the
-    values that MLX gives fresh layers are never computed. Raises CheckpointError.
+    values that MLX gives fresh layers are never computed.
     """
-    checkpoint = open_checkpoint(folder)
     model = Transformer(checkpoint.config)
     _quantize_modules(model, checkpoint)
     model.load_weights(list(checkpoint.read_all()), strict=True)

@@ -12,6 +12,7 @@ from mlx_magistral.memory.machine import Backend, Machine
 from mlx_magistral.memory.plan import make_plan
 from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
+from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.weights import load_model
 
 PROMPT = [(7 * index) % 128 for index in range(100)]
@@ -37,14 +38,18 @@ def computed(memory: ModelMemory, folder: Path, prompt: list[int]) -> int:
 
 def test_a_plan_that_does_not_fit_is_refused_before_weights_are_read(folder: Path) -> None:
     with pytest.raises(MemoryPlanError, match="It does not fit a small one"):
-        plan_memory(folder, MemoryOptions(), Machine("a small one", Backend.METAL, 1_000_000))
+        plan_memory(
+            open_checkpoint(folder),
+            MemoryOptions(),
+            Machine("a small one", Backend.METAL, 1_000_000),
+        )
 
 
 def test_plan_lowers_the_kv_bits_and_the_cache_follows(tmp_path: Path) -> None:
     config = replace(SMALL, n_layers=12)
     folder = write_hf(tmp_path / "deep", config)
     options = MemoryOptions(context_tokens=256)
-    whole = plan_memory(folder, options)
+    whole = plan_memory(open_checkpoint(folder), options)
     assert whole.plan.kv_bits == 16 and whole.note is None
     roomy = Machine("m", Backend.METAL, 10**9)
     eight, sixteen = (
@@ -52,7 +57,7 @@ def test_plan_lowers_the_kv_bits_and_the_cache_follows(tmp_path: Path) -> None:
         for bits in (8, 16)
     )
     between = int((eight.peak_bytes + sixteen.peak_bytes) / 2 / 0.95)
-    lowered = plan_memory(folder, options, Machine("m", Backend.METAL, between))
+    lowered = plan_memory(open_checkpoint(folder), options, Machine("m", Backend.METAL, between))
     assert lowered.plan.kv_bits == 8 and lowered.note is not None
     cache = lowered.new_cache(load_model(folder).model)
     part = mx.zeros((1, 2, 1, 32))
@@ -62,32 +67,37 @@ def test_plan_lowers_the_kv_bits_and_the_cache_follows(tmp_path: Path) -> None:
 
 def test_context_is_the_callers_within_the_models(tmp_path: Path) -> None:
     folder = write_hf(tmp_path, SMALL, extra_config={"max_position_embeddings": 1000})
-    assert plan_memory(folder, MemoryOptions()).plan.context_tokens == 1000
-    assert plan_memory(folder, MemoryOptions(context_tokens=10)).plan.context_tokens == 10
+    assert plan_memory(open_checkpoint(folder), MemoryOptions()).plan.context_tokens == 1000
+    assert (
+        plan_memory(open_checkpoint(folder), MemoryOptions(context_tokens=10)).plan.context_tokens
+        == 10
+    )
     with pytest.raises(UsageError, match="1 to 1,000"):
-        plan_memory(folder, MemoryOptions(context_tokens=1001))
+        plan_memory(open_checkpoint(folder), MemoryOptions(context_tokens=1001))
 
 
 def test_second_turn_and_restarted_process_compute_only_what_is_fresh(folder: Path) -> None:
     options = MemoryOptions(reuse_prefixes=True)
-    memory = plan_memory(folder, options)
+    memory = plan_memory(open_checkpoint(folder), options)
     assert computed(memory, folder, PROMPT) == 0
     assert computed(memory, folder, [*PROMPT, 5, 6, 8, 9]) == 102
-    restarted = plan_memory(folder, options)
+    restarted = plan_memory(open_checkpoint(folder), options)
     assert computed(restarted, folder, [*PROMPT, 9]) == 100
-    other_format = plan_memory(folder, MemoryOptions(kv_bits=8, reuse_prefixes=True))
+    other_format = plan_memory(
+        open_checkpoint(folder), MemoryOptions(kv_bits=8, reuse_prefixes=True)
+    )
     assert computed(other_format, folder, PROMPT) == 0
     assert memory.take_notes() == []
 
 
 def test_nothing_is_kept_unless_asked_for(folder: Path) -> None:
-    memory = plan_memory(folder, MemoryOptions())
+    memory = plan_memory(open_checkpoint(folder), MemoryOptions())
     assert computed(memory, folder, PROMPT) == computed(memory, folder, PROMPT) == 0
     assert not (folder.parent / "prefixes").exists()
 
 
 def test_unwritable_folder_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(folder / "config.json" / "x"))
-    memory = plan_memory(folder, MemoryOptions(reuse_prefixes=True))
+    memory = plan_memory(open_checkpoint(folder), MemoryOptions(reuse_prefixes=True))
     assert computed(memory, folder, PROMPT) == 0
     assert "cannot be written" in memory.take_notes()[0] and memory.take_notes() == []
