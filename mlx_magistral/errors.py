@@ -11,6 +11,7 @@
     ├── PromptError               messages that mistral-common does not accept
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
+    ├── OverloadedError           a server that has no room for one more reply right now
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     └── ConversionError           a conversion that cannot start or cannot go on
 
@@ -79,6 +80,14 @@ class ContextLengthError(PromptError):
 
 class MemoryPlanError(MagistralError):
     """The run does not fit the memory; the message has the numbers."""
+
+
+class OverloadedError(MagistralError):
+    """There is no room for one more reply now; ``retry_after_s`` says when to ask again."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class PrefixCacheError(MagistralError):

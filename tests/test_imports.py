@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # Top floor first. A module may import from its own floor and from those below it.
 FLOORS = [
     ["cli", "__main__"],
+    ["chat", "server"],
     ["display", "saving"],
     ["engine"],
     ["tool_rounds", "streaming"],

@@ -1,0 +1,1 @@
+"""An OpenAI- and Anthropic-compatible server for one loaded model."""

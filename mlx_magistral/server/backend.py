@@ -1,0 +1,79 @@
+"""What the HTTP side asks of whatever generates: one request in, events out by callback.
+
+The protocols (OpenAI, Anthropic) know nothing of models, caches or threads; the backend knows
+nothing of HTTP. Events are those of mlx_magistral.events and end with Finished, or with an error.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from mlx_magistral.errors import MagistralError
+from mlx_magistral.events import Event
+
+OnEvent = Callable[[Event | MagistralError], None]
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One reply to make; either ``messages`` (a chat) or ``prompt`` (ids or text, no template).
+
+    ``options`` holds fields of SamplingOptions and ControlOptions by name. ``logprobs`` is how many
+    alternatives to report for each id, None for no logprobs at all. ``tool_choice`` is ``auto``,
+    ``none``, ``required`` or the name of a tool.
+    """
+
+    messages: Sequence[Any] | None = None
+    prompt: str | Sequence[int] | None = None
+    tools: Sequence[Any] | None = None
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    raw_system: bool = False
+    thinking: Literal["auto", "force", "skip"] = "auto"
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    logprobs: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackendStats:
+    """What is going on right now, for /metrics and /health."""
+
+    running: int
+    queued: int
+    free_memory_bytes: int
+
+
+class Ticket(Protocol):
+    """A reply on its way; both calls are safe from any thread and act within one token."""
+
+    def cancel(self) -> None: ...
+
+    def answer_now(self) -> None: ...
+
+
+class Backend(Protocol):
+    """Generates for many callers at once."""
+
+    @property
+    def model_name(self) -> str: ...
+
+    @property
+    def context_tokens(self) -> int: ...
+
+    def submit(self, request: GenerationRequest, on_event: OnEvent) -> Ticket:
+        """Queue a reply; ``on_event`` is called from the backend's own thread, in order.
+
+        Raises PromptError, ContextLengthError or UsageError at once for a request that cannot be
+        right, and OverloadedError where the queue is full or memory has no room for it now.
+        """
+        ...
+
+    def count_tokens(self, request: GenerationRequest) -> int: ...
+
+    def stats(self) -> BackendStats: ...
+
+    def close(self, drain_s: float) -> None:
+        """Take nothing more, let what runs finish for ``drain_s`` seconds, then cancel the rest."""
+        ...
