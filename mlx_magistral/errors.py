@@ -13,6 +13,7 @@
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
+    ├── SessionError              a conversation that cannot be found, read or written
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -92,6 +93,10 @@ class OverloadedError(MagistralError):
 
 class PrefixCacheError(MagistralError):
     """The prefix cache's folder cannot be written."""
+
+
+class SessionError(MagistralError):
+    """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
 class ConversionError(MagistralError):
