@@ -43,6 +43,7 @@ class PromptReader:
             bottom_toolbar=self._toolbar,
             style=_STYLE,
             reserve_space_for_menu=4,
+            refresh_interval=0.5,  # the toolbar tells when the model is there
         )
 
     def read(self, draft: str) -> str:

@@ -10,8 +10,9 @@ from typing import TextIO
 
 import click
 
-from mlx_magistral.chat.live import LiveRegion, terminal_size, wrap
+from mlx_magistral.chat.live import LiveRegion, wrap
 from mlx_magistral.chat.markdown import MarkdownRenderer, is_table, keep_formulas, split_blocks
+from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.chat.worker import Prefilling, Tick
 from mlx_magistral.display import ThinkMode
 from mlx_magistral.events import ContentDelta, Event, Finished, ReasoningDelta, ToolCallDelta
@@ -47,6 +48,7 @@ class ReplyView:
         self._answer = ""
         self._calls: list[str] = []
         self._has_block = False
+        self._finished_blocks = 0
 
     def feed(self, event: Event | Prefilling | Tick) -> None:
         match event:
@@ -78,7 +80,7 @@ class ReplyView:
         self._end_thinking()
         self._end_answer()
         for call in self._calls:
-            self._live.commit(self._dim(wrap(call, self._columns)))
+            self._live.commit([*self._dim(wrap(call, self._columns)), ""])
         self._calls = []
 
     @property
@@ -124,7 +126,7 @@ class ReplyView:
         count = "1 token" if self._tokens == 1 else f"{self._tokens:,} tokens"
         is_shown = self._think is not ThinkMode.HIDE
         line = f"thought for {seconds:.0f} s, {count}"
-        self._live.commit(self._dim(wrap(line, self._columns)) if is_shown else [])
+        self._live.commit([*self._dim(wrap(line, self._columns)), ""] if is_shown else [])
 
     def _draw_answer(self) -> None:
         """Write the finished blocks for good and draw the one that is being written."""
@@ -135,14 +137,12 @@ class ReplyView:
         self._finished_blocks = len(finished)
         self._live.draw(self._rendered(rest), can_freeze=not is_table(rest))
 
-    _finished_blocks = 0
-
     def _end_answer(self) -> None:
         if not self._answer:
             return
         self._draw_answer()
         rest = split_blocks(keep_formulas(self._answer))[1]
-        self._live.commit(self._rendered(rest))
+        self._live.commit([*self._rendered(rest), ""])
         self._answer, self._finished_blocks, self._has_block = "", 0, False
 
     def _rendered(self, block: str) -> list[str]:
