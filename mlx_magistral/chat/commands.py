@@ -209,6 +209,7 @@ def _model(chat: Chat, rest: str) -> None:
         if find_local(rest) is None:
             raise UsageError(f"{rest} is not on this disk; generate -m {rest} downloads it.")
         chat.use_model(rest)
+        chat.thread.prepare()
     chat.screen.note(f"Model: {chat.settings.model or 'nano'}")
 
 

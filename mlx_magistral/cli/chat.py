@@ -144,6 +144,7 @@ def _run(settings: "ChatSettings", conversation: Conversation, notes: list[str])
             data_folder() / "chat_history" if settings.is_logged else None,
             lambda columns: status_line(chat, columns),
             lambda: [each.id for each in chat.store.search()],
+            chat.thread.prepare,  # importing mlx before the prompt is there would delay it
         )
     run_chat(chat, reader)
     _leave(chat)

@@ -60,7 +60,7 @@ def test_no_color_has_no_colour_and_still_collapses(start: Start) -> None:
 
 def test_dumb_terminal_gets_plain_lines(start: Start) -> None:
     terminal = start(*NANO, TERM="dumb")
-    terminal.wait("> ")
+    terminal.wait_for_prompt()
     terminal.type(QUESTION + "\n")
     terminal.wait(ANSWER)
     terminal.type("/bye\n")
@@ -170,7 +170,7 @@ def test_no_log_writes_nothing(start: Start, tmp_path: Path) -> None:
 
 
 def test_an_error_is_a_line_and_the_chat_goes_on(start: Start) -> None:
-    terminal = start(*NANO, "--context", "184")
+    terminal = start(*NANO, "--context", "195")
     terminal.wait_for_prompt()
     terminal.type("word " * 300 + "\r")
     terminal.wait("error: The prompt has")
