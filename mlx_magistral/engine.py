@@ -105,7 +105,8 @@ class Magistral:
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
-        prompt. ``max_tokens`` bounds thinking and answer together (default: the rest of the
+        prompt. A last assistant message with ``"prefix": True`` is the beginning of the reply (its
+        ``reasoning`` alone: of the thinking) and is gone on with. ``max_tokens`` bounds thinking and answer together (default: the rest of the
         context). The other keywords are those of SamplingOptions and ControlOptions. Raises
         PromptError, ContextLengthError or UsageError before anything is computed.
         """
@@ -126,7 +127,8 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        plan = ReplyPlan(tokens, sampling, control, limit, thinking == "force", rules)
+        is_open = thinking == "force" or self.tokenizer.ends_in_open_thought(messages)
+        plan = ReplyPlan(tokens, sampling, control, limit, is_open, rules)
         shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
         return ReplyStream(shared, plan, on_prefill, started)
 

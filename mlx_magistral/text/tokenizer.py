@@ -101,9 +101,14 @@ class Tokenizer:
         messages, or both. The official system prompt comes first and the caller's system text
         after it; ``raw_system=True`` sends exactly the system messages given. ``thinking="force"``
         ends the prompt in an open think block (start the parser with ``in_reasoning=True``),
-        ``"skip"`` in an empty closed one. Raises PromptError.
+        ``"skip"`` in an empty closed one. A last assistant message with ``prefix`` true is the
+        beginning of the reply. Raises PromptError.
         """
         return self._chat.encode(messages, tools, raw_system=raw_system, thinking=thinking)
+
+    def ends_in_open_thought(self, messages: str | Sequence[Any]) -> bool:
+        """Whether the prompt of these messages ends inside a think block: a prefix left open."""
+        return self._chat.ends_in_open_thought(messages)
 
 
 class _BytesById(dict[int, bytes]):
