@@ -105,17 +105,19 @@ class Magistral:
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
-        prompt. A last assistant message with ``"prefix": True`` is the beginning of the reply (its
-        ``reasoning`` alone: of the thinking) and is gone on with. ``max_tokens`` bounds thinking and answer together (default: the rest of the
-        context). The other keywords are those of SamplingOptions and ControlOptions. Raises
-        PromptError, ContextLengthError or UsageError before anything is computed.
+        prompt. A last assistant message with ``"prefix": True`` is the beginning of the reply, its
+        ``reasoning`` alone that of the thinking: the reply goes on there. ``max_tokens`` bounds
+        thinking and answer together (default: the rest of the context). The other keywords are
+        those of SamplingOptions and ControlOptions. Raises PromptError, ContextLengthError or
+        UsageError before anything is computed.
         """
         started = time.perf_counter()
         sampling, control = _split(options)
+        begun = self.tokenizer.begun_part(messages)
         if control.think_budget == 0:
             if thinking == "force":
                 raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
-            thinking = "skip"
+            thinking = "auto" if begun else "skip"
         tool_schemas = openai_tools(tools)
         tokens = self.tokenizer.encode_chat(
             messages, tools=tool_schemas, raw_system=raw_system, thinking=thinking
@@ -127,7 +129,12 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        is_open = thinking == "force" or self.tokenizer.ends_in_open_thought(messages)
+        if begun and rules:
+            raise UsageError(
+                "Answers under a schema or a tool choice start at their beginning: leave out the "
+                "assistant message that is a prefix."
+            )
+        is_open = thinking == "force" or begun == "thinking"
         plan = ReplyPlan(tokens, sampling, control, limit, is_open, rules)
         shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
         return ReplyStream(shared, plan, on_prefill, started)

@@ -60,7 +60,7 @@ def test_a_stopped_reply_is_gone_on_with(nano: Magistral, is_thinking: bool) -> 
     begun = (
         {"reasoning": whole.reasoning[:12]}
         if is_thinking
-        else {"reasoning": whole.reasoning, "content": whole.content[:8]}
+        else {"reasoning": whole.reasoning, "content": whole.content[:7]}
     )
     prefix = {"role": "assistant", "prefix": True, **begun}
     rest = nano.generate([question, prefix], temperature=0)

@@ -5,7 +5,7 @@ PromptError that names the message. Imports mistral_common.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mistral_common.exceptions import InvalidMessageStructureException, MistralCommonException
 from mistral_common.protocol.instruct.chunk import ContentChunk, TextChunk, ThinkChunk
@@ -95,11 +95,13 @@ class ChatEncoder:
             conversation = [*conversation, prefix]
         return self._encode(conversation, to_tools(tools), given)
 
-    def ends_in_open_thought(self, messages: str | Sequence[Any]) -> bool:
-        """Whether the last message is a prefix whose thinking is not closed."""
-        last = to_messages(messages)[-1]
-        chunks = chunks_of(last)
-        return is_prefix(last) and isinstance(chunks[-1], ThinkChunk) and not chunks[-1].closed
+    def begun_part(self, messages: str | Sequence[Any]) -> Literal["thinking", "answer"] | None:
+        """What a last message that is a prefix breaks off in; None where there is no prefix."""
+        given = to_messages(messages)
+        if not given or not is_prefix(given[-1]):
+            return None
+        end = chunks_of(given[-1])[-1]
+        return "thinking" if isinstance(end, ThinkChunk) and not end.closed else "answer"
 
     def _with_official_prompt(self, messages: list[ChatMessage]) -> list[ChatMessage]:
         """The official prompt and the caller's leading system texts as one system message.

@@ -7,7 +7,7 @@ takes half a second to import, so only load_tokenizer does it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlx_magistral.errors import TokenizerError
 
@@ -106,9 +106,9 @@ class Tokenizer:
         """
         return self._chat.encode(messages, tools, raw_system=raw_system, thinking=thinking)
 
-    def ends_in_open_thought(self, messages: str | Sequence[Any]) -> bool:
-        """Whether the prompt of these messages ends inside a think block: a prefix left open."""
-        return self._chat.ends_in_open_thought(messages)
+    def begun_part(self, messages: str | Sequence[Any]) -> Literal["thinking", "answer"] | None:
+        """What the prompt of these messages breaks off in: a part of a reply begun, or nothing."""
+        return self._chat.begun_part(messages)
 
 
 class _BytesById(dict[int, bytes]):

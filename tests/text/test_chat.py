@@ -290,8 +290,8 @@ def test_a_reply_can_be_gone_on_with(
     message = AssistantMessage(content=chunks, prefix=True)
     tokens = tokenizer.encode_chat(given, raw_system=True)
     assert tokens == expected(reference, [UserMessage(content="Hi"), message], None)
-    assert tokenizer.ends_in_open_thought(given) is is_open
-    assert not tokenizer.ends_in_open_thought(given[:1])
+    assert tokenizer.begun_part(given) == ("thinking" if is_open else "answer")
+    assert tokenizer.begun_part(given[:1]) is None
 
 
 def test_a_prefix_decides_on_the_thinking_itself(tokenizer: Tokenizer) -> None:
