@@ -1,4 +1,4 @@
-"""The chat page at ``/``: files of this package, and a policy that lets it reach this server only."""
+"""The chat page at ``/``: files of this package, under a policy that keeps it to this server."""
 
 from pathlib import Path
 

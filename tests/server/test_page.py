@@ -265,7 +265,8 @@ def test_export(page: Page, nano_server: Served) -> None:
 
 
 HOSTILE = """<script>window.hit = 1</script> <img src=x onerror="window.hit = 1">
-![p](http://example.invalid/p.png) [link](javascript:window.hit=1) $\\href{javascript:window.hit=1}{x}$
+![p](http://example.invalid/p.png) [link](javascript:window.hit=1)
+$\\href{javascript:window.hit=1}{x}$
 """
 RICH = """$$
 \\int_0^1 x\\,dx
