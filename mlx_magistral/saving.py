@@ -72,10 +72,9 @@ def _as_html(reply: Reply, question: str) -> str:
 
 def _summary(reply: Reply) -> str:
     usage = reply.usage
-    answer = usage.completion_tokens - usage.reasoning_tokens
     limit = f" ({reply.limit})" if reply.limit else ""
     return (
-        f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, {answer} of answer, "
+        f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, {usage.answer_tokens} of answer, "
         f"{reply.timings.decode_tps:.1f} tok/s, ended by {reply.finish_reason}{limit}"
     )
 

@@ -6,7 +6,7 @@ share weights, tokenizer and the memory of earlier prompts, and nothing else.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
@@ -157,6 +157,7 @@ class ReplyStream:
         )
         limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self._steering.limit
         timings = self._clock.timings(self._shared.load_s, usage)
+        timings = replace(timings, reasoning_s=self._steering.reasoning_s)
         return Finished(reason, usage, timings, limit)
 
 
