@@ -23,8 +23,10 @@ from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import build_model, read_weights
-from mlx_magistral.streaming import ReplyPlan, ReplyStream, Shared
+from mlx_magistral.progress import ReplyPlan
+from mlx_magistral.streaming import ReplyStream, Shared
 from mlx_magistral.text.functions import openai_tools
+from mlx_magistral.text.raw_prompt import raw_prompt
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 from mlx_magistral.tool_rounds import answer_with_tools
 
@@ -92,12 +94,15 @@ class Magistral:
 
     def stream(
         self,
-        messages: Messages,
+        messages: Messages | None = None,
         *,
+        prompt: str | Sequence[int] | None = None,
         tools: Sequence[Any] | None = None,
         raw_system: bool = False,
         thinking: Literal["auto", "force", "skip"] = "auto",
         max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        logprobs: int | None = None,
         on_prefill: OnPrefill | None = None,
         **options: Any,
     ) -> "ReplyStream":
@@ -105,8 +110,11 @@ class Magistral:
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
-        prompt. ``max_tokens`` bounds thinking and answer together (default: the rest of the
-        context). The other keywords are those of SamplingOptions and ControlOptions. Raises
+        prompt. ``prompt`` takes the place of messages: a text or ids that the model goes on from,
+        with no template around it. ``max_tokens`` bounds thinking and answer together (default: the
+        rest of the context). The answer ends where it comes to one of ``stop``, which is not part
+        of it. ``logprobs`` is how many alternatives to report with each id of a delta, None for no
+        logprobs at all. The other keywords are those of SamplingOptions and ControlOptions. Raises
         PromptError, ContextLengthError or UsageError before anything is computed.
         """
         started = time.perf_counter()
@@ -116,9 +124,15 @@ class Magistral:
                 raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
             thinking = "skip"
         tool_schemas = openai_tools(tools)
-        tokens = self.tokenizer.encode_chat(
-            messages, tools=tool_schemas, raw_system=raw_system, thinking=thinking
-        )
+        if prompt is None:
+            chat = "" if messages is None else messages
+            tokens = self.tokenizer.encode_chat(
+                chat, tools=tool_schemas, raw_system=raw_system, thinking=thinking
+            )
+        else:
+            if messages is not None or tool_schemas:
+                raise UsageError("A raw prompt takes no messages and no tools.")
+            tokens, thinking = raw_prompt(prompt, self.tokenizer, thinking)
         room = self.context_tokens - len(tokens)
         if room < 1:
             raise ContextLengthError(len(tokens), self.context_tokens)
@@ -126,7 +140,8 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        plan = ReplyPlan(tokens, sampling, control, limit, thinking == "force", rules)
+        is_open = thinking == "force"
+        plan = ReplyPlan(tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs)
         shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
         return ReplyStream(shared, plan, on_prefill, started)
 

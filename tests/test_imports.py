@@ -16,6 +16,7 @@ FLOORS = [
     ["display", "saving"],
     ["engine"],
     ["tool_rounds", "streaming"],
+    ["progress"],
     ["reply", "hub", "hub_headers"],
     ["decode"],
     ["memory"],
