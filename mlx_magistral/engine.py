@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import mlx.core as mx
+
 from mlx_magistral.decode.generate import OnPrefill
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
@@ -55,6 +57,8 @@ class Magistral:
         self.tokenizer = tokenizer
         self.memory = memory
         self.load_s = 0.0
+        self.is_loaded = True
+        self._folder: Path | None = None
         self._guidance_tokenizer: Any = None
 
     @classmethod
@@ -84,6 +88,7 @@ class Magistral:
             read_weights(weights)
             tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, config, tokenizer, memory)
+        loaded._folder = folder
         loaded.load_s = time.perf_counter() - started
         return loaded
 
@@ -162,6 +167,26 @@ class Magistral:
         return answer_with_tools(
             self.stream, messages, tools, max_rounds=max_tool_rounds, name=self.name, **options
         )
+
+    def unload(self) -> None:
+        """Give back the memory of weights and kept prefixes until ``reload``."""
+        self.is_loaded = False
+        self.model = Transformer(self.config)  # placeholders, never computed
+        if self.memory.prefixes is not None:
+            self.memory.prefixes.shrink(0)
+        mx.clear_cache()
+
+    def reload(self) -> None:
+        """Read the weights again if they were given back; raises CheckpointError.
+
+        Call it on the thread that decodes, as ``unload``: MLX evaluates an array where it was made.
+        """
+        if self.is_loaded:
+            return
+        assert self._folder is not None, "made by load()"
+        self.model, _ = build_model(open_checkpoint(self._folder))
+        read_weights(self.model)
+        self.is_loaded = True
 
     def _guidance(self) -> Any:
         """The vocabulary for grammars, made once: it takes a second for the full one."""

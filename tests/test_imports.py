@@ -14,6 +14,7 @@ FLOORS = [
     ["cli", "__main__"],
     ["chat", "server"],
     ["display", "saving"],
+    ["batching"],
     ["engine"],
     ["tool_rounds", "streaming"],
     ["progress"],
