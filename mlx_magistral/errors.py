@@ -12,6 +12,7 @@
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
+    ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     └── ConversionError           a conversion that cannot start or cannot go on
 
@@ -88,6 +89,10 @@ class OverloadedError(MagistralError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class GenerationError(MagistralError):
+    """A reply failed inside; its cause is the error that was met."""
 
 
 class PrefixCacheError(MagistralError):
