@@ -14,6 +14,7 @@
     ├── OverloadedError           a server that has no room for one more reply right now
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
+    ├── SessionError              a conversation that cannot be found, read or written
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -97,6 +98,10 @@ class GenerationError(MagistralError):
 
 class PrefixCacheError(MagistralError):
     """The prefix cache's folder cannot be written."""
+
+
+class SessionError(MagistralError):
+    """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
 class ConversionError(MagistralError):
