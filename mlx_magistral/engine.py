@@ -10,7 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+from mlx_magistral.decode.draft_model import DraftModel
+from mlx_magistral.decode.drafts import SpeculateOption
 from mlx_magistral.decode.generate import OnPrefill
+from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
 from mlx_magistral.decode.rules.structure import structure_rules
@@ -53,7 +56,9 @@ class Magistral:
         self.tokenizer = tokenizer
         self.memory = memory
         self.load_s = 0.0
+        self.draft_model: DraftModel | None = None
         self._guidance_tokenizer: Any = None
+        self._costs: PassCosts | None = None
 
     @classmethod
     def load(
@@ -98,6 +103,7 @@ class Magistral:
         raw_system: bool = False,
         thinking: Literal["auto", "force", "skip"] = "auto",
         max_tokens: int | None = None,
+        speculate: str | int = "auto",
         on_prefill: OnPrefill | None = None,
         **options: Any,
     ) -> "ReplyStream":
@@ -106,8 +112,10 @@ class Magistral:
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
         prompt. ``max_tokens`` bounds thinking and answer together (default: the rest of the
-        context). The other keywords are those of SamplingOptions and ControlOptions. Raises
-        PromptError, ContextLengthError or UsageError before anything is computed.
+        context). ``speculate`` is ``auto``, ``off`` or how many ids to guess at a time: text that
+        repeats then takes fewer passes and gives the same ids. The other keywords are those of
+        SamplingOptions and ControlOptions. Raises PromptError, ContextLengthError or UsageError
+        before anything is computed.
         """
         started = time.perf_counter()
         sampling, control = _split(options)
@@ -126,8 +134,12 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        plan = ReplyPlan(tokens, sampling, control, limit, thinking == "force", rules)
-        shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
+        guesses = SpeculateOption.parse(speculate)
+        plan = ReplyPlan(tokens, sampling, control, limit, thinking == "force", rules, guesses)
+        costs = None if guesses.is_off else self._pass_costs()
+        shared = Shared(
+            self.model, self.tokenizer, self.memory, self.load_s, costs, self.draft_model
+        )
         return ReplyStream(shared, plan, on_prefill, started)
 
     def generate(
@@ -147,6 +159,13 @@ class Magistral:
         return answer_with_tools(
             self.stream, messages, tools, max_rounds=max_tool_rounds, name=self.name, **options
         )
+
+    def _pass_costs(self) -> PassCosts:
+        """What passes cost here; read from disk once."""
+        if self._costs is None:
+            name = fingerprint(self.model, self.memory.new_cache(self.model))
+            self._costs = PassCosts(name, costs_folder())
+        return self._costs
 
     def _guidance(self) -> Any:
         """The vocabulary for grammars, made once: it takes a second for the full one."""

@@ -64,13 +64,19 @@ class Usage:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds and tokens per second; a rate is 0.0 where nothing was timed."""
+    """Seconds and tokens per second; a rate is 0.0 where nothing was timed.
+
+    ``tokens_per_pass`` is ids over passes of the model, 1.0 without speculation; ``acceptance`` the
+    share of guessed ids that came true, None where none was guessed.
+    """
 
     load_s: float
     ttft_s: float
     prefill_tps: float
     decode_tps: float
     peak_memory_bytes: int
+    tokens_per_pass: float = 1.0
+    acceptance: float | None = None
 
 
 @dataclass(frozen=True)

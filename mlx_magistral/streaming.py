@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlx_magistral.decode.draft_model import DraftModel
+from mlx_magistral.decode.drafts import Drafts, SpeculateOption
 from mlx_magistral.decode.generate import OnPrefill, decode, prefill
+from mlx_magistral.decode.pass_costs import PassCosts
 from mlx_magistral.decode.rules.answer_now import AnswerNow
 from mlx_magistral.decode.rules.control import ControlOptions, make_rules, think_tokens
 from mlx_magistral.decode.rules.steering import Rule, Steering
@@ -30,6 +33,8 @@ class Shared:
     tokenizer: Tokenizer
     memory: ModelMemory
     load_s: float
+    pass_costs: PassCosts | None = None
+    draft_model: DraftModel | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class ReplyPlan:
     max_tokens: int
     starts_in_reasoning: bool
     structure: list[Rule]
+    speculate: SpeculateOption = SpeculateOption(is_off=True)
 
 
 class ReplyStream:
@@ -56,7 +62,8 @@ class ReplyStream:
         self._is_cancelled = False
         self._cached_tokens = 0
         self._answer_now = AnswerNow()
-        self._clock = _Clock(started)
+        self._drafts = self._make_drafts()
+        self._clock = _Clock(started, self._drafts)
         self._parser = ReasoningParser(shared.tokenizer, in_reasoning=plan.starts_in_reasoning)
         self._steering = self._make_steering()
         self._events = self._run()
@@ -99,6 +106,17 @@ class ReplyStream:
         think = think_tokens(plan.control, tokenizer)
         return Steering(self._parser, think, [*rules, *plan.structure])
 
+    def _make_drafts(self) -> Drafts | None:
+        shared, option = self._shared, self._plan.speculate
+        if option.is_off or shared.pass_costs is None:
+            return None
+        return Drafts(
+            self._plan.prompt,
+            shared.pass_costs,
+            length=option.length,
+            draft_model=None if shared.draft_model is None else shared.draft_model.for_reply(),
+        )
+
     def _run(self) -> Iterator[Event]:
         shared, plan, memory = self._shared, self._plan, self._shared.memory
         mx.reset_peak_memory()
@@ -127,6 +145,7 @@ class ReplyStream:
                 max_tokens=plan.max_tokens,
                 stop_tokens=stop_tokens,
                 steering=self._steering,
+                speculation=self._drafts,
             ):
                 self._clock.tick()
                 tokens.append(token)
@@ -163,7 +182,8 @@ class ReplyStream:
 class _Clock:
     """When the reply was asked for, and when its first and latest ids came."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, drafts: Drafts | None) -> None:
+        self._drafts = drafts
         self._started = started
         self._first = started
         self._last = started
@@ -178,10 +198,13 @@ class _Clock:
     def timings(self, load_s: float, usage: Usage) -> Timings:
         ttft_s = self._first - self._started
         decode_s = self._last - self._first
+        drafts = self._drafts
         return Timings(
             load_s=load_s,
             ttft_s=ttft_s,
             prefill_tps=(usage.prompt_tokens - usage.cached_tokens) / ttft_s if ttft_s else 0.0,
             decode_tps=(self.tokens - 1) / decode_s if decode_s else 0.0,
             peak_memory_bytes=mx.get_peak_memory(),
+            tokens_per_pass=self.tokens / drafts.passes if drafts and drafts.passes else 1.0,
+            acceptance=drafts.kept / drafts.drafted if drafts and drafts.drafted else None,
         )
