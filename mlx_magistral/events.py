@@ -91,6 +91,8 @@ class Timings:
     """Seconds and tokens per second; a rate is 0.0 where nothing was timed.
 
     ``reasoning_s`` is the time inside think blocks, from each [THINK] to its [/THINK].
+    ``tokens_per_pass`` is ids over passes of the model, 1.0 without speculation; ``acceptance`` the
+    share of guessed ids that came true, None where none was guessed.
     """
 
     load_s: float
@@ -99,6 +101,8 @@ class Timings:
     decode_tps: float
     peak_memory_bytes: int
     reasoning_s: float = 0.0
+    tokens_per_pass: float = 1.0
+    acceptance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,8 @@ def _summary(reply: Reply) -> str:
     limit = f" ({reply.limit})" if reply.limit else ""
     return (
         f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, "
-        f"{usage.answer_tokens} of answer, {reply.timings.decode_tps:.1f} tok/s, ended by {reply.finish_reason}{limit}"
+        f"{usage.answer_tokens} of answer, {reply.timings.decode_tps:.1f} tok/s, "
+        f"ended by {reply.finish_reason}{limit}"
     )
 
 

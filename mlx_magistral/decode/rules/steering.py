@@ -95,6 +95,11 @@ class Steering:
         return Place(self._parser.state, self._parser.reasoning_tokens)
 
     @property
+    def state(self) -> ParserState:
+        """Where the next id falls."""
+        return self._parser.state
+
+    @property
     def adjustments(self) -> tuple[Adjust, ...]:
         """What holds for the next draw; thinking that was closed by force stays closed."""
         own = (Ban(self._think.open),) if self._is_closed else ()
