@@ -61,8 +61,10 @@ class Session:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             stream = FileIO(path, "x")
-        except FileExistsError:
-            raise
+        except FileExistsError as error:
+            if path.is_file():
+                raise
+            raise _not_writable(path, error) from error  # the folder's name is a file's
         except OSError as error:
             raise _not_writable(path, error) from error
         session = cls(content, path, stream)
@@ -84,7 +86,11 @@ class Session:
         # Locked before it is read: what another process appends meanwhile would be missed.
         session = cls(SessionContent(path.stem, 0.0), path, stream)
         session._lock()
-        session.content, notes, whole_bytes = _parse(path)
+        try:
+            session.content, notes, whole_bytes = _parse(path)
+        except SessionError:
+            stream.close()
+            raise
         stream.truncate(whole_bytes)
         stream.seek(whole_bytes)
         return session, notes

@@ -4,7 +4,9 @@ import json
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,22 @@ def reply(content: str | None, reasoning: str | None = "hm", **more: object) -> 
     values = {"finish_reason": FinishReason.STOP, **more}
     usage, timings = Usage(10, 5, 2, 3), Timings(0.1, 0.2, 50.0, 20.0, 1000)
     return Reply("nano", reasoning, content, usage=usage, timings=timings, **values)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def closed_sessions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what a test leaves open, as the end of the program would."""
+    made: list[Session] = []
+    plain = Session.__init__
+
+    def remember(session: Session, *arguments: Any) -> None:
+        plain(session, *arguments)
+        made.append(session)
+
+    monkeypatch.setattr(Session, "__init__", remember)
+    yield
+    for session in made:
+        session.close()
 
 
 @pytest.fixture
