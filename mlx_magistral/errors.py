@@ -4,6 +4,7 @@
     ├── UsageError                a flag or argument that cannot be right; exit code 2
     ├── MissingExtraError         a feature whose optional packages are not installed
     ├── ToolError                 a tool that failed; the model is told, see functions.py
+    ├── SettingsError             a configuration file or a value in it that cannot be used
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
@@ -46,6 +47,10 @@ class MissingExtraError(MagistralError):
 
 class ToolError(MagistralError):
     """A tool could not do what it was called for. Raised by tools; the model reads the message."""
+
+
+class SettingsError(MagistralError):
+    """The configuration file, or a value in it, cannot be used."""
 
 
 class ModelNotFoundError(MagistralError):
