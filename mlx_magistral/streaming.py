@@ -37,12 +37,15 @@ class ReplyStream:
         self._shared = shared
         self._on_prefill = on_prefill
         self._is_cancelled = False
-        self._events = self._run()
+        self._events: Iterator[Event] | None = None
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
+        if self._events is None:
+            # Not before: a generator of its own method would keep a stream that nobody starts.
+            self._events = self._run()
         return next(self._events)
 
     @property
