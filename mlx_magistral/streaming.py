@@ -42,13 +42,15 @@ class ReplyStream:
         self._shared = shared
         self._on_prefill = on_prefill
         self._is_cancelled = False
-        self.progress.drafts = self._make_drafts()
-        self._events = self._run()
+        self._events: Iterator[Event] | None = None
 
     def __iter__(self) -> Iterator[Event]:
         return self
 
     def __next__(self) -> Event:
+        if self._events is None:
+            # Not before: a generator of its own method would keep a stream that nobody starts.
+            self._events = self._run()
         return next(self._events)
 
     @property
@@ -85,6 +87,7 @@ class ReplyStream:
     def _run(self) -> Iterator[Event]:
         shared, progress, memory = self._shared, self.progress, self._shared.memory
         plan = progress.plan
+        progress.drafts = self._make_drafts()
         mx.reset_peak_memory()
         cache = memory.new_cache(shared.model)
         progress.cached_tokens = memory.restore(plan.prompt, cache)

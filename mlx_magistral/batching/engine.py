@@ -87,7 +87,7 @@ class BatchEngine:
         waiting = len(self._waiting)
         ahead = waiting + self._running_count
         retry_s = min(int(ahead / self._options.max_batch * self._reply_s) + 1, _LONGEST_RETRY_S)
-        if waiting >= self._options.max_queue:
+        if ahead >= self._options.max_batch + self._options.max_queue:
             raise OverloadedError(
                 f"{waiting} requests are waiting already. Ask again in {retry_s} s.", retry_s
             )
@@ -140,9 +140,11 @@ class BatchEngine:
             is_leaving = member.is_cancelled or self._is_cancelling
             if not is_leaving and not self._scheduler.has_place_for(member):
                 return None
-            self._publish()
+            self._publish(member)
             return self._waiting.popleft()
 
-    def _publish(self) -> None:
-        self._running_count = len(self._scheduler.running)
-        self._running_bytes = self._scheduler.running_bytes
+    def _publish(self, *starting: Member) -> None:
+        room, scheduler = self._scheduler.room, self._scheduler
+        self._running_count = len(scheduler.running) + len(starting)
+        lengths = [scheduler.first_length(member) for member in starting]
+        self._running_bytes = scheduler.running_bytes + room.bytes_for_all(lengths)
