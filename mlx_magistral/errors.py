@@ -4,6 +4,7 @@
     ├── UsageError                a flag or argument that cannot be right; exit code 2
     ├── MissingExtraError         a feature whose optional packages are not installed
     ├── ToolError                 a tool that failed; the model is told, see functions.py
+    ├── SettingsError             a configuration file or a value in it that cannot be used
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
@@ -12,6 +13,7 @@
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
+    ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
     └── ConversionError           a conversion that cannot start or cannot go on
@@ -45,6 +47,10 @@ class MissingExtraError(MagistralError):
 
 class ToolError(MagistralError):
     """A tool could not do what it was called for. Raised by tools; the model reads the message."""
+
+
+class SettingsError(MagistralError):
+    """The configuration file, or a value in it, cannot be used."""
 
 
 class ModelNotFoundError(MagistralError):
@@ -89,6 +95,10 @@ class OverloadedError(MagistralError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class GenerationError(MagistralError):
+    """A reply failed inside; its cause is the error that was met."""
 
 
 class PrefixCacheError(MagistralError):

@@ -103,11 +103,11 @@ def _as_html(exchange: Exchange, *, with_question: bool) -> str:
 
 def _summary(reply: Reply) -> str:
     usage = reply.usage
-    answer = usage.completion_tokens - usage.reasoning_tokens
     limit = f" ({reply.limit})" if reply.limit else ""
     return (
-        f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, {answer} of answer, "
-        f"{reply.timings.decode_tps:.1f} tok/s, ended by {reply.finish_reason}{limit}"
+        f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, "
+        f"{usage.answer_tokens} of answer, {reply.timings.decode_tps:.1f} tok/s, "
+        f"ended by {reply.finish_reason}{limit}"
     )
 
 
