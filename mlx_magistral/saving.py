@@ -74,7 +74,8 @@ def _summary(reply: Reply) -> str:
     usage = reply.usage
     limit = f" ({reply.limit})" if reply.limit else ""
     return (
-        f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, {usage.answer_tokens} of answer, "
+        f"{reply.model}: {usage.reasoning_tokens} tokens of thinking, "
+        f"{usage.answer_tokens} of answer, "
         f"{reply.timings.decode_tps:.1f} tok/s, ended by {reply.finish_reason}{limit}"
     )
 
