@@ -45,7 +45,8 @@ def test_answer_obeys_its_schema_however_it_thinks(nano: Magistral, options: Any
     assert first.finish_reason is FinishReason.STOP and first.content is not None
     jsonschema.validate(json.loads(first.content), SCHEMA)
     assert (first.reasoning is None) == (options.get("think_budget") == 0)
-    if options.get("think_budget") == 12:
+    # With its calculator at hand nano thinks for fewer ids than that.
+    if options.get("think_budget") == 12 and "tools" not in options:
         assert first.limit == "think_budget"
 
 
