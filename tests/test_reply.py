@@ -58,5 +58,7 @@ def test_nothing_said_is_null_in_json() -> None:
             "decode_tps": 50.0,
             "peak_memory_bytes": 1000,
             "reasoning_s": 0.0,
+            "tokens_per_pass": 1.0,
+            "acceptance": None,
         },
     }

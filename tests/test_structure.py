@@ -112,7 +112,9 @@ def test_thinking_can_still_begin_by_itself(tiny: Magistral) -> None:
     }
     assert seen == {0}
     stream = tiny.stream("x", schema=PERSON, max_tokens=3)
-    mask = next(each for each in stream._steering.adjustments if isinstance(each, GrammarMask))
+    mask = next(
+        each for each in stream.progress.steering.adjustments if isinstance(each, GrammarMask)
+    )
     allowed = mask(mx.zeros((1, tiny.config.vocab_size)))[0].tolist()
     think = tiny.tokenizer.control_id("[THINK]")
     assert allowed[think] == 0 and allowed[tiny.tokenizer.eos_id] == -float("inf")
@@ -200,7 +202,7 @@ def test_tool_choice_is_enforced(tiny: Magistral, choice: str) -> None:
 def test_tool_choice_none_bans_calls(tiny: Magistral) -> None:
     stream = tiny.stream("x", tools=[tool("first")], tool_choice="none", max_tokens=3)
     logits = mx.zeros((1, tiny.config.vocab_size))
-    for adjust in stream._steering.adjustments:
+    for adjust in stream.progress.steering.adjustments:
         logits = adjust(logits)
     assert logits[0, tiny.tokenizer.control_id("[TOOL_CALLS]")].item() == -float("inf")
 
@@ -226,10 +228,10 @@ def draws(model: Magistral, script: list[int], **options: Any) -> list[list[floa
     seen = []
     for token in script:
         logits = mx.zeros((1, model.config.vocab_size))
-        for adjust in stream._steering.adjustments:
+        for adjust in stream.progress.steering.adjustments:
             logits = adjust(logits)
         seen.append(logits[0].tolist())
-        stream._steering.feed(token)
+        stream.progress.steering.feed(token)
     return seen  # type: ignore[return-value]
 
 

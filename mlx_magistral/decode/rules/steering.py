@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from mlx_magistral.decode.rules.adjust import Adjust, Ban
-from mlx_magistral.events import Event, FinishReason, Limit
+from mlx_magistral.events import Event, FinishReason, Limit, TokenLogprob
 from mlx_magistral.text.reasoning import ParserState, ReasoningParser
 
 
@@ -95,6 +95,11 @@ class Steering:
         return Place(self._parser.state, self._parser.reasoning_tokens)
 
     @property
+    def state(self) -> ParserState:
+        """Where the next id falls."""
+        return self._parser.state
+
+    @property
     def adjustments(self) -> tuple[Adjust, ...]:
         """What holds for the next draw; thinking that was closed by force stays closed."""
         own = (Ban(self._think.open),) if self._is_closed else ()
@@ -104,9 +109,9 @@ class Steering:
     def must_see_id(self) -> bool:
         return any(rule.must_see_id for rule in self._rules)
 
-    def feed(self, token: int) -> None:
+    def feed(self, token: int, logprob: TokenLogprob | None = None) -> None:
         """Take the next id; the first rule with a verdict has it."""
-        self._events += self._parser.feed(token)
+        self._events += self._parser.feed(token, logprob)
         self.forced = ()
         place = self.place
         self._take_time(place.is_thinking)
