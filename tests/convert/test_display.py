@@ -50,5 +50,5 @@ def test_what_an_earlier_run_did_is_not_to_go(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_short_conversion_needs_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:
-    _run(0.01, 100)
+    _run(0.06, 100)
     assert "to go" not in capsys.readouterr().err
