@@ -10,7 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
+import mlx.core as mx
+
+from mlx_magistral.decode.draft_model import DraftModel
+from mlx_magistral.decode.drafts import SpeculateOption
 from mlx_magistral.decode.generate import OnPrefill
+from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
 from mlx_magistral.decode.rules.structure import structure_rules
@@ -23,8 +28,10 @@ from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import build_model, read_weights
-from mlx_magistral.streaming import ReplyPlan, ReplyStream, Shared
+from mlx_magistral.progress import ReplyPlan
+from mlx_magistral.streaming import ReplyStream, Shared
 from mlx_magistral.text.functions import openai_tools
+from mlx_magistral.text.raw_prompt import raw_prompt
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 from mlx_magistral.tokenizer_source import find_tokenizer
 from mlx_magistral.tool_rounds import answer_with_tools
@@ -54,7 +61,11 @@ class Magistral:
         self.tokenizer = tokenizer
         self.memory = memory
         self.load_s = 0.0
+        self.is_loaded = True
+        self._folder: Path | None = None
+        self.draft_model: DraftModel | None = None
         self._guidance_tokenizer: Any = None
+        self._costs: PassCosts | None = None
 
     @classmethod
     def load(
@@ -87,6 +98,7 @@ class Magistral:
             read_weights(weights)
             loaded_tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, config, loaded_tokenizer, memory)
+        loaded._folder = folder
         loaded.load_s = time.perf_counter() - started
         return loaded
 
@@ -97,12 +109,16 @@ class Magistral:
 
     def stream(
         self,
-        messages: Messages,
+        messages: Messages | None = None,
         *,
+        prompt: str | Sequence[int] | None = None,
         tools: Sequence[Any] | None = None,
         raw_system: bool = False,
         thinking: Literal["auto", "force", "skip"] = "auto",
         max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        logprobs: int | None = None,
+        speculate: str | int = "auto",
         on_prefill: OnPrefill | None = None,
         **options: Any,
     ) -> "ReplyStream":
@@ -110,20 +126,34 @@ class Magistral:
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
-        prompt. ``max_tokens`` bounds thinking and answer together (default: the rest of the
-        context). The other keywords are those of SamplingOptions and ControlOptions. Raises
-        PromptError, ContextLengthError or UsageError before anything is computed.
+        prompt. A last assistant message with ``"prefix": True`` is the beginning of the reply, its
+        ``reasoning`` alone that of the thinking: the reply goes on there. ``prompt`` takes the
+        place of messages: a text or ids that the model goes on from, with no template around it.
+        ``max_tokens`` bounds thinking and answer together (default: the rest of the context). The
+        answer ends where it comes to one of ``stop``, which is not part of it. ``logprobs`` is how
+        many alternatives to report with each id of a delta, None for no logprobs at all.
+        ``speculate`` is ``auto``, ``off`` or how many ids to guess at a time: text that repeats
+        then takes fewer passes and gives the same ids. The other keywords are those of
+        SamplingOptions and ControlOptions. Raises PromptError, ContextLengthError or UsageError
+        before anything is computed.
         """
         started = time.perf_counter()
         sampling, control = _split(options)
+        begun = None if messages is None else self.tokenizer.begun_part(messages)
         if control.think_budget == 0:
             if thinking == "force":
                 raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
-            thinking = "skip"
+            thinking = "auto" if begun else "skip"
         tool_schemas = openai_tools(tools)
-        tokens = self.tokenizer.encode_chat(
-            messages, tools=tool_schemas, raw_system=raw_system, thinking=thinking
-        )
+        if prompt is None:
+            chat = "" if messages is None else messages
+            tokens = self.tokenizer.encode_chat(
+                chat, tools=tool_schemas, raw_system=raw_system, thinking=thinking
+            )
+        else:
+            if messages is not None or tool_schemas:
+                raise UsageError("A raw prompt takes no messages and no tools.")
+            tokens, thinking = raw_prompt(prompt, self.tokenizer, thinking)
         room = self.context_tokens - len(tokens)
         if room < 1:
             raise ContextLengthError(len(tokens), self.context_tokens)
@@ -131,8 +161,20 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        plan = ReplyPlan(tokens, sampling, control, limit, thinking == "force", rules)
-        shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
+        if begun and rules:
+            raise UsageError(
+                "Answers under a schema or a tool choice start at their beginning: leave out the "
+                "assistant message that is a prefix."
+            )
+        is_open = thinking == "force" or begun == "thinking"
+        guesses = SpeculateOption.parse(speculate)
+        plan = ReplyPlan(
+            tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs, guesses
+        )
+        costs = None if guesses.is_off else self._pass_costs()
+        shared = Shared(
+            self.model, self.tokenizer, self.memory, self.load_s, costs, self.draft_model
+        )
         return ReplyStream(shared, plan, on_prefill, started)
 
     def generate(
@@ -152,6 +194,33 @@ class Magistral:
         return answer_with_tools(
             self.stream, messages, tools, max_rounds=max_tool_rounds, name=self.name, **options
         )
+
+    def unload(self) -> None:
+        """Give back the memory of weights and kept prefixes until ``reload``."""
+        self.is_loaded = False
+        self.model = Transformer(self.config)  # placeholders, never computed
+        if self.memory.prefixes is not None:
+            self.memory.prefixes.shrink(0)
+        mx.clear_cache()
+
+    def reload(self) -> None:
+        """Read the weights again if they were given back; raises CheckpointError.
+
+        Call it on the thread that decodes, as ``unload``: MLX evaluates an array where it was made.
+        """
+        if self.is_loaded:
+            return
+        assert self._folder is not None, "made by load()"
+        self.model, _ = build_model(open_checkpoint(self._folder))
+        read_weights(self.model)
+        self.is_loaded = True
+
+    def _pass_costs(self) -> PassCosts:
+        """What passes cost here; read from disk once."""
+        if self._costs is None:
+            name = fingerprint(self.model, self.memory.new_cache(self.model))
+            self._costs = PassCosts(name, costs_folder())
+        return self._costs
 
     def _guidance(self) -> Any:
         """The vocabulary for grammars, made once: it takes a second for the full one."""

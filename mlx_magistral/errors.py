@@ -13,7 +13,9 @@
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
+    ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
+    ├── SessionError              a conversation that cannot be found, read or written
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -95,8 +97,16 @@ class OverloadedError(MagistralError):
         self.retry_after_s = retry_after_s
 
 
+class GenerationError(MagistralError):
+    """A reply failed inside; its cause is the error that was met."""
+
+
 class PrefixCacheError(MagistralError):
     """The prefix cache's folder cannot be written."""
+
+
+class SessionError(MagistralError):
+    """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
 class ConversionError(MagistralError):

@@ -45,6 +45,11 @@ def resolve_model(model: str | Path) -> Path:
     return folder
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether the name has the form OWNER/NAME."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
 def find_local(model: str | Path) -> Path | None:
     """The folder that holds ``model``; None for a hub id that would have to be downloaded."""
     if model == NANO:
@@ -57,7 +62,7 @@ def find_local(model: str | Path) -> Path | None:
         raise ModelNotFoundError(
             f"{name} is a file, and a model is a folder. Name the folder that holds it."
         )
-    if not _HUB_ID.fullmatch(name):
+    if not is_hub_id(name):
         raise ModelNotFoundError(
             f"There is no folder {name}, and it is not a hub id such as "
             'mistralai/Magistral-Small-2507 either. Check the path, or use "nano", the embedded '

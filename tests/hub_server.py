@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from hub_uploads import Uploads
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -23,6 +25,7 @@ class HubServer:
         self.repositories = repositories
         self.refused: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
+        self.uploads = Uploads()
         self.places: dict[str, Path] = {}
         self.bytes_by_range = 0
         self.cuts: list[int] = []
@@ -61,6 +64,21 @@ class HubServer:
 
             def do_GET(self) -> None:
                 self._answer(is_head=False)
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                path = self.path.split("?")[0]
+                hub.requests.append(f"POST {path}")
+                if hub.refused:
+                    status, code = next(iter(hub.refused.values()))
+                    self._send(status, b"", {"X-Error-Code": code})
+                    return
+                self._send_json(hub.uploads.answer(path, body, hub.endpoint))
+
+            def do_PUT(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                hub.uploads.objects[self.path.rsplit("/", 1)[1]] = data
+                self._send(200, b"", {})
 
             def log_message(self, *arguments: object) -> None:
                 pass

@@ -21,12 +21,14 @@ from mlx_magistral.version import __version__
 # Name -> one line of help. The module is mlx_magistral.cli.<name>; its click command, `command`.
 COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
+    "chat": "Hold a conversation on the terminal.",
     "fit": "Show which model, context and KV cache fit in memory.",
     "pull": "Download a model, or see which one suits this machine.",
     "list": "List the models on this disk.",
     "show": "Show what a model is, where it came from and what it needs.",
     "use": "Set the default model.",
     "rm": "Delete a model from this disk.",
+    "push": "Upload a converted folder to the hub.",
     "config": "List or set the defaults of flags.",
     "doctor": "Check this machine, the packages and the models.",
     "completion": "Print the Tab completion script of a shell.",

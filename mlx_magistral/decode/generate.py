@@ -9,8 +9,12 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.decode.speculate import Speculation, speculate
+from mlx_magistral.decode.stepper import Stepper
+from mlx_magistral.decode.steps import Loop, Parts
 from mlx_magistral.model.transformer import Transformer
 
 # A GPU is kept busy by 2048 positions, mlx-lm's figure too. On the CPU scores and activations of
@@ -70,83 +74,42 @@ def decode(
     max_tokens: int,
     stop_tokens: frozenset[int],
     steering: Steering | None = None,
+    meter: LogprobMeter | None = None,
+    speculation: Speculation | None = None,
 ) -> Iterator[int]:
     """Yield up to ``max_tokens`` ids, the stop id included, starting from the prompt's logits.
 
-    The next step is dispatched before the current id is read, so the device never waits for
-    Python; where a rule must see the id first, the pass is dispatched and only the draw waits.
-    A caller that stops early finds one id more in the cache than it was given.
+    Draws ahead of reading, see Stepper. With ``speculation`` ids that text repeats go through the
+    model several at a time; the ids that come out are the same (speculate.py). ``meter`` measures
+    logprobs, and then nothing is guessed. A caller that stops early finds some ids more in the
+    cache than it was given: one, or a draft.
     """
-    token = sampler(logits, steering.adjustments if steering else ())  # (1,)
-    mx.async_eval(token)  # type: ignore[no-untyped-call]
-    left = max_tokens
-    while True:
-        # 1. The pass of this id and, ahead of knowing it, the draw of the next.
-        draw = _Draw(sampler, steering)
-        if left > 1:
-            draw.dispatch(model(token[:, None], cache)[:, -1])
-        value = token.item()
-        assert isinstance(value, int)
-        if steering is not None:
-            steering.feed(value)
-        left -= 1
-        if left == 0 or value in stop_tokens or (steering and steering.ended):
-            yield value
-            return
-        if not (steering and steering.forced):
-            # 2. Whatever the rules have changed by now, the draw takes it in.
-            token = draw.settled()
-            yield value
-            continue
-        # 3. Or ids are forced: they take the place of the draw and go through in one pass.
-        forced = steering.forced[:left]
-        draw.drop()
-        sampler.write(forced)
-        hidden = model.hidden(mx.array([forced]), cache)
-        logits = model.logits(hidden[:, -1:])[:, 0]
-        mx.async_eval(logits)  # type: ignore[no-untyped-call]
-        yield value
-        for value in forced:
-            steering.feed(value)
-            yield value
-        left -= len(forced)
-        if left == 0:
-            return
-        token = sampler(logits, steering.adjustments)
-        mx.async_eval(token)  # type: ignore[no-untyped-call]
+    if speculation is not None and meter is None:
+        parts = Parts(model, cache, sampler, steering, stop_tokens)
+        yield from _speculating(Loop(parts, max_tokens, speculation), speculation, logits)
+        return
+    stepper = Stepper(
+        logits,
+        sampler,
+        max_tokens=max_tokens,
+        stop_tokens=stop_tokens,
+        steering=steering,
+        meter=meter,
+    )
+    while not stepper.is_done:
+        inputs = stepper.inputs
+        if inputs is not None:
+            hidden = model.hidden(inputs[None], cache)
+            wanted = model.logits(hidden[:, -stepper.wanted_logits :])[0]
+            mx.async_eval(stepper.dispatch(wanted))  # type: ignore[no-untyped-call]
+        yield from stepper.read()
 
 
-class _Draw:
-    """The draw of the next id: made early where the rules allow it, and redone if they changed.
-
-    A draw that is redone uses its random number again, so one that comes out the same is the same.
-    """
-
-    def __init__(self, sampler: Sampler, steering: Steering | None) -> None:
-        self._sampler = sampler
-        self._steering = steering
-        self._adjustments = steering.adjustments if steering else ()
-        self._logits: mx.array | None = None
-        self._token: mx.array | None = None
-
-    def dispatch(self, logits: mx.array) -> None:
-        """Start computing the logits, and the draw unless it has to wait."""
-        self._logits = logits
-        if not (self._steering and self._steering.must_see_id):
-            self._token = self._sampler(logits, self._adjustments)
-        mx.async_eval(logits if self._token is None else self._token)  # type: ignore[no-untyped-call]
-
-    def settled(self) -> mx.array:
-        """The draw under the adjustments that hold now."""
-        assert self._logits is not None
-        adjustments = self._steering.adjustments if self._steering else ()
-        if self._token is None or adjustments != self._adjustments:
-            self.drop()
-            self._token = self._sampler(self._logits, adjustments)
-            mx.async_eval(self._token)  # type: ignore[no-untyped-call]
-        return self._token
-
-    def drop(self) -> None:
-        """Take back a draw that was made."""
-        if self._token is not None:
-            self._sampler.undo()
+def _speculating(loop: Loop, speculation: Speculation, logits: mx.array) -> Iterator[int]:
+    """Plain passes, and drafted ones while the speculation is armed."""
+    token: mx.array | None = loop.draw(logits)
+    while token is not None:
+        token = yield from loop.plain(token)
+        if token is not None and speculation.is_armed(loop):
+            token = yield from speculate(loop, speculation, token)
+        speculation.passes = loop.passes

@@ -91,6 +91,13 @@ class PrefixCache:
                 self.notes.append(str(error))
         self._keep(tokens, cache, is_pinned)
 
+    def shrink(self, nbytes: int) -> None:
+        """Drop the oldest entries until at most ``nbytes`` are held; pinned ones stay."""
+        for each in [each for each in self._entries if not each.is_pinned]:
+            if self.nbytes <= nbytes:
+                return
+            self._entries.remove(each)
+
     def _keep(self, tokens: list[int], cache: Sequence[KVCache], is_pinned: bool) -> None:
         room = self.ram_bytes - sum(each.nbytes for each in self._entries if each.is_pinned)
         tokens = tokens[: int(room / _token_bytes(cache))] if room > 0 else []
@@ -106,10 +113,7 @@ class PrefixCache:
             if each.is_pinned or tokens[: len(each.tokens)] != each.tokens
         ]
         needed = int(_token_bytes(cache) * len(tokens))
-        for each in [each for each in self._entries if not each.is_pinned]:
-            if self.nbytes + needed <= self.ram_bytes:
-                break
-            self._entries.remove(each)
+        self.shrink(self.ram_bytes - needed)
         self._entries.append(_Entry(tokens, _copy(cache, len(tokens)), is_pinned))
 
     def _from_disk(self, tokens: Sequence[int], at_least: int) -> Layers | None:

@@ -22,6 +22,7 @@ from mlx.nn.layers.normalization import RMSNorm
 
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.quantized_cache import DIRECT_ROWS, QuantizedKVCache
+from mlx_magistral.model.ragged import RaggedCache
 
 Mask = mx.array | str | None
 
@@ -66,6 +67,9 @@ class Attention(Module):
     def _attend(
         self, q: mx.array, k: mx.array, v: mx.array, mask: Mask, cache: LayerCache | None
     ) -> mx.array:
+        if isinstance(cache, RaggedCache):
+            # The linear layers take all sequences' rows at once, attention one sequence at a time.
+            return cache.join([self._attend(*own) for own in cache.split(q, k, v)])
         scale = self.head_dim**-0.5
         if isinstance(cache, QuantizedKVCache) and q.shape[2] <= DIRECT_ROWS:
             return cache.attend(q * scale, k, v, mask)

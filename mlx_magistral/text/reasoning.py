@@ -15,7 +15,13 @@ import string
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from mlx_magistral.events import ContentDelta, Event, ReasoningDelta, ToolCallDelta
+from mlx_magistral.events import (
+    ContentDelta,
+    Event,
+    ReasoningDelta,
+    TokenLogprob,
+    ToolCallDelta,
+)
 from mlx_magistral.text.decoder import TextDecoder
 
 if TYPE_CHECKING:
@@ -60,6 +66,7 @@ class ReasoningParser:
         self._reasoning_tokens = 0
         # Ids read whose text is still to come: a character may be split across several.
         self._silent_tokens = 0
+        self._logprobs: list[TokenLogprob] = []
         self._tool_name: list[str] = []
         self._tool_index = -1
         self._has_arguments = False
@@ -74,8 +81,11 @@ class ReasoningParser:
         """Ids of text inside think blocks so far; the markers themselves are not counted."""
         return self._reasoning_tokens
 
-    def feed(self, token: int) -> list[Event]:
-        """The events that became complete with this id; often one, sometimes none."""
+    def feed(self, token: int, logprob: TokenLogprob | None = None) -> list[Event]:
+        """The events that became complete with this id; often one, sometimes none.
+
+        ``logprob`` goes into the event that has the id's text, if it is a thinking or an answer.
+        """
         text = self._decoder.feed(token)
         if self._is_control(token):
             events = self._on_text(text) if text else []
@@ -84,6 +94,8 @@ class ReasoningParser:
         if self._state is ParserState.REASONING:
             self._reasoning_tokens += 1
             self._silent_tokens += 1
+        if logprob is not None and self._state in (ParserState.REASONING, ParserState.CONTENT):
+            self._logprobs.append(logprob)
         return self._on_text(text) if text else []
 
     def flush(self) -> list[Event]:
@@ -96,13 +108,17 @@ class ReasoningParser:
         match self._state:
             case ParserState.REASONING:
                 tokens, self._silent_tokens = self._silent_tokens, 0
-                return [ReasoningDelta(text, tokens)]
+                return [ReasoningDelta(text, tokens, self._take_logprobs())]
             case ParserState.CONTENT:
-                return [ContentDelta(text)]
+                return [ContentDelta(text, self._take_logprobs())]
             case ParserState.TOOL_NAME:
                 return self._on_name_text(text)
             case ParserState.TOOL_ARGUMENTS:
                 return self._on_arguments(text)
+
+    def _take_logprobs(self) -> tuple[TokenLogprob, ...]:
+        taken, self._logprobs = tuple(self._logprobs), []
+        return taken
 
     def _on_control(self, token: int) -> list[Event]:
         is_in_tool_call = self._state in (ParserState.TOOL_NAME, ParserState.TOOL_ARGUMENTS)

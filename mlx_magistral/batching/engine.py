@@ -1,0 +1,150 @@
+"""BatchEngine: the thread that all replies of a model are made on, and the queue in front of it.
+
+Other threads submit, cancel and ask for numbers; events are told from the engine's thread, in
+order. Nothing here ends in the middle for want of memory: what has no room waits, and where too
+much waits already a new reply is refused with the time to come back.
+"""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from mlx_magistral.batching.member import Member, OnEvent
+from mlx_magistral.batching.scheduler import Scheduler
+from mlx_magistral.engine import Magistral
+from mlx_magistral.errors import OverloadedError
+from mlx_magistral.progress import ReplyProgress
+
+_LONGEST_RETRY_S = 60
+# Of the latest reply's duration in the mean that retry times come from.
+_LATEST_WEIGHT = 0.25
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How many replies decode together and how many may wait.
+
+    After ``idle_unload_s`` seconds without work the weights are given back, and read again for the
+    next reply; None keeps them.
+    """
+
+    max_batch: int = 8
+    max_queue: int = 64
+    idle_unload_s: float | None = None
+
+
+class BatchEngine:
+    """Starts its thread when made; ``close`` ends it."""
+
+    def __init__(self, model: Magistral, options: BatchOptions) -> None:
+        self._model = model
+        self._options = options
+        self._scheduler = Scheduler(model, options.max_batch)
+        self._waiting: deque[Member] = deque()
+        self._changed = threading.Condition()  # guards all of the fields below and the queue
+        self._running_bytes = 0
+        self._running_count = 0
+        self._reply_s = 1.0
+        self._is_closing = False
+        self._is_cancelling = False
+        self._thread = threading.Thread(target=self._run, name="mlx-magistral", daemon=True)
+        self._thread.start()
+
+    def submit(self, progress: ReplyProgress, on_event: OnEvent) -> Member:
+        """Queue a reply; raises OverloadedError where it would have to wait too long."""
+        member = Member(progress, on_event)
+        with self._changed:
+            self._require_room(member)
+            self._waiting.append(member)
+            self._changed.notify_all()
+        return member
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Replies that run and that wait."""
+        with self._changed:
+            return self._running_count, len(self._waiting)
+
+    @property
+    def free_bytes(self) -> int:
+        """KV bytes that no running reply has taken."""
+        with self._changed:
+            return max(self._scheduler.room.total_bytes - self._running_bytes, 0)
+
+    def close(self, drain_s: float) -> None:
+        """Take nothing more, wait for what there is, and cancel what is left after ``drain_s``."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify_all()
+        self._thread.join(max(drain_s, 0))
+        self._is_cancelling = True
+        self._thread.join()
+
+    def _require_room(self, member: Member) -> None:
+        if self._is_closing:
+            raise OverloadedError("The server is shutting down.", _LONGEST_RETRY_S)
+        waiting = len(self._waiting)
+        ahead = waiting + self._running_count
+        retry_s = min(int(ahead / self._options.max_batch * self._reply_s) + 1, _LONGEST_RETRY_S)
+        if ahead >= self._options.max_batch + self._options.max_queue:
+            raise OverloadedError(
+                f"{waiting} requests are waiting already. Ask again in {retry_s} s.", retry_s
+            )
+        lengths = [self._scheduler.first_length(each) for each in (*self._waiting, member)]
+        needed = self._scheduler.room.bytes_for_all(lengths) + self._running_bytes
+        if ahead and needed > self._scheduler.room.total_bytes:
+            raise OverloadedError(
+                f"This prompt and those before it need {needed / 1e9:.2f} GB for their tokens, and "
+                f"there are {self._scheduler.room.total_bytes / 1e9:.2f} GB. "
+                f"Ask again in {retry_s} s.",
+                retry_s,
+            )
+
+    def _run(self) -> None:
+        while self._wait_for_work():
+            while (member := self._next()) is not None:
+                self._scheduler.start(member)
+            if self._is_cancelling:
+                for member in self._scheduler.running:
+                    member.cancel()
+            before = self._scheduler.running
+            paused = self._scheduler.step()
+            for member in before:
+                if member.is_over:
+                    taken_s = time.monotonic() - member.started
+                    self._reply_s += (taken_s - self._reply_s) * _LATEST_WEIGHT
+            with self._changed:
+                self._waiting.extendleft(reversed(paused))
+                self._publish()
+
+    def _wait_for_work(self) -> bool:
+        """False when there is none and none will come."""
+        while True:
+            with self._changed:
+                if self._waiting or self._scheduler.running:
+                    return True
+                if self._is_closing:
+                    return False
+                idle_s = self._options.idle_unload_s if self._model.is_loaded else None
+                has_changed = self._changed.wait(idle_s)
+            if not has_changed:
+                self._model.unload()
+
+    def _next(self) -> Member | None:
+        """Who may start now, in turn; who has lost interest needs no place."""
+        with self._changed:
+            if not self._waiting:
+                return None
+            member = self._waiting[0]
+            is_leaving = member.is_cancelled or self._is_cancelling
+            if not is_leaving and not self._scheduler.has_place_for(member):
+                return None
+            self._publish(member)
+            return self._waiting.popleft()
+
+    def _publish(self, *starting: Member) -> None:
+        room, scheduler = self._scheduler.room, self._scheduler
+        self._running_count = len(scheduler.running) + len(starting)
+        lengths = [scheduler.first_length(member) for member in starting]
+        self._running_bytes = scheduler.running_bytes + room.bytes_for_all(lengths)

@@ -1,0 +1,111 @@
+"""Member: one reply in a batch, from waiting to its last event.
+
+Made by whatever thread asks for the reply; from then on only the batch's own thread touches it,
+but for ``cancel``.
+"""
+
+import time
+from collections.abc import Callable
+
+import mlx.core as mx
+
+from mlx_magistral.decode.stepper import Stepper
+from mlx_magistral.errors import GenerationError, MagistralError
+from mlx_magistral.events import Event, FinishReason
+from mlx_magistral.memory.runtime import ModelMemory
+from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.progress import ReplyProgress
+
+OnEvent = Callable[[Event | MagistralError], None]
+
+
+class Member:
+    """A reply's progress, its cache while it runs, and who is told of its events."""
+
+    def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
+        self.progress = progress
+        self.cache: list[KVCache] = []
+        self.stepper: Stepper | None = None
+        self.is_over = False
+        self.started = time.monotonic()
+        self._on_event = on_event
+        self._is_cancelled = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has lost interest."""
+        return self._is_cancelled
+
+    def cancel(self) -> None:
+        """End within one id; safe from any thread."""
+        self._is_cancelled = True
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens in its cache."""
+        return self.cache[0].offset if self.cache else 0
+
+    @property
+    def unread(self) -> list[int]:
+        """Ids that the model has yet to read before the reply can begin or go on.
+
+        Between two steps everything that was said is in the cache, so this is the rest of the
+        prompt, or all ids again after ``pause``.
+        """
+        return self.progress.tokens[self.kept_tokens :]
+
+    def start(self, model: Transformer, memory: ModelMemory) -> None:
+        """Get a cache, with what is known of the prompt in it."""
+        self.cache = memory.new_cache(model)
+        known = memory.restore(self.progress.tokens, self.cache)
+        if self.stepper is None:
+            self.progress.cached_tokens = known
+
+    def pause(self) -> None:
+        """Give the cache's memory back; ``start`` goes on where the reply was."""
+        self.cache = []
+
+    def begin(self, logits: mx.array) -> None:
+        """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""
+        if self.stepper is None:
+            self.stepper = self.progress.make_stepper(logits)
+
+    def dispatch(self, logits: mx.array) -> mx.array:
+        """Draw ahead from this step's logits; returns what to start computing."""
+        assert self.stepper is not None
+        return self.stepper.dispatch(logits)
+
+    def read(self) -> None:
+        """Take this step's ids and tell of their events; may end the reply."""
+        assert self.stepper is not None
+        for token in self.stepper.read():
+            self._tell(self.progress.take(token))
+            if self.progress.reason is not None:
+                self.finish(self.progress.reason)
+                return
+        if self.stepper.is_done:
+            self.finish(FinishReason.LENGTH)
+
+    def finish(self, reason: FinishReason) -> None:
+        """Tell of the last events; the reply is over."""
+        self.is_over = True
+        self._tell(self.progress.finish(reason))
+
+    def fail(self, error: Exception) -> None:
+        """End with an error instead; whoever asked may be the reason, and is told if possible."""
+        self.is_over = True
+        self.cache = []  # Who knows what it holds.
+        if not isinstance(error, MagistralError):
+            kind = type(error).__name__
+            failure = GenerationError(f"The reply failed ({kind}: {error}). Ask again.")
+            failure.__cause__ = error
+            error = failure
+        try:
+            self._on_event(error)
+        except Exception:  # Nobody is left to hear of it.
+            self._is_cancelled = True
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            self._on_event(event)

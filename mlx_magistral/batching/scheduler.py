@@ -1,0 +1,163 @@
+"""Scheduler: which replies take part in the next pass, and that pass.
+
+Replies that decode each put in the one id they drew; what is left of the pass reads prompts, oldest
+reply first, in pieces small enough that nobody who decodes waits long. A reply takes its place
+between any two passes and gives it up as soon as it ends. Belongs to one thread, MLX's rule: its
+streams are per thread.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_magistral.batching.forward import Segment, run_pass
+from mlx_magistral.batching.member import Member
+from mlx_magistral.batching.room import KVRoom
+from mlx_magistral.engine import Magistral
+from mlx_magistral.events import FinishReason
+from mlx_magistral.memory.machine import Backend
+from mlx_magistral.model.cache import STEP_TOKENS
+
+# Rows of prompt beside replies that decode. A Mac's GPU does 128 rows of a 24B model in about the
+# time of 5 to 10 decode steps, by arithmetic, not measured; a CPU's time goes with the rows.
+BUSY_CHUNK_TOKENS = {Backend.METAL: 128, Backend.CPU: 64}
+
+
+class Scheduler:
+    """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
+
+    def __init__(self, model: Magistral, max_batch: int) -> None:
+        plan = model.memory.plan
+        self.room = KVRoom(model.config, model.memory)
+        self.running: list[Member] = []
+        self._model = model
+        self._max_batch = max_batch
+        self._chunk_tokens = plan.chunk_tokens
+        self._busy_tokens = min(BUSY_CHUNK_TOKENS[plan.machine.backend], plan.chunk_tokens)
+
+    def has_place_for(self, member: Member) -> bool:
+        """Whether there is a place, and memory for all that was said and asked."""
+        if not self.running:
+            return True  # Alone it always fits: the plan has room for a whole context.
+        is_full = len(self.running) >= self._max_batch
+        return not is_full and self.room.holds([*self._lengths(), self.first_length(member)])
+
+    def start(self, member: Member) -> None:
+        """Give a reply its place and its cache; weights that were given back are read again."""
+        self.running.append(member)
+        self._guarded(member, self._start)
+        self._drop_finished()
+
+    def step(self) -> list[Member]:
+        """One pass and what comes of it; returns replies that lost their place to the memory."""
+        for member in self.running:
+            if member.is_cancelled:
+                self._guarded(member, lambda each: each.finish(FinishReason.INTERRUPTED))
+        self._drop_finished()
+        paused = self._make_room()
+        decoding = [member for member in self.running if member.stepper and not member.unread]
+        try:
+            self._pass(decoding)
+        except Exception as error:  # Whatever it was, none of those that took part can go on.
+            for member in self.running:
+                member.fail(error)
+        for member in decoding:
+            if not member.is_over:
+                self._guarded(member, Member.read)
+        self._drop_finished()
+        return paused
+
+    @staticmethod
+    def first_length(member: Member) -> int:
+        """Tokens of cache that make a start worth it: all so far and some room to go on."""
+        return len(member.progress.tokens) + STEP_TOKENS
+
+    @property
+    def running_bytes(self) -> int:
+        """KV bytes of what runs, prompts counted whole."""
+        return self.room.bytes_for_all(self._lengths())
+
+    def _start(self, member: Member) -> None:
+        self._model.reload()
+        member.start(self._model.model, self._model.memory)
+
+    def _pass(self, decoding: list[Member]) -> None:
+        """One id of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
+        reading = self._prompts(self._busy_tokens if decoding else self._chunk_tokens)
+        saying = [
+            (member, Segment(inputs, member.cache, member.stepper.wanted_logits))
+            for member in decoding
+            if member.stepper is not None and (inputs := member.stepper.inputs) is not None
+        ]
+        started: list[mx.array] = []
+        if saying or reading:
+            segments = [segment for _, segment in saying + reading]
+            parts = run_pass(self._model.model, segments)
+            for (member, _), logits in zip(saying, parts, strict=False):
+                self._guarded(member, partial(self._draw, logits, started))
+            states = [layer.state for member, _ in reading for layer in member.cache]
+            mx.async_eval(started, states)  # type: ignore[no-untyped-call]
+            if reading and not decoding:
+                # Nothing else waits here, and passes would pile up in the queue.
+                mx.eval(states)
+            for (member, segment), logits in zip(reading, parts[len(saying) :], strict=True):
+                if segment.wanted:
+                    self._guarded(member, partial(self._begin, logits))
+        # One wait for all ids; the pass just dispatched goes on meanwhile.
+        steppers = [each.stepper for each in decoding if each.stepper and not each.is_over]
+        mx.eval([stepper.drawn for stepper in steppers if stepper.drawn is not None])
+        if reading:
+            mx.clear_cache()
+
+    def _prompts(self, budget: int) -> list[tuple[Member, Segment]]:
+        """The next pieces of prompts, oldest reply first, ``budget`` rows in all."""
+        reading = []
+        for member in self.running:
+            unread = member.unread
+            if budget == 0 or not unread:
+                continue
+            piece = unread[:budget]
+            budget -= len(piece)
+            is_last = len(piece) == len(unread)
+            reading.append((member, Segment(mx.array(piece), member.cache, int(is_last))))
+        return reading
+
+    def _draw(self, logits: mx.array, started: list[mx.array], member: Member) -> None:
+        started.append(member.dispatch(logits))
+
+    def _begin(self, logits: mx.array, member: Member) -> None:
+        progress = member.progress
+        if member.stepper is None:
+            self._model.memory.keep_prompt(progress.tokens, member.cache, progress.cached_tokens)
+        member.begin(logits)
+
+    def _make_room(self) -> list[Member]:
+        """Pause the youngest replies until the caches of all others can grow."""
+        paused: list[Member] = []
+        while len(self.running) > 1 and not self.room.holds(self._lengths()):
+            member = self.running.pop()
+            member.pause()
+            paused.insert(0, member)
+        return paused
+
+    def _lengths(self) -> list[int]:
+        """Tokens that each reply's cache comes to hold, those of unread prompts included."""
+        return [len(member.progress.tokens) + 1 for member in self.running]
+
+    def _drop_finished(self) -> None:
+        for member in self.running:
+            if member.is_over and member.cache:
+                self._guarded(
+                    member, lambda each: self._model.memory.keep(each.progress.tokens, each.cache)
+                )
+                member.cache = []
+        self.running = [member for member in self.running if not member.is_over]
+
+    def _guarded(self, member: Member, action: Callable[[Member], Any]) -> None:
+        """Do something for one reply; if that goes wrong, this reply ends and no other."""
+        try:
+            action(member)
+        except Exception as error:  # A rule, a grammar or the caller's own callback: anything.
+            member.fail(error)

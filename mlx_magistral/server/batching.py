@@ -1,0 +1,93 @@
+"""The backend that decodes many requests together; batching/ has the engine."""
+
+from typing import Any
+
+from mlx_magistral.batching.engine import BatchEngine, BatchOptions
+from mlx_magistral.batching.member import Member
+from mlx_magistral.engine import Magistral
+from mlx_magistral.errors import ContextLengthError
+from mlx_magistral.server.backend import Backend, BackendStats, GenerationRequest, OnEvent, Ticket
+from mlx_magistral.streaming import ReplyStream
+
+
+def make_backend(
+    model: Magistral,
+    *,
+    max_batch: int = 8,
+    max_queue: int = 64,
+    idle_unload_s: float | None = None,
+) -> Backend:
+    """Start a backend for a loaded model, which is the backend's own from now on.
+
+    Up to ``max_batch`` replies decode together and ``max_queue`` wait. After ``idle_unload_s``
+    seconds without work the weights are given back and read again for the next request.
+    """
+    return BatchBackend(model, BatchOptions(max_batch, max_queue, idle_unload_s))
+
+
+class BatchBackend:
+    """A Backend: checks requests on the caller's thread and makes replies on its own."""
+
+    def __init__(self, model: Magistral, options: BatchOptions) -> None:
+        self._model = model
+        self._engine = BatchEngine(model, options)
+
+    @property
+    def model_name(self) -> str:
+        return self._model.name
+
+    @property
+    def context_tokens(self) -> int:
+        return self._model.context_tokens
+
+    def submit(self, request: GenerationRequest, on_event: OnEvent) -> Ticket:
+        """Queue a reply, see Backend; also raises MissingExtraError for a grammar without one."""
+        return BatchTicket(self._engine.submit(self._prepare(request).progress, on_event))
+
+    def count_tokens(self, request: GenerationRequest) -> int:
+        """The prompt's ids, also where there are more than the context holds."""
+        try:
+            return len(self._prepare(request).progress.plan.prompt)
+        except ContextLengthError as error:
+            return error.prompt_tokens
+
+    def stats(self) -> BackendStats:
+        running, queued = self._engine.counts
+        return BackendStats(running, queued, self._engine.free_bytes)
+
+    def close(self, drain_s: float) -> None:
+        """Take nothing more and end within about ``drain_s`` seconds."""
+        self._engine.close(drain_s)
+
+    def _prepare(self, request: GenerationRequest) -> ReplyStream:
+        """A reply that nobody has started; the batch decodes it in place of the stream."""
+        options: dict[str, Any] = dict(request.options)
+        if request.tool_choice != "auto":
+            options["tool_choice"] = request.tool_choice
+        if not request.parallel_tool_calls:
+            options["parallel_tool_calls"] = False
+        return self._model.stream(
+            request.messages,
+            prompt=request.prompt,
+            tools=request.tools,
+            raw_system=request.raw_system,
+            thinking=request.thinking,
+            max_tokens=request.max_tokens,
+            stop=request.stop,
+            logprobs=request.logprobs,
+            speculate="off",
+            **options,
+        )
+
+
+class BatchTicket:
+    """A Ticket for a reply in the batch or in its queue."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def cancel(self) -> None:
+        self._member.cancel()
+
+    def answer_now(self) -> None:
+        self._member.progress.answer_now.request()
