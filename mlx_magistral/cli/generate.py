@@ -31,6 +31,7 @@ from mlx_magistral.display import Display, ThinkMode
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub import NANO
+from mlx_magistral.library import remember_folder
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.saving import check_target, save_reply
 from mlx_magistral.tool_rounds import can_run
@@ -139,6 +140,8 @@ def command(
     from mlx_magistral.engine import Magistral
 
     loaded = Magistral.load(model, **memory)
+    if model is not None and Path(model).is_dir():
+        remember_folder(Path(model))
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
