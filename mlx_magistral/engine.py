@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 import mlx.core as mx
 
+from mlx_magistral.decode.draft_model import DraftModel
+from mlx_magistral.decode.drafts import SpeculateOption
 from mlx_magistral.decode.generate import OnPrefill
+from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
 from mlx_magistral.decode.rules.structure import structure_rules
@@ -59,7 +62,9 @@ class Magistral:
         self.load_s = 0.0
         self.is_loaded = True
         self._folder: Path | None = None
+        self.draft_model: DraftModel | None = None
         self._guidance_tokenizer: Any = None
+        self._costs: PassCosts | None = None
 
     @classmethod
     def load(
@@ -108,6 +113,7 @@ class Magistral:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         logprobs: int | None = None,
+        speculate: str | int = "auto",
         on_prefill: OnPrefill | None = None,
         **options: Any,
     ) -> "ReplyStream":
@@ -115,19 +121,24 @@ class Magistral:
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
-        prompt. ``prompt`` takes the place of messages: a text or ids that the model goes on from,
-        with no template around it. ``max_tokens`` bounds thinking and answer together (default: the
-        rest of the context). The answer ends where it comes to one of ``stop``, which is not part
-        of it. ``logprobs`` is how many alternatives to report with each id of a delta, None for no
-        logprobs at all. The other keywords are those of SamplingOptions and ControlOptions. Raises
-        PromptError, ContextLengthError or UsageError before anything is computed.
+        prompt. A last assistant message with ``"prefix": True`` is the beginning of the reply, its
+        ``reasoning`` alone that of the thinking: the reply goes on there. ``prompt`` takes the
+        place of messages: a text or ids that the model goes on from, with no template around it.
+        ``max_tokens`` bounds thinking and answer together (default: the rest of the context). The
+        answer ends where it comes to one of ``stop``, which is not part of it. ``logprobs`` is how
+        many alternatives to report with each id of a delta, None for no logprobs at all.
+        ``speculate`` is ``auto``, ``off`` or how many ids to guess at a time: text that repeats
+        then takes fewer passes and gives the same ids. The other keywords are those of
+        SamplingOptions and ControlOptions. Raises PromptError, ContextLengthError or UsageError
+        before anything is computed.
         """
         started = time.perf_counter()
         sampling, control = _split(options)
+        begun = None if messages is None else self.tokenizer.begun_part(messages)
         if control.think_budget == 0:
             if thinking == "force":
                 raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
-            thinking = "skip"
+            thinking = "auto" if begun else "skip"
         tool_schemas = openai_tools(tools)
         if prompt is None:
             chat = "" if messages is None else messages
@@ -145,9 +156,20 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        is_open = thinking == "force"
-        plan = ReplyPlan(tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs)
-        shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
+        if begun and rules:
+            raise UsageError(
+                "Answers under a schema or a tool choice start at their beginning: leave out the "
+                "assistant message that is a prefix."
+            )
+        is_open = thinking == "force" or begun == "thinking"
+        guesses = SpeculateOption.parse(speculate)
+        plan = ReplyPlan(
+            tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs, guesses
+        )
+        costs = None if guesses.is_off else self._pass_costs()
+        shared = Shared(
+            self.model, self.tokenizer, self.memory, self.load_s, costs, self.draft_model
+        )
         return ReplyStream(shared, plan, on_prefill, started)
 
     def generate(
@@ -187,6 +209,13 @@ class Magistral:
         self.model, _ = build_model(open_checkpoint(self._folder))
         read_weights(self.model)
         self.is_loaded = True
+
+    def _pass_costs(self) -> PassCosts:
+        """What passes cost here; read from disk once."""
+        if self._costs is None:
+            name = fingerprint(self.model, self.memory.new_cache(self.model))
+            self._costs = PassCosts(name, costs_folder())
+        return self._costs
 
     def _guidance(self) -> Any:
         """The vocabulary for grammars, made once: it takes a second for the full one."""

@@ -20,6 +20,7 @@ from mlx_magistral.version import __version__
 # Name -> one line of help. The module is mlx_magistral.cli.<name>; its click command, `command`.
 COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
+    "chat": "Hold a conversation on the terminal.",
     "fit": "Show which model, context and KV cache fit in memory.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",

@@ -7,7 +7,7 @@ takes half a second to import, so only load_tokenizer does it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlx_magistral.errors import TokenizerError
 
@@ -101,9 +101,14 @@ class Tokenizer:
         messages, or both. The official system prompt comes first and the caller's system text
         after it; ``raw_system=True`` sends exactly the system messages given. ``thinking="force"``
         ends the prompt in an open think block (start the parser with ``in_reasoning=True``),
-        ``"skip"`` in an empty closed one. Raises PromptError.
+        ``"skip"`` in an empty closed one. A last assistant message with ``prefix`` true is the
+        beginning of the reply. Raises PromptError.
         """
         return self._chat.encode(messages, tools, raw_system=raw_system, thinking=thinking)
+
+    def begun_part(self, messages: str | Sequence[Any]) -> Literal["thinking", "answer"] | None:
+        """What the prompt of these messages breaks off in: a part of a reply begun, or nothing."""
+        return self._chat.begun_part(messages)
 
 
 class _BytesById(dict[int, bytes]):
