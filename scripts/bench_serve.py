@@ -12,6 +12,7 @@ rounds of ours / mlx_lm.server. Needs the dev extra (mlx-lm).
 
 import argparse
 import http.client
+import importlib.util
 import json
 import random
 import shutil
@@ -24,6 +25,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from magistral_convert.source_kinds import open_source
 from mlx_magistral.hub import nano_folder
 
 START_S = 60.0
+JSON_TYPE = {"Content-Type": "application/json"}
 # The model card's sampling.
 SAMPLING = {"temperature": 0.7, "top_p": 0.95}
 
@@ -59,9 +62,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = make_model(Path(scratch), options.layers)
         ports = {"ours": free_port(), "mlx_lm.server": free_port()}
-        script = str(Path(__file__).with_name("backend_server.py"))
         servers = [
-            start([script, str(folder), str(ports["ours"])]),
+            start(our_server(folder, ports["ours"])),
             start(
                 ["-m", "mlx_lm", "server", "--model", str(folder), "--log-level", "ERROR"]
                 + ["--port", str(ports["mlx_lm.server"])]
@@ -70,7 +72,9 @@ def main() -> None:
         try:
             for port in ports.values():
                 wait_for(port)
-            rounds = [round_of(number, ports, options) for number in range(options.runs + 1)][1:]
+            rounds = [
+                round_of(number, folder, ports, options) for number in range(options.runs + 1)
+            ][1:]
         finally:
             for server in servers:
                 server.terminate()
@@ -79,7 +83,7 @@ def main() -> None:
 
 
 def round_of(
-    number: int, ports: dict[str, int], options: argparse.Namespace
+    number: int, folder: Path, ports: dict[str, int], options: argparse.Namespace
 ) -> dict[str, dict[str, float]]:
     """The same prompts to each server in turn; who is first changes with the round."""
     words = random.Random(number)
@@ -93,9 +97,8 @@ def round_of(
         started = time.perf_counter()
         with ThreadPoolExecutor(options.clients) as pool:
             gate = threading.Barrier(options.clients)
-            heard = list(
-                pool.map(lambda text: ask(ports[name], text, options.tokens, gate), prompts)  # noqa: B023
-            )
+            each_asks = partial(ask, ports[name], str(folder), options.tokens, gate)
+            heard = list(pool.map(each_asks, prompts))
         wall_s = time.perf_counter() - started
         figures[name] = {
             "tps": sum(each.tokens for each in heard) / wall_s,
@@ -105,16 +108,18 @@ def round_of(
     return figures
 
 
-def ask(port: int, prompt: str, tokens: int, gate: threading.Barrier) -> Heard:
+def ask(port: int, model: str, tokens: int, gate: threading.Barrier, prompt: str) -> Heard:
     """One streamed completion."""
-    body = {"prompt": prompt, "max_tokens": tokens, "stream": True, **SAMPLING}
+    body = {"model": model, "prompt": prompt, "max_tokens": tokens, "stream": True, **SAMPLING}
     body["stream_options"] = {"include_usage": True}
     gate.wait()
     started = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    connection.request("POST", "/v1/completions", json.dumps(body))
+    connection.request("POST", "/v1/completions", json.dumps(body), JSON_TYPE)
     first_s, count = 0.0, 0
-    for line in connection.getresponse():
+    response = connection.getresponse()
+    assert response.status == 200, response.read().decode()
+    for line in response:
         if not line.startswith(b"data: {"):
             continue
         first_s = first_s or time.perf_counter() - started
@@ -167,6 +172,13 @@ def make_model(scratch: Path, layers: int) -> Path:
     mx.save_safetensors(str(source / "consolidated.safetensors"), weights)
     convert_checkpoint(open_source(source), folder, Recipe(16))
     return folder
+
+
+def our_server(folder: Path, port: int) -> list[str]:
+    """``mlx-magistral serve`` where this tree has it, else the backend behind plain HTTP."""
+    if importlib.util.find_spec("mlx_magistral.cli.serve") is None:
+        return [str(Path(__file__).with_name("backend_server.py")), str(folder), str(port)]
+    return ["-m", "mlx_magistral", "serve", str(folder), "--port", str(port)]
 
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:
