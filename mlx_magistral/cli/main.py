@@ -22,6 +22,8 @@ COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
     "chat": "Hold a conversation on the terminal.",
     "fit": "Show which model, context and KV cache fit in memory.",
+    "serve": "Serve a model to OpenAI and Anthropic clients.",
+    "connect": "Show the settings that connect a client to a server.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
     "verify": "Check a converted folder against its manifest.",
