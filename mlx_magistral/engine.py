@@ -33,6 +33,7 @@ from mlx_magistral.streaming import ReplyStream, Shared
 from mlx_magistral.text.functions import openai_tools
 from mlx_magistral.text.raw_prompt import raw_prompt
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+from mlx_magistral.tokenizer_source import find_tokenizer
 from mlx_magistral.tool_rounds import answer_with_tools
 
 Messages = str | Sequence[Any]
@@ -74,25 +75,29 @@ class Magistral:
         kv_bits: int | None = None,
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
+        tokenizer: str | Path | None = None,
     ) -> "Magistral":
-        """Load a folder, a hub id or ``"nano"``; None is MLX_MAGISTRAL_MODEL, else ``nano``.
+        """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
         Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
-        keywords are those of MemoryOptions. Raises ModelNotFoundError, HubError, CheckpointError,
-        TokenizerError, UsageError, or MemoryPlanError where the context does not fit.
+        keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
+        none and whose card names no base model. Raises ModelNotFoundError, HubError,
+        CheckpointError, TokenizerError, UsageError, or MemoryPlanError where the context does not
+        fit.
         """
         started = time.perf_counter()
         name = default_model() if model is None else str(model)
         folder = resolve_model(name)
         checkpoint = open_checkpoint(folder)
+        tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
         memory = plan_memory(checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pending_tokenizer = pool.submit(load_tokenizer, folder)
+            pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
             weights, config = build_model(checkpoint)
             read_weights(weights)
-            tokenizer = pending_tokenizer.result()
-        loaded = cls(name, weights, config, tokenizer, memory)
+            loaded_tokenizer = pending_tokenizer.result()
+        loaded = cls(name, weights, config, loaded_tokenizer, memory)
         loaded._folder = folder
         loaded.load_s = time.perf_counter() - started
         return loaded

@@ -164,7 +164,7 @@ def _check(key: str, value: Any, path: Path) -> None:
         raise SettingsError(
             f"{path} sets {key}, and there is no such setting. Known are {', '.join(SETTINGS)}."
         )
-    kinds = {str: str, int: int, float: (int, float), _switch: bool}[setting.read]
+    kinds: Any = {str: str, int: int, float: (int, float), _switch: bool}[setting.read]
     is_kind = isinstance(value, kinds) and (setting.read is _switch or not isinstance(value, bool))
     if not is_kind or not _is_allowed(setting, value):
         raise SettingsError(
@@ -175,10 +175,10 @@ def _check(key: str, value: Any, path: Path) -> None:
 
 def _is_allowed(setting: Setting, value: Any) -> bool:
     if setting.choices:
-        return value in setting.choices
+        return bool(value in setting.choices)
     if setting.least is not None and not setting.least <= value < float("inf"):
         return False
-    return value != ""
+    return bool(value != "")
 
 
 def _expected(setting: Setting) -> str:

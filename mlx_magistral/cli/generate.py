@@ -24,12 +24,14 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
+from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
 from mlx_magistral.display import Display, ThinkMode
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub import NANO
+from mlx_magistral.library import remember_folder
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.saving import check_target, save_reply
 from mlx_magistral.tool_rounds import can_run
@@ -46,7 +48,20 @@ _NANO_NOTE = (
 _TOOL_ROUNDS = 8
 
 
-@click.command()
+class _Generate(SectionedCommand):
+    sections = {
+        "Prompt": ["prompt", "model", "system", "raw_system", "files"],
+        "Sampling": ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"],
+        "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
+        "Structured answers": ["schema", "json_mode"],
+        "Tools": ["commands", "yes"],
+        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes"],
+        "Session": ["session", "goes_on", "keep_reasoning"],
+        "Output": ["max_tokens", "render", "save", "as_json"],
+    }
+
+
+@click.command(cls=_Generate)
 @click.argument("prompt", required=False)
 @model_option
 @click.option("--system", "-s", help="System text, added after the official system prompt.")
@@ -125,6 +140,8 @@ def command(
     from mlx_magistral.engine import Magistral
 
     loaded = Magistral.load(model, **memory)
+    if model is not None and Path(model).is_dir():
+        remember_folder(Path(model))
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from mlx_magistral.text.tekken import LazyTekkenizer
 
 
-def load_tokenizer(folder: str | Path) -> "Tokenizer":
+def load_tokenizer(folder: str | Path, tekken: Path | None = None) -> "Tokenizer":
     """Load the tekken.json of a model folder, and its SYSTEM_PROMPT.txt if there is one.
+
+    ``tekken`` is a file elsewhere, where the folder has none.
 
     Takes most of a second for the full vocabulary: start it in a thread while weights map.
     Raises TokenizerError.
@@ -28,7 +30,7 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
     from mlx_magistral.text.tekken import load_tekkenizer
 
     system_prompt = load_system_prompt(Path(folder))
-    tekkenizer = load_tekkenizer(Path(folder) / "tekken.json")
+    tekkenizer = load_tekkenizer(tekken or Path(folder) / "tekken.json")
     return Tokenizer(tekkenizer, ChatEncoder(tekkenizer, system_prompt))
 
 
