@@ -32,18 +32,23 @@ class ReplyCollector:
             case Finished():
                 self._finished = event
 
+    @property
+    def finished(self) -> Finished:
+        """The reply's last event."""
+        assert self._finished is not None, "a reply ends with Finished"
+        return self._finished
+
     def reply(self) -> Reply:
         """The whole reply; empty reasoning or content is None."""
-        assert self._finished is not None, "a reply ends with Finished"
         return Reply(
             model=self.model_name,
             reasoning="".join(self._reasoning) or None,
             content="".join(self._content) or None,
             tool_calls=list(self._tool_calls),
-            finish_reason=self._finished.reason,
-            usage=self._finished.usage,
-            timings=self._finished.timings,
-            limit=self._finished.limit,
+            finish_reason=self.finished.reason,
+            usage=self.finished.usage,
+            timings=self.finished.timings,
+            limit=self.finished.limit,
         )
 
     def _add_to_tool_call(self, delta: ToolCallDelta) -> None:

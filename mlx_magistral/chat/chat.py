@@ -21,7 +21,7 @@ from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.tool_rounds import can_run
 
 _TOOL_ROUNDS = 8
-_NEARLY_FULL = 0.85
+_NEARLY_FULL = 0.8
 
 
 class Chat:
@@ -49,7 +49,7 @@ class Chat:
         self.use_model(settings.model)
 
     def use_model(self, name: str | None) -> None:
-        """Load a model, beginning now and in another thread."""
+        """Change the model; the thread loads it when it is asked to prepare, or to reply."""
         self.settings.model = name
         load = self.settings.load
         self.thread.use(lambda: load(name))

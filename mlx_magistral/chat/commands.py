@@ -8,11 +8,18 @@ from pathlib import Path
 
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
+from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.display import ThinkMode, stats_line
 from mlx_magistral.errors import MagistralError, UsageError
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?\s*", re.DOTALL)
 _OFF = ("off", "none")
+_KEYS = (
+    "Enter sends; Alt-Enter, or \\ at the end of a line, begins a new one.",
+    'A message of several lines may stand between """ and """.',
+    "Ctrl-C while it thinks: answer now; once more: stop.",
+    "Ctrl-R searches what was typed, Ctrl-D leaves.",
+)
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,15 @@ def run_command(chat: Chat, text: str) -> bool:
 
 
 def _help(chat: Chat, rest: str) -> None:
+    columns = terminal_size()[0]
     width = max(len(f"/{name} {each.takes}") for name, each in COMMANDS.items())
+    longest = max(len(each.help) for each in COMMANDS.values())
+    gap = "  " if width + longest + 2 < columns else "\n    "
     for name, each in COMMANDS.items():
-        chat.screen.show(f"{f'/{name} {each.takes}':{width}}  {each.help}")
-    chat.screen.show(
-        'Enter sends. Alt-Enter, a \\ at the end, or """ around the text make several lines.\n'
-        "Ctrl-C while it thinks: answer now; again: stop. Ctrl-R searches, Ctrl-D leaves."
-    )
+        usage = f"/{name} {each.takes}"
+        chat.screen.show((f"{usage:{width}}" if gap == "  " else usage) + gap + each.help)
+    for line in _KEYS:
+        chat.screen.show(line)
 
 
 def _system(chat: Chat, rest: str) -> None:
@@ -200,6 +209,7 @@ def _model(chat: Chat, rest: str) -> None:
         if find_local(rest) is None:
             raise UsageError(f"{rest} is not on this disk; generate -m {rest} downloads it.")
         chat.use_model(rest)
+        chat.thread.prepare()
     chat.screen.note(f"Model: {chat.settings.model or 'nano'}")
 
 

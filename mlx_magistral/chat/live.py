@@ -4,21 +4,16 @@ Only lines that differ are written again, all at once, so nothing flickers. A li
 the window can no longer be reached: it is written for good or not shown.
 """
 
-import shutil
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from rich.cells import cell_len
 from rich.text import Text
 
+from mlx_magistral.chat.size import terminal_size
+
 # The terminal shows what is between these as one frame, where it knows them.
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
-
-
-def terminal_size() -> tuple[int, int]:
-    """Columns and lines."""
-    size = shutil.get_terminal_size()
-    return max(size.columns, 10), max(size.lines, 4)
 
 
 class LiveRegion:

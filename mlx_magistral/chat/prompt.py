@@ -21,7 +21,8 @@ _STYLE = Style.from_dict({"bottom-toolbar": "noreverse ansibrightblack"})
 class PromptReader:
     """Reads one message at a time. ``history`` is a file, None keeps nothing.
 
-    ``status`` gives the line under the prompt for a width; ``sessions`` the names Tab offers.
+    ``status`` gives the line under the prompt for a width; ``sessions`` the names Tab offers;
+    ``on_shown`` is called whenever the prompt has been drawn.
     """
 
     def __init__(
@@ -29,6 +30,7 @@ class PromptReader:
         history: Path | None,
         status: Callable[[int], str],
         sessions: Callable[[], list[str]],
+        on_shown: Callable[[], None],
     ) -> None:
         self._status = status
         self._session: PromptSession[str] = PromptSession(
@@ -43,7 +45,10 @@ class PromptReader:
             bottom_toolbar=self._toolbar,
             style=_STYLE,
             reserve_space_for_menu=4,
+            refresh_interval=0.5,  # the toolbar tells when the model is there
         )
+
+        self._session.app.after_render += lambda app: on_shown()
 
     def read(self, draft: str) -> str:
         return self._session.prompt(default=draft)

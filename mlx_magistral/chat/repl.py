@@ -32,7 +32,7 @@ def run_chat(chat: Chat, reader: Reader) -> None:
         try:
             if not run_command(chat, text):
                 chat.send(without_quotes(text))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, click.Abort):  # the latter where a tool was asked about
             chat.screen.note("Stopped.")
     chat.conversation.close()
 

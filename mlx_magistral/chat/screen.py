@@ -12,6 +12,7 @@ from typing import Protocol
 
 import click
 
+from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.chat.worker import Prefilling, Tick
 from mlx_magistral.display import Display, ThinkMode, can_style
 from mlx_magistral.events import Event
@@ -41,25 +42,25 @@ class Screen:
 
     def note(self, text: str) -> None:
         """A line about the chat, not of it."""
+        text = self._wrapped(text)
         click.echo(click.style(text, dim=True) if self.has_colour else text, err=True)
 
     def error(self, text: str) -> None:
-        click.echo(f"error: {text}", err=True)
+        click.echo(self._wrapped(f"error: {text}"), err=True)
 
     def show(self, text: str) -> None:
         """What a command was asked for."""
-        click.echo(text)
+        click.echo(self._wrapped(text))
 
     def answer(self, text: str) -> None:
         """An answer from earlier, as it looked then."""
         if not self.is_live:
             click.echo(text)
             return
-        from mlx_magistral.chat.live import terminal_size
         from mlx_magistral.chat.markdown import MarkdownRenderer, keep_formulas
 
         renderer = MarkdownRenderer(terminal_size()[0] - 1, has_colour=self.has_colour)
-        click.echo("\n".join(renderer.lines(keep_formulas(text))))
+        click.echo("\n".join(renderer.lines(keep_formulas(text))) + "\n")
 
     def copy(self, text: str) -> str:
         """Put a text on the clipboard; returns how, or why it could not be."""
@@ -72,6 +73,13 @@ class Screen:
         sys.stdout.write(f"\x1b]52;c;{encoded}\a")
         sys.stdout.flush()
         return "Copied, where the terminal allows it (OSC 52)."
+
+    def _wrapped(self, text: str) -> str:
+        if not self.is_live:
+            return text
+        from mlx_magistral.chat.live import wrap
+
+        return "\n".join(wrap(text, terminal_size()[0] - 1))
 
     @contextmanager
     def quiet_keys(self) -> Iterator[None]:

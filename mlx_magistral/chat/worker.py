@@ -90,6 +90,7 @@ class ModelThread:
     def __init__(self) -> None:
         self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._load: Callable[[], Magistral] | None = None
+        self._is_asked = False
         self._notes: list[str] = []
         self.model: Magistral | None = None
         self.error: MagistralError | None = None
@@ -97,16 +98,25 @@ class ModelThread:
         threading.Thread(target=self._work, name="model", daemon=True).start()
 
     def use(self, load: "Callable[[], Magistral]") -> None:
-        """Begin to load; the model before it is let go first, there may be no room for both."""
-        self.is_loading = True
+        """Name the model to hold from now on; ``prepare`` or the next reply loads it."""
         self._load = load
-        self._jobs.put(self._load_model)
+        self._is_asked = False
+
+    def prepare(self) -> None:
+        """Begin to load, where that was not done yet.
+
+        The model before it is let go first: there may be no room for both.
+        """
+        if not self._is_asked:
+            self._is_asked = self.is_loading = True
+            self._jobs.put(self._load_model)
 
     def start(self, **arguments: Any) -> Run:
         """Begin a reply; the arguments are those of ``Magistral.stream``."""
         run = Run(self, arguments)
-        if self.error is not None and self._load is not None:
-            self.use(self._load)  # what was wrong may be mended by now
+        if self.error is not None:
+            self._is_asked = False  # what was wrong may be mended by now
+        self.prepare()
         self._jobs.put(lambda: self._reply(run))
         return run
 

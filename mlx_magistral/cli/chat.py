@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     help="Attach a text file to the first message; repeatable.",
 )
 @click.option("commands", "--tool", multiple=True, metavar="NAME=COMMAND", help="As in generate.")
+@click.option("--yes", is_flag=True, help="Run tools without asking.")
 @session_options
 @click.option("--no-log", is_flag=True, help="Write nothing: no session, no history, no prefixes.")
 @sampling_options
@@ -59,6 +60,7 @@ def command(
     system: str | None,
     files: tuple[Path, ...],
     commands: tuple[str, ...],
+    yes: bool,
     session: str | None,
     goes_on: bool,
     keep_reasoning: bool,
@@ -90,7 +92,7 @@ def command(
         return Magistral.load(name, **memory)
 
     def make_tools(texts: tuple[str, ...]) -> CommandTools:
-        return CommandTools(texts, needs_yes=True, can_ask=sys.stdin.isatty())
+        return CommandTools(texts, needs_yes=not yes, can_ask=sys.stdin.isatty())
 
     make_tools(commands)
     settings = ChatSettings(
@@ -144,6 +146,7 @@ def _run(settings: "ChatSettings", conversation: Conversation, notes: list[str])
             data_folder() / "chat_history" if settings.is_logged else None,
             lambda columns: status_line(chat, columns),
             lambda: [each.id for each in chat.store.search()],
+            chat.thread.prepare,  # importing mlx before the prompt is there would delay it
         )
     run_chat(chat, reader)
     _leave(chat)

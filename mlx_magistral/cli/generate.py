@@ -24,6 +24,7 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
+from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
 from mlx_magistral.display import Display, ThinkMode
@@ -47,7 +48,20 @@ _NANO_NOTE = (
 _TOOL_ROUNDS = 8
 
 
-@click.command()
+class _Generate(SectionedCommand):
+    sections = {
+        "Prompt": ["prompt", "model", "system", "raw_system", "files"],
+        "Sampling": ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"],
+        "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
+        "Structured answers": ["schema", "json_mode"],
+        "Tools": ["commands", "yes"],
+        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes"],
+        "Session": ["session", "goes_on", "keep_reasoning"],
+        "Output": ["max_tokens", "render", "save", "as_json"],
+    }
+
+
+@click.command(cls=_Generate)
 @click.argument("prompt", required=False)
 @model_option
 @click.option("--system", "-s", help="System text, added after the official system prompt.")

@@ -23,6 +23,8 @@ COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
     "chat": "Hold a conversation on the terminal.",
     "fit": "Show which model, context and KV cache fit in memory.",
+    "serve": "Serve a model to OpenAI and Anthropic clients.",
+    "connect": "Show the settings that connect a client to a server.",
     "pull": "Download a model, or see which one suits this machine.",
     "list": "List the models on this disk.",
     "show": "Show what a model is, where it came from and what it needs.",

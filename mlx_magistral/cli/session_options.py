@@ -37,6 +37,7 @@ def take_conversation(options: dict[str, Any]) -> tuple[Conversation | None, boo
     if name is None and not goes_on:
         return None, keep_reasoning
     conversation, notes = open_conversation(SessionStore(), name, goes_on=goes_on)
+    click.get_current_context().call_on_close(conversation.close)
     for note in notes:
         click.echo(note, err=True)
     seen = "kept" if keep_reasoning else "dropped"

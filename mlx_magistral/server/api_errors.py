@@ -1,0 +1,109 @@
+"""Errors as the two APIs write them: a status, a type, a code, and which field was wrong."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.responses import JSONResponse
+
+from mlx_magistral.errors import (
+    ContextLengthError,
+    MagistralError,
+    MissingExtraError,
+    OverloadedError,
+    PromptError,
+    UsageError,
+)
+
+# HTTP status -> OpenAI's error type, Anthropic's error type.
+_TYPES = {
+    400: ("invalid_request_error", "invalid_request_error"),
+    401: ("invalid_request_error", "authentication_error"),
+    403: ("permission_error", "permission_error"),
+    404: ("invalid_request_error", "not_found_error"),
+    405: ("invalid_request_error", "invalid_request_error"),
+    408: ("timeout_error", "timeout_error"),
+    413: ("invalid_request_error", "request_too_large"),
+    415: ("invalid_request_error", "invalid_request_error"),
+    429: ("rate_limit_error", "rate_limit_error"),
+    500: ("server_error", "api_error"),
+    501: ("server_error", "api_error"),
+    503: ("server_error", "overloaded_error"),
+    504: ("server_error", "timeout_error"),
+}
+_PLACE = re.compile(r"(messages|tools)\[\d+\]")
+_INTERNAL = "The server failed at this request. Its log says where: start it with --debug."
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """A refusal: HTTP status, one sentence for a person, and OpenAI's ``code`` and ``param``."""
+
+    status: int
+    message: str
+    code: str | None = None
+    param: str | None = None
+    retry_after_s: int | None = None
+
+    def openai_body(self) -> dict[str, Any]:
+        kind = _TYPES[self.status][0]
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        return {"error": error}
+
+    def anthropic_body(self) -> dict[str, Any]:
+        error = {"type": _TYPES[self.status][1], "message": self.message}
+        return {"type": "error", "error": error, "request_id": None}
+
+
+def is_anthropic(path: str) -> bool:
+    """Whether a path speaks Anthropic's protocol."""
+    return path.startswith("/v1/messages")
+
+
+def error_response(
+    error: ApiError, path: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """The error in the shape of the API that ``path`` belongs to."""
+    body = error.anthropic_body() if is_anthropic(path) else error.openai_body()
+    headers = dict(headers or {})
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(body, error.status, headers)
+
+
+def from_error(error: MagistralError) -> ApiError:
+    """What the engine or a backend raised, as a caller should see it."""
+    text = str(error)
+    place = _PLACE.match(text)
+    match error:
+        case ContextLengthError():
+            return ApiError(400, text, "context_length_exceeded", "messages")
+        case PromptError():
+            return ApiError(400, text, "invalid_value", place.group() if place else "messages")
+        case UsageError():
+            return ApiError(400, text, "invalid_value", place.group() if place else None)
+        case OverloadedError():
+            return ApiError(
+                503, text, "overloaded", retry_after_s=max(1, round(error.retry_after_s))
+            )
+        case MissingExtraError():
+            return ApiError(501, text, "missing_extra")
+    return ApiError(500, _INTERNAL, "internal_error")
+
+
+def from_validation(error: ValidationError) -> ApiError:
+    """The first thing that pydantic found wrong with a body, by the name of its field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    param = ".".join(str(part) for part in first["loc"]) or None
+    if first["type"] == "extra_forbidden":
+        text = f"Field {param!r} is not supported by this server. Leave it out."
+        return ApiError(400, text, "unsupported_parameter", param)
+    if first["type"] == "missing":
+        return ApiError(400, f"Field {param!r} is missing.", "missing_required_parameter", param)
+    what = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if param is None:
+        return ApiError(400, f"The body is not a valid request: {what}.", "invalid_body")
+    return ApiError(400, f"Field {param!r}: {what}.", "invalid_value", param)

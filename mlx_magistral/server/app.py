@@ -1,0 +1,106 @@
+"""The ASGI application: routes, errors in the API's shape, the guard around it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mlx_magistral.server import chat, completions, messages, plain, responses
+from mlx_magistral.server.api_errors import ApiError, error_response
+from mlx_magistral.server.backend import Backend
+from mlx_magistral.server.guard import Guard, Rules
+from mlx_magistral.server.metrics import Metrics
+from mlx_magistral.server.openapi import openapi_document
+from mlx_magistral.server.service import Service
+
+PAGE_FOLDER = Path(__file__).parent / "page"
+
+log = logging.getLogger("mlx_magistral.server")
+
+
+def make_app(
+    backend: Backend,
+    rules: Rules | None = None,
+    *,
+    request_timeout_s: float = 3600.0,
+    keep_alive_s: float = 10.0,
+) -> ASGIApp:
+    """Everything behind the port."""
+    document = openapi_document()
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(document)
+
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat.chat_completions, methods=["POST"]),
+            Route("/v1/completions", completions.completions, methods=["POST"]),
+            Route("/v1/responses", responses.create_response, methods=["POST"]),
+            Route("/v1/messages", messages.create_message, methods=["POST"]),
+            Route("/v1/messages/count_tokens", messages.count_message_tokens, methods=["POST"]),
+            Route("/v1/models", plain.models),
+            Route("/v1/models/{name:path}", plain.model),
+            Route("/tokenize", plain.tokenize, methods=["POST"]),
+            Route("/health", plain.health),
+            Route("/metrics", plain.metrics),
+            Route("/openapi.json", openapi),
+        ],
+        exception_handlers={
+            ApiError: _on_api_error,
+            HTTPException: _on_http_error,
+            ClientDisconnect: _on_disconnect,
+        },
+    )
+    metrics = Metrics(backend)
+    app.state.service = Service(backend, metrics, request_timeout_s, keep_alive_s)
+    return Guard(_Outermost(app, metrics), rules or Rules())
+
+
+class _Outermost:
+    """Counts requests, and answers in the API's shape what nothing inside has caught."""
+
+    def __init__(self, app: Starlette, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._paths = {getattr(route, "path", "") for route in app.routes}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        finally:
+            if scope["type"] == "http":
+                path = scope["path"] if scope["path"] in self._paths else "other"
+                self._metrics.requests.labels(path, str(status)).inc()
+                log.info("%s %s %s", scope["method"], path, status)
+
+
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error_response(error, request.url.path)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts = {404: "There is no such path here.", 405: "This path takes another method."}
+    found = ApiError(error.status_code, texts.get(error.status_code, error.detail), "not_found")
+    if error.status_code == 405:
+        found.code = "method_not_allowed"
+    headers: dict[str, Any] = dict(error.headers or {})
+    return error_response(found, request.url.path, headers)
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)

@@ -1,0 +1,158 @@
+"""From a backend's callbacks to an async iterator, and from a lost client to a cancelled ticket."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from starlette.types import Receive
+
+from mlx_magistral.errors import MagistralError
+from mlx_magistral.events import Event, Finished
+from mlx_magistral.reply import ReplyCollector
+from mlx_magistral.server.api_errors import ApiError, from_error
+from mlx_magistral.server.backend import Backend, GenerationRequest, Ticket
+from mlx_magistral.server.metrics import Metrics
+
+log = logging.getLogger("mlx_magistral.server")
+
+
+class ClientGone(Exception):
+    """The client closed the connection; nobody reads what would follow."""
+
+
+class Run:
+    """The replies of one HTTP request: ``n`` tickets, their events in one queue.
+
+    Use as an async context manager: leaving it, for whatever reason, cancels what still runs.
+    """
+
+    def __init__(self, backend: Backend, metrics: Metrics, timeout_s: float) -> None:
+        self._backend = backend
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + timeout_s
+        self._queue: asyncio.Queue[tuple[int, Event | MagistralError]] = asyncio.Queue()
+        self._gone = asyncio.Event()
+        self._tickets: dict[int, Ticket] = {}
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Run":
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+        for ticket in self._tickets.values():
+            ticket.cancel()
+        if self._tickets:
+            self._metrics.cancelled.inc(len(self._tickets))
+        self._tickets.clear()
+
+    async def start(self, requests: Sequence[GenerationRequest], receive: Receive) -> None:
+        """Submit all; raises ApiError where the backend refuses one."""
+        for index, request in enumerate(requests):
+            try:
+                # Encoding a long prompt takes a while: not on the thread that serves the others.
+                self._tickets[index] = await asyncio.to_thread(
+                    self._backend.submit, request, self._callback(index)
+                )
+            except MagistralError as error:
+                raise _logged(error) from error
+        self._watcher = asyncio.create_task(self._watch(receive))
+
+    async def events(self, keep_alive_s: float) -> AsyncIterator[tuple[int, Event] | None]:
+        """Every event with the index of its reply; None where a keep-alive is due.
+
+        Raises ApiError for a reply that failed or took too long, ClientGone for a lost client.
+        """
+        while self._tickets:
+            item = await self._next(keep_alive_s)
+            if item is None:
+                yield None
+                continue
+            index, event = item
+            if isinstance(event, MagistralError):
+                del self._tickets[index]
+                raise _logged(event) from event
+            if isinstance(event, Finished):
+                del self._tickets[index]
+                self._metrics.count(event)
+            yield index, event
+
+    async def _next(self, wait_s: float) -> tuple[int, Event | MagistralError] | None:
+        left = self._deadline - self._loop.time()
+        if left <= 0:
+            raise ApiError(504, "The reply took longer than --request-timeout.", "timeout")
+        if self._queue.empty():
+            getter = asyncio.create_task(self._queue.get())
+            gone = asyncio.create_task(self._gone.wait())
+            try:
+                await asyncio.wait(
+                    {getter, gone},
+                    timeout=min(wait_s, left),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            finally:
+                gone.cancel()
+                if not getter.done():
+                    getter.cancel()
+            if self._gone.is_set():
+                raise ClientGone
+            return getter.result() if getter.done() and not getter.cancelled() else None
+        if self._gone.is_set():
+            raise ClientGone
+        return self._queue.get_nowait()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        for ticket in self._tickets.values():
+            ticket.cancel()
+        self._gone.set()
+
+    def _callback(self, index: int) -> Any:
+        def on_event(event: Event | MagistralError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens
+                self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, event))
+
+        return on_event
+
+
+class Watch(Protocol):
+    """Sees every event of every reply."""
+
+    def feed(self, index: int, event: Event) -> object: ...
+
+
+async def collect(
+    run: Run, count: int, model: str, watch: Watch | None = None
+) -> list[ReplyCollector]:
+    """All replies, whole."""
+    collectors = [ReplyCollector(model) for _ in range(count)]
+    async for item in run.events(keep_alive_s=60.0):
+        if item is not None:
+            collectors[item[0]].feed(item[1])
+            if watch is not None:
+                watch.feed(*item)
+    return collectors
+
+
+def copies(request: GenerationRequest, count: int) -> list[GenerationRequest]:
+    """The request ``count`` times; a seed counts up, or all replies would be the same."""
+    seed = request.options.get("seed")
+    if seed is None:
+        return [request] * count
+    return [
+        dataclasses.replace(request, options={**request.options, "seed": seed + index})
+        for index in range(count)
+    ]
+
+
+def _logged(error: MagistralError) -> ApiError:
+    found = from_error(error)
+    if found.status == 500:
+        log.error("a request failed: %s", type(error).__name__, exc_info=error)
+    return found

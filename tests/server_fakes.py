@@ -1,0 +1,66 @@
+"""A backend that follows a script, so that protocols are tested without a model."""
+
+import threading
+
+from mlx_magistral.errors import ContextLengthError, MagistralError, OverloadedError
+from mlx_magistral.events import (
+    ContentDelta,
+    Event,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    Timings,
+    Usage,
+)
+from mlx_magistral.server.backend import BackendStats, GenerationRequest, OnEvent
+
+FINISHED = Finished(FinishReason.STOP, Usage(7, 3, 1, 2), Timings(0, 0.1, 0, 0, 0))
+SCRIPT: list[Event | MagistralError] = [ReasoningDelta("hm"), ContentDelta("85"), FINISHED]
+
+
+class FakeTicket:
+    """Remembers that it was cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled = threading.Event()
+
+    def cancel(self) -> None:
+        self.cancelled.set()
+
+    def answer_now(self) -> None:
+        pass
+
+
+class FakeBackend:
+    """Plays ``script`` at every request, or raises ``refusal``."""
+
+    model_name = "fake"
+    context_tokens = 100
+
+    def __init__(self) -> None:
+        self.script = list(SCRIPT)
+        self.refusal: MagistralError | None = None
+        self.requests: list[GenerationRequest] = []
+        self.tickets: list[FakeTicket] = []
+
+    def submit(self, request: GenerationRequest, on_event: OnEvent) -> FakeTicket:
+        if self.refusal is not None:
+            raise self.refusal
+        self.requests.append(request)
+        self.tickets.append(FakeTicket())
+        for event in self.script:
+            on_event(event)
+        return self.tickets[-1]
+
+    def count_tokens(self, request: GenerationRequest) -> int:
+        return 7
+
+    def stats(self) -> BackendStats:
+        return BackendStats(0, 0, 10**9)
+
+    def close(self, drain_s: float) -> None:
+        pass
+
+
+OVERLOADED = OverloadedError("The queue is full.", 3)
+TOO_LONG = ContextLengthError(200, 100)
