@@ -137,8 +137,11 @@ def command(
     if model is None:
         click.echo(_NANO_NOTE, err=True)
 
+    from mlx_magistral.cli.pull import fetch_model
     from mlx_magistral.engine import Magistral
 
+    if model is not None:
+        fetch_model(model, force=False, is_shown=not as_json)
     loaded = Magistral.load(model, **memory)
     if model is not None and Path(model).is_dir():
         remember_folder(Path(model))

@@ -39,25 +39,30 @@ def command(model: str | None, force: bool, quiet: bool, as_json: bool) -> None:
     if model is None:
         _suggest(as_json)
         return
-    from mlx_magistral.hub import find_local
-    from mlx_magistral.hub_download import download, inspect_repository
-
-    folder = find_local(model)
-    nbytes = 0
-    if folder is None:
-        from mlx_magistral.cli.download_progress import DownloadProgress
-
-        repository = inspect_repository(model)
-        nbytes = repository.missing_bytes
-        _check_disk(repository, force)
-        _check_memory(model, force)
-        with DownloadProgress(repository.nbytes, is_shown=not (quiet or as_json)) as progress:
-            folder = download(repository, progress.report)
-        _fetch_tokenizer(folder)
+    folder, nbytes = fetch_model(model, force=force, is_shown=not (quiet or as_json))
     if as_json:
         click.echo(json.dumps({"model": model, "folder": str(folder), "fetched_bytes": nbytes}))
     else:
         click.echo(folder)
+
+
+def fetch_model(model: str, *, force: bool, is_shown: bool) -> tuple[Path, int]:
+    """The model's folder, downloaded where it is not here, and the bytes that were missing."""
+    from mlx_magistral.hub import find_local
+    from mlx_magistral.hub_download import download, inspect_repository
+
+    if (folder := find_local(model)) is not None:
+        return folder, 0
+    from mlx_magistral.cli.download_progress import DownloadProgress
+
+    repository = inspect_repository(model)
+    nbytes = repository.missing_bytes
+    _check_disk(repository, force)
+    _check_memory(model, force)
+    with DownloadProgress(repository.nbytes, is_shown=is_shown) as progress:
+        folder = download(repository, progress.report)
+    _fetch_tokenizer(folder)
+    return folder, nbytes
 
 
 def _fetch_tokenizer(folder: Path) -> None:
