@@ -1,7 +1,6 @@
 """The ASGI application: routes, errors in the API's shape, the guard around it."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -19,7 +18,6 @@ from mlx_magistral.server.metrics import Metrics
 from mlx_magistral.server.openapi import openapi_document
 from mlx_magistral.server.service import Service
 
-PAGE_FOLDER = Path(__file__).parent / "page"
 
 log = logging.getLogger("mlx_magistral.server")
 
