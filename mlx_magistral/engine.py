@@ -12,7 +12,10 @@ from typing import Any, Literal
 
 import mlx.core as mx
 
+from mlx_magistral.decode.draft_model import DraftModel
+from mlx_magistral.decode.drafts import SpeculateOption
 from mlx_magistral.decode.generate import OnPrefill
+from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
 from mlx_magistral.decode.rules.structure import structure_rules
@@ -30,6 +33,7 @@ from mlx_magistral.streaming import ReplyStream, Shared
 from mlx_magistral.text.functions import openai_tools
 from mlx_magistral.text.raw_prompt import raw_prompt
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+from mlx_magistral.tokenizer_source import find_tokenizer
 from mlx_magistral.tool_rounds import answer_with_tools
 
 Messages = str | Sequence[Any]
@@ -59,7 +63,9 @@ class Magistral:
         self.load_s = 0.0
         self.is_loaded = True
         self._folder: Path | None = None
+        self.draft_model: DraftModel | None = None
         self._guidance_tokenizer: Any = None
+        self._costs: PassCosts | None = None
 
     @classmethod
     def load(
@@ -69,25 +75,29 @@ class Magistral:
         kv_bits: int | None = None,
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
+        tokenizer: str | Path | None = None,
     ) -> "Magistral":
-        """Load a folder, a hub id or ``"nano"``; None is MLX_MAGISTRAL_MODEL, else ``nano``.
+        """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
         Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
-        keywords are those of MemoryOptions. Raises ModelNotFoundError, HubError, CheckpointError,
-        TokenizerError, UsageError, or MemoryPlanError where the context does not fit.
+        keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
+        none and whose card names no base model. Raises ModelNotFoundError, HubError,
+        CheckpointError, TokenizerError, UsageError, or MemoryPlanError where the context does not
+        fit.
         """
         started = time.perf_counter()
         name = default_model() if model is None else str(model)
         folder = resolve_model(name)
         checkpoint = open_checkpoint(folder)
+        tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
         memory = plan_memory(checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
-            pending_tokenizer = pool.submit(load_tokenizer, folder)
+            pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
             weights, config = build_model(checkpoint)
             read_weights(weights)
-            tokenizer = pending_tokenizer.result()
-        loaded = cls(name, weights, config, tokenizer, memory)
+            loaded_tokenizer = pending_tokenizer.result()
+        loaded = cls(name, weights, config, loaded_tokenizer, memory)
         loaded._folder = folder
         loaded.load_s = time.perf_counter() - started
         return loaded
@@ -108,6 +118,7 @@ class Magistral:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         logprobs: int | None = None,
+        speculate: str | int = "auto",
         on_prefill: OnPrefill | None = None,
         **options: Any,
     ) -> "ReplyStream":
@@ -115,19 +126,24 @@ class Magistral:
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts or mistral-common
         messages. ``raw_system=True`` sends exactly the system messages given, without the official
-        prompt. ``prompt`` takes the place of messages: a text or ids that the model goes on from,
-        with no template around it. ``max_tokens`` bounds thinking and answer together (default: the
-        rest of the context). The answer ends where it comes to one of ``stop``, which is not part
-        of it. ``logprobs`` is how many alternatives to report with each id of a delta, None for no
-        logprobs at all. The other keywords are those of SamplingOptions and ControlOptions. Raises
-        PromptError, ContextLengthError or UsageError before anything is computed.
+        prompt. A last assistant message with ``"prefix": True`` is the beginning of the reply, its
+        ``reasoning`` alone that of the thinking: the reply goes on there. ``prompt`` takes the
+        place of messages: a text or ids that the model goes on from, with no template around it.
+        ``max_tokens`` bounds thinking and answer together (default: the rest of the context). The
+        answer ends where it comes to one of ``stop``, which is not part of it. ``logprobs`` is how
+        many alternatives to report with each id of a delta, None for no logprobs at all.
+        ``speculate`` is ``auto``, ``off`` or how many ids to guess at a time: text that repeats
+        then takes fewer passes and gives the same ids. The other keywords are those of
+        SamplingOptions and ControlOptions. Raises PromptError, ContextLengthError or UsageError
+        before anything is computed.
         """
         started = time.perf_counter()
         sampling, control = _split(options)
+        begun = None if messages is None else self.tokenizer.begun_part(messages)
         if control.think_budget == 0:
             if thinking == "force":
                 raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
-            thinking = "skip"
+            thinking = "auto" if begun else "skip"
         tool_schemas = openai_tools(tools)
         if prompt is None:
             chat = "" if messages is None else messages
@@ -145,9 +161,20 @@ class Magistral:
             raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         limit = room if max_tokens is None else min(max_tokens, room)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        is_open = thinking == "force"
-        plan = ReplyPlan(tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs)
-        shared = Shared(self.model, self.tokenizer, self.memory, self.load_s)
+        if begun and rules:
+            raise UsageError(
+                "Answers under a schema or a tool choice start at their beginning: leave out the "
+                "assistant message that is a prefix."
+            )
+        is_open = thinking == "force" or begun == "thinking"
+        guesses = SpeculateOption.parse(speculate)
+        plan = ReplyPlan(
+            tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs, guesses
+        )
+        costs = None if guesses.is_off else self._pass_costs()
+        shared = Shared(
+            self.model, self.tokenizer, self.memory, self.load_s, costs, self.draft_model
+        )
         return ReplyStream(shared, plan, on_prefill, started)
 
     def generate(
@@ -187,6 +214,13 @@ class Magistral:
         self.model, _ = build_model(open_checkpoint(self._folder))
         read_weights(self.model)
         self.is_loaded = True
+
+    def _pass_costs(self) -> PassCosts:
+        """What passes cost here; read from disk once."""
+        if self._costs is None:
+            name = fingerprint(self.model, self.memory.new_cache(self.model))
+            self._costs = PassCosts(name, costs_folder())
+        return self._costs
 
     def _guidance(self) -> Any:
         """The vocabulary for grammars, made once: it takes a second for the full one."""

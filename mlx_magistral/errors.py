@@ -4,6 +4,7 @@
     ├── UsageError                a flag or argument that cannot be right; exit code 2
     ├── MissingExtraError         a feature whose optional packages are not installed
     ├── ToolError                 a tool that failed; the model is told, see functions.py
+    ├── SettingsError             a configuration file or a value in it that cannot be used
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
@@ -14,6 +15,7 @@
     ├── OverloadedError           a server that has no room for one more reply right now
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
+    ├── SessionError              a conversation that cannot be found, read or written
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -45,6 +47,10 @@ class MissingExtraError(MagistralError):
 
 class ToolError(MagistralError):
     """A tool could not do what it was called for. Raised by tools; the model reads the message."""
+
+
+class SettingsError(MagistralError):
+    """The configuration file, or a value in it, cannot be used."""
 
 
 class ModelNotFoundError(MagistralError):
@@ -97,6 +103,10 @@ class GenerationError(MagistralError):
 
 class PrefixCacheError(MagistralError):
     """The prefix cache's folder cannot be written."""
+
+
+class SessionError(MagistralError):
+    """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
 class ConversionError(MagistralError):

@@ -80,16 +80,29 @@ class Usage:
     reasoning_tokens: int
     cached_tokens: int = 0
 
+    @property
+    def answer_tokens(self) -> int:
+        """What is no thinking: the answer, tool calls, and the markers around them."""
+        return self.completion_tokens - self.reasoning_tokens
+
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds and tokens per second; a rate is 0.0 where nothing was timed."""
+    """Seconds and tokens per second; a rate is 0.0 where nothing was timed.
+
+    ``reasoning_s`` is the time inside think blocks, from each [THINK] to its [/THINK].
+    ``tokens_per_pass`` is ids over passes of the model, 1.0 without speculation; ``acceptance`` the
+    share of guessed ids that came true, None where none was guessed.
+    """
 
     load_s: float
     ttft_s: float
     prefill_tps: float
     decode_tps: float
     peak_memory_bytes: int
+    reasoning_s: float = 0.0
+    tokens_per_pass: float = 1.0
+    acceptance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +149,7 @@ class Reply:
         """The object that ``--json`` prints, with only JSON types; ``limit`` only if one acted."""
         keys = "model reasoning content tool_calls finish_reason usage timings".split()
         values = asdict(self)
+        values["usage"]["answer_tokens"] = self.usage.answer_tokens
         if self.limit is not None:
             keys.append("limit")
         return {key: values[key] for key in keys}

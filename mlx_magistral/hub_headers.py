@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlx_magistral.errors import HubError
-from mlx_magistral.hub import clear_hub_errors, files_to_download
+from mlx_magistral.hub_download import inspect_repository
+from mlx_magistral.hub_errors import clear_hub_errors
 from mlx_magistral.model.config import ModelConfig, read_json
 from mlx_magistral.model.names import is_skipped
 
@@ -26,8 +27,8 @@ def read_remote(repository: str) -> RemoteModel:
     from huggingface_hub.errors import SafetensorsParsingError
 
     api = HfApi()
+    wanted = [file.name for file in inspect_repository(repository).files]
     with clear_hub_errors(repository):
-        wanted = files_to_download(api.list_repo_files(repository))
         weights = [name for name in wanted if name.endswith(".safetensors")]
         is_native = weights[0].startswith("consolidated")
         config_name = "params.json" if is_native else "config.json"

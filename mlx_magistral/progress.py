@@ -5,10 +5,11 @@ drives one reply by itself, a batch several at once, and both keep their account
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
+from mlx_magistral.decode.drafts import Drafts, SpeculateOption
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.answer_now import AnswerNow
 from mlx_magistral.decode.rules.control import ControlOptions, make_rules, think_tokens
@@ -33,6 +34,7 @@ class ReplyPlan:
     structure: list[Rule]
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
+    speculate: SpeculateOption = SpeculateOption(is_off=True)
 
 
 class ReplyProgress:
@@ -46,6 +48,7 @@ class ReplyProgress:
         self.tokens = list(plan.prompt)
         self.cached_tokens = 0
         self.reason: FinishReason | None = None  # None while the reply goes on
+        self.drafts: Drafts | None = None
         self._tokenizer = tokenizer
         self._load_s = load_s
         self._clock = Clock(started)
@@ -98,8 +101,16 @@ class ReplyProgress:
             cached_tokens=self.cached_tokens,
         )
         limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self.steering.limit
-        timings = self._clock.timings(self._load_s, usage)
-        return [*events, Finished(reason, usage, timings, limit, self._stops.found)]
+        return [*events, Finished(reason, usage, self._timings(usage), limit, self._stops.found)]
+
+    def _timings(self, usage: Usage) -> Timings:
+        drafts, tokens = self.drafts, self._clock.tokens
+        return replace(
+            self._clock.timings(self._load_s, usage),
+            reasoning_s=self.steering.reasoning_s,
+            tokens_per_pass=tokens / drafts.passes if drafts and drafts.passes else 1.0,
+            acceptance=drafts.kept / drafts.drafted if drafts and drafts.drafted else None,
+        )
 
     def _passed(self, events: list[Event]) -> list[Event]:
         passed = self._stops.feed(events)

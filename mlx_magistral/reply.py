@@ -15,7 +15,7 @@ class ReplyCollector:
     """Joins the events of one reply. Feed all of them, the Finished included, then ``reply()``."""
 
     def __init__(self, model_name: str) -> None:
-        self._model_name = model_name
+        self.model_name = model_name
         self._reasoning: list[str] = []
         self._content: list[str] = []
         self._tool_calls: list[ToolCall] = []
@@ -41,7 +41,7 @@ class ReplyCollector:
     def reply(self) -> Reply:
         """The whole reply; empty reasoning or content is None."""
         return Reply(
-            model=self._model_name,
+            model=self.model_name,
             reasoning="".join(self._reasoning) or None,
             content="".join(self._content) or None,
             tool_calls=list(self._tool_calls),

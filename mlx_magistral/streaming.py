@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlx_magistral.decode.draft_model import DraftModel
+from mlx_magistral.decode.drafts import Drafts
 from mlx_magistral.decode.generate import OnPrefill, decode, prefill
+from mlx_magistral.decode.pass_costs import PassCosts
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.transformer import Transformer
@@ -25,6 +28,8 @@ class Shared:
     tokenizer: Tokenizer
     memory: ModelMemory
     load_s: float
+    pass_costs: PassCosts | None = None
+    draft_model: DraftModel | None = None
 
 
 class ReplyStream:
@@ -68,9 +73,21 @@ class ReplyStream:
         """
         self._is_cancelled = True
 
+    def _make_drafts(self) -> Drafts | None:
+        shared, option = self._shared, self.progress.plan.speculate
+        if option.is_off or shared.pass_costs is None:
+            return None
+        return Drafts(
+            self.progress.plan.prompt,
+            shared.pass_costs,
+            length=option.length,
+            draft_model=None if shared.draft_model is None else shared.draft_model.for_reply(),
+        )
+
     def _run(self) -> Iterator[Event]:
         shared, progress, memory = self._shared, self.progress, self._shared.memory
         plan = progress.plan
+        progress.drafts = self._make_drafts()
         mx.reset_peak_memory()
         cache = memory.new_cache(shared.model)
         progress.cached_tokens = memory.restore(plan.prompt, cache)
@@ -94,6 +111,7 @@ class ReplyStream:
                 stop_tokens=progress.stop_tokens,
                 steering=progress.steering,
                 meter=progress.meter,
+                speculation=progress.drafts,
             ):
                 yield from progress.take(token)
                 if progress.reason is None and self._is_cancelled:

@@ -32,7 +32,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        options = {name: asked[name] for name in ("temperature", "top_p", "seed")}
+        options = {name: asked[name] for name in ("temperature", "top_p")}
         request = GenerationRequest(
             prompt=asked["prompt"],
             max_tokens=asked["max_tokens"],

@@ -84,7 +84,11 @@ def measure(
 
 
 def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
-    """Three quarters of the answers, prose and code; the other answers and more prose held out."""
+    """Answers on three quarters of the topics, as many tokens of prose and code; the rest held out.
+
+    About 65,000 tokens to calibrate on; held out are answers on other topics and other prose.
+    """
+    import argparse as argument_parsing
     import fractions
     import heapq
     import inspect
@@ -99,10 +103,13 @@ def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     chats = json.loads(chats_file.read_text())
     prose = tokenizer.encode("\n\n".join(topics[name] for name in sorted(topics))).ids
-    modules = (heapq, statistics, fractions, textwrap)
+    modules = (heapq, statistics, fractions, textwrap, argument_parsing)
     code = tokenizer.encode("\n".join(inspect.getsource(module) for module in modules)).ids
     seen = 3 * len(chats) // 4
-    calibration = [_rows(sum(chats[:seen], [])), _rows(prose[:5120]), _rows(code[:3072])]
+    answers = _rows(sum(chats[:seen], []))
+    most_prose = 5 * answers.size // 8
+    documents = [_rows(prose[: min(most_prose, 29696)]), _rows(code[: answers.size - most_prose])]
+    calibration = [answers, *documents]
     held_out = [_rows(sum(chats[seen:], []))[:6], _rows(prose[30000:31536])]
     return CalibrationText(np.concatenate(calibration), np.concatenate(held_out))
 

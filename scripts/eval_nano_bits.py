@@ -5,7 +5,7 @@ Converts nano with the project's own converter, takes the weights back out of th
 MLX dequantizes them, and runs the evaluation of train_nano.py on them, many prompts at a time
 (MLX's quantized product is slow on a CPU; the values are the same). Needs what train_nano.py needs.
 
-    scripts/eval_nano_bits.py [--count 200] [--bits 16 8 6 4] [--recipe calibrated] [--json]
+    scripts/eval_nano_bits.py [--count 200] [--bits 16 8 6 4] [--recipe NAME [--traces]] [--json]
 """
 
 import argparse
@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
-from magistral_convert.calibration_data import CalibrationText
+from magistral_convert.calibration_data import CalibrationText, token_sequences
+from magistral_convert.layer_weights import TokenArray
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Method, Recipe
 from magistral_convert.safetensors_source import SafetensorsSource
-from magistral_convert.text_choice import choose_text
+from magistral_convert.text_choice import CALIBRATION_TOKENS, choose_text
 from mlx_magistral.hub import nano_folder
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.names import is_permuted, native_name, unpermute
@@ -33,18 +34,28 @@ from nano_data.files import read_model
 from nano_data.model import Nano
 from nano_data.report import KINDS
 
+_TRACES_A_KIND = 12
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=200, help="problems a task, half of each kind")
     parser.add_argument("--bits", type=int, nargs="+", default=[16, 8, 6, 4])
     parser.add_argument("--recipe", choices=[str(m) for m in Method], default=str(Method.PLAIN))
+    parser.add_argument(
+        "--traces",
+        action="store_true",
+        help="calibrate on nano's own training conversations instead of the built-in text",
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         rows = {
-            bits: _accuracies(_converted(Path(scratch), bits, options.recipe), options.count)
+            bits: _accuracies(
+                _converted(Path(scratch), bits, options.recipe, has_traces=options.traces),
+                options.count,
+            )
             for bits in options.bits
         }
     if options.json:
@@ -55,17 +66,33 @@ def main() -> None:
         print(f"{kind:20}" + "".join(f"{row[kind]:10.1%}" for row in rows.values()))
 
 
-def _converted(scratch: Path, bits: int, method: str) -> Nano:
+def _converted(scratch: Path, bits: int, method: str, *, has_traces: bool) -> Nano:
     """nano's weights after a round trip through the converter, at 16 bits always a plain one."""
     recipe = Recipe(bits, method=Method(method) if bits < 16 else Method.PLAIN)
     text = None
     if recipe.needs_text:
-        text = CalibrationText.split(choose_text(nano_folder(), None))
+        rows = _traces() if has_traces else choose_text(nano_folder(), None)
+        text = CalibrationText.split(rows)
     folder = scratch / str(bits)
     convert_checkpoint(SafetensorsSource(nano_folder()), folder, recipe, text=text)
     model = read_model(nano_folder())
     model.load_state_dict({name: torch.from_numpy(array) for name, array in _weights(folder)})
     return model.eval()
+
+
+def _traces() -> TokenArray:
+    """Conversations with reasoning as nano was trained on, half with the official system prompt."""
+    encoder = Encoder(Tekkenizer.from_file(nano_folder() / "tekken.json"))
+    tokens: list[int] = []
+    for kind in KINDS:
+        for official in (True, False):
+            for case in cases_of(
+                encoder, kind, "train", _TRACES_A_KIND, 7, official=official, language=None
+            ):
+                prefix = encoder.prefix if case.has_prefix else []
+                tokens += [*prefix, *case.prompt, *case.wanted]
+    document = {"tokens": tokens}
+    return token_sequences([document], None, limit=CALIBRATION_TOKENS)
 
 
 def _weights(folder: Path) -> list[tuple[str, Any]]:

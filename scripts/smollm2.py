@@ -29,11 +29,16 @@ _TOPICS = (
     "how to calm anxiety;climate change;the Roman Empire;how bees make honey;"
     "a product description for a lamp;gravity;how to save money"
 ).split(";")
-PROMPTS = [
-    form.format(topic)
-    for form in ("Explain {}.", "Write three paragraphs on {}.")
-    for topic in _TOPICS
-]
+_FORMS = (
+    "Explain {}.",
+    "Write three paragraphs on {}.",
+    "What are the most common questions about {}, and their answers?",
+    "Give me a numbered list of facts and advice: {}.",
+    "Teach a ten-year-old: {}.",
+    "Compare two views of this: {}.",
+)
+# Topic by topic, so that a split of the list keeps whole topics apart.
+PROMPTS = [form.format(topic) for topic in _TOPICS for form in _FORMS]
 _END = 2
 _CHAT = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"

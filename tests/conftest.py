@@ -10,6 +10,14 @@ import pytest
 from mlx_magistral.hub import nano_folder
 
 
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nobody's own settings and remembered folders take part in a test."""
+    path = tmp_path / "settings" / "config.toml"
+    monkeypatch.setenv("MLX_MAGISTRAL_CONFIG", str(path))
+    return path
+
+
 @pytest.fixture(scope="session")
 def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A native checkpoint of nano's shape with random weights, which greedy never ends.

@@ -8,20 +8,30 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from hub_uploads import Uploads
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class HubServer:
     """Serves ``repositories`` (id -> folder). ``requests`` lists "METHOD path" as they came.
 
-    A repository listed in ``refused`` answers with that status and X-Error-Code instead.
+    A repository listed in ``refused`` answers with that status and X-Error-Code instead. Weights
+    are in LFS: their address redirects to /cdn/. ``cuts`` are byte counts after which the next
+    answers from there break off; ``damaged`` sends other bytes than were announced.
     """
 
     def __init__(self, repositories: dict[str, Path]) -> None:
         self.repositories = repositories
         self.refused: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
+        self.uploads = Uploads()
+        self.places: dict[str, Path] = {}
         self.bytes_by_range = 0
+        self.cuts: list[int] = []
+        self.damaged = False
+        self.leaked_token = False
+        self.retry_after: str | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
@@ -55,17 +65,37 @@ class HubServer:
             def do_GET(self) -> None:
                 self._answer(is_head=False)
 
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                path = self.path.split("?")[0]
+                hub.requests.append(f"POST {path}")
+                if hub.refused:
+                    status, code = next(iter(hub.refused.values()))
+                    self._send(status, b"", {"X-Error-Code": code})
+                    return
+                self._send_json(hub.uploads.answer(path, body, hub.endpoint))
+
+            def do_PUT(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                hub.uploads.objects[self.path.rsplit("/", 1)[1]] = data
+                self._send(200, b"", {})
+
             def log_message(self, *arguments: object) -> None:
                 pass
 
             def _answer(self, is_head: bool) -> None:
                 path = self.path.split("?")[0]
                 hub.requests.append(f"{self.command} {path}")
+                if path.startswith("/cdn/") and "Authorization" in self.headers:
+                    hub.leaked_token = True
                 parts = path.removeprefix("/api/models").strip("/").split("/")
                 name = "/".join(parts[:2])
-                if name in hub.refused:
+                if path.startswith("/cdn/"):
+                    self._send_from_cdn(path.removeprefix("/cdn/"), is_head)
+                elif name in hub.refused:
                     status, code = hub.refused[name]
-                    self._send(status, b"", {"X-Error-Code": code})
+                    headers = {"Retry-After": hub.retry_after} if hub.retry_after else {}
+                    self._send(status, b"", {"X-Error-Code": code, **headers})
                 elif name not in hub.repositories:
                     self._send(401, b"", {"X-Error-Code": "RepoNotFound"})
                 elif path.startswith("/api/"):
@@ -82,11 +112,30 @@ class HubServer:
                     return
                 data = file.read_bytes()
                 headers = {"ETag": f'"{_blob_id(data)}"', "X-Repo-Commit": COMMIT}
-                wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+                if file.suffix == ".safetensors":
+                    headers["X-Linked-Size"] = str(len(data))
+                    headers["X-Linked-Etag"] = f'"{_sha256(data)}"'
+                    place = f"{file.parent.name}/{file.name}"
+                    hub.places[place] = file
+                    # Another host, as the real one: a relative address would be followed by HEAD.
+                    cdn = hub.endpoint.replace("127.0.0.1", "localhost")
+                    headers["Location"] = f"{cdn}/cdn/{place}"
+                    self._send(302, b"", headers, is_head)
+                    return
+                self._send_data(data, headers, is_head)
+
+            def _send_from_cdn(self, place: str, is_head: bool) -> None:
+                data = hub.places[place].read_bytes()
+                if hub.damaged:
+                    data = data[:-1] + bytes([data[-1] ^ 1])
+                self._send_data(data, {"ETag": '"of-the-cdn"'}, is_head)
+
+            def _send_data(self, data: bytes, headers: dict[str, str], is_head: bool) -> None:
+                wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
                 if wanted is None:
                     self._send(200, data, headers, is_head)
                     return
-                first, last = int(wanted[1]), min(int(wanted[2]), len(data) - 1)
+                first, last = int(wanted[1]), min(int(wanted[2] or len(data)), len(data) - 1)
                 hub.bytes_by_range += last + 1 - first
                 headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
                 self._send(206, data[first : last + 1], headers, is_head)
@@ -99,8 +148,13 @@ class HubServer:
                     self.send_header(key, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                if not is_head:
-                    self.wfile.write(data)
+                if is_head:
+                    return
+                if hub.cuts and self.path.startswith("/cdn/"):
+                    self.wfile.write(data[: hub.cuts.pop(0)])
+                    self.close_connection = True
+                    return
+                self.wfile.write(data)
 
         return Handler
 
@@ -109,16 +163,26 @@ def _describe(folder: Path, name: str, rest: list[str]) -> Any:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if rest and rest[0] == "tree":
         return [
-            {
-                "type": "file",
-                "path": file.name,
-                "size": file.stat().st_size,
-                "oid": _blob_id(file.read_bytes()),
-            }
-            for file in files
+            {"type": "file", "path": name, "oid": each.pop("blobId"), **each}
+            for name, each in ((file.name, _metadata(file)) for file in files)
         ]
-    siblings = [{"rfilename": file.name} for file in files]
+    siblings = [{"rfilename": file.name, **_metadata(file)} for file in files]
     return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "tags": []}
+
+
+def _metadata(file: Path) -> dict[str, Any]:
+    data = file.read_bytes()
+    metadata: dict[str, Any] = {"size": len(data), "blobId": _blob_id(data)}
+    if file.suffix == ".safetensors":
+        sha256 = _sha256(data)
+        # The two answers of the hub name the hash differently; its client reads either.
+        lfs = {"size": len(data), "sha256": sha256, "oid": sha256, "pointerSize": 130}
+        metadata["lfs"] = lfs
+    return metadata
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _blob_id(data: bytes) -> str:

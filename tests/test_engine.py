@@ -52,6 +52,22 @@ def test_stream_is_the_same_in_pieces(nano: Magistral) -> None:
     )
 
 
+@pytest.mark.parametrize("is_thinking", [True, False])
+def test_a_stopped_reply_is_gone_on_with(nano: Magistral, is_thinking: bool) -> None:
+    question = {"role": "user", "content": "What is 37 + 48?"}
+    whole = nano.generate([question], temperature=0)
+    assert whole.reasoning is not None and whole.content is not None
+    begun = (
+        {"reasoning": whole.reasoning[:12]}
+        if is_thinking
+        else {"reasoning": whole.reasoning, "content": whole.content[:7]}
+    )
+    prefix = {"role": "assistant", "prefix": True, **begun}
+    rest = nano.generate([question, prefix], temperature=0)
+    assert begun["reasoning"] + (rest.reasoning or "") == whole.reasoning
+    assert begun.get("content", "") + (rest.content or "") == whole.content
+
+
 def test_same_seed_same_reply_on_one_model(endless: Magistral) -> None:
     texts = [
         endless.generate("x", seed=seed, max_tokens=30, temperature=2.0).content

@@ -11,7 +11,8 @@ import pytest
 from hub_server import HubServer
 
 from mlx_magistral.errors import HubError, ModelNotFoundError
-from mlx_magistral.hub import default_model, files_to_download, nano_folder, resolve_model
+from mlx_magistral.hub import default_model, nano_folder, resolve_model
+from mlx_magistral.hub_files import files_to_download
 
 REPOSITORY = "someone/nano"
 
@@ -34,7 +35,7 @@ def run_with_hub(hub: HubServer, home: Path, code: str) -> subprocess.CompletedP
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_XET": "1",
-        "NO_PROXY": "127.0.0.1",
+        "NO_PROXY": "127.0.0.1,localhost",
     }
     return subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True

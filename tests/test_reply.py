@@ -49,6 +49,7 @@ def test_nothing_said_is_null_in_json() -> None:
             "completion_tokens": 9,
             "reasoning_tokens": 4,
             "cached_tokens": 0,
+            "answer_tokens": 5,
         },
         "timings": {
             "load_s": 0.1,
@@ -56,5 +57,8 @@ def test_nothing_said_is_null_in_json() -> None:
             "prefill_tps": 25.0,
             "decode_tps": 50.0,
             "peak_memory_bytes": 1000,
+            "reasoning_s": 0.0,
+            "tokens_per_pass": 1.0,
+            "acceptance": None,
         },
     }

@@ -14,7 +14,7 @@ from schemas import random_schema
 
 from mlx_magistral import Magistral
 from mlx_magistral.decode.rules.grammar import GrammarMask
-from mlx_magistral.errors import UsageError
+from mlx_magistral.errors import MissingExtraError, UsageError
 from mlx_magistral.events import FinishReason
 from mlx_magistral.hub import nano_folder
 from mlx_magistral.model.config import ModelConfig
@@ -220,3 +220,96 @@ def test_tool_choices_that_cannot_be(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         tiny.stream("x", **options)
+
+
+def draws(model: Magistral, script: list[int], **options: Any) -> list[list[float]]:
+    """What the logits become before each id of a scripted reply, from zeros."""
+    stream = model.stream("x", **options)
+    seen = []
+    for token in script:
+        logits = mx.zeros((1, model.config.vocab_size))
+        for adjust in stream.progress.steering.adjustments:
+            logits = adjust(logits)
+        seen.append(logits[0].tolist())
+        stream.progress.steering.feed(token)
+    return seen  # type: ignore[return-value]
+
+
+def test_forced_text_can_be_spelled_in_any_ids(tiny: Magistral) -> None:
+    tokenizer = tiny.tokenizer
+    parameters = {"properties": {"expression": {"type": "string"}}, "required": ["expression"]}
+    function = {"name": "calculator", "parameters": parameters}
+    calls = [tokenizer.control_id("[TOOL_CALLS]"), *tokenizer.encode("calculator")]
+    calls += [tokenizer.control_id("[ARGS]"), *tokenizer.encode('{"expression": "1+1"}')]
+    for choice in ("auto", "required"):
+        seen = draws(
+            tiny,
+            calls,
+            tools=[{"type": "function", "function": function}],
+            tool_choice=choice,
+            thinking="skip",
+        )
+        for logits, token in zip(seen, calls, strict=True):
+            assert logits[token] == 0
+        # The whole word, and its first letter.
+        name, letter = tokenizer.encode("calculator")[0], tokenizer.encode("c")[0]
+        assert [at for at, logit in enumerate(seen[1]) if logit == 0][0:2] == [letter, name]
+
+
+def test_auto_leaves_text_alone_and_holds_calls_to_the_tools(tiny: Magistral) -> None:
+    tokenizer = tiny.tokenizer
+    script = [*tokenizer.encode("hello"), tokenizer.control_id("[TOOL_CALLS]")]
+    *text, _ = draws(tiny, script, tools=[tool("first")], thinking="skip")
+    assert all(set(logits) == {0} for logits in text)
+    script += [*tokenizer.encode("f"), tokenizer.eos_id]
+    *_, name, rest = draws(tiny, script, tools=[tool("first")], thinking="skip")
+    for logits in (name, rest):
+        allowed = [tokenizer.id_to_bytes(at) for at, logit in enumerate(logits) if logit == 0]
+        assert allowed and all(piece in b"first" for piece in allowed)
+
+
+@pytest.mark.parametrize(("is_parallel", "count"), [(True, 2), (False, 1)])
+def test_one_call_or_several(tiny: Magistral, is_parallel: bool, count: int) -> None:
+    tokenizer = tiny.tokenizer
+    call = [tokenizer.control_id("[TOOL_CALLS]"), *tokenizer.encode("first")]
+    call += [tokenizer.control_id("[ARGS]"), *tokenizer.encode('{"name": "A", "age": 1}')]
+    for choice in ("auto", "required", "first"):
+        *_, last = draws(
+            tiny,
+            [*call, tokenizer.eos_id],
+            tools=[tool("first")],
+            tool_choice=choice,
+            parallel_tool_calls=is_parallel,
+            thinking="skip",
+        )
+        ends = {tokenizer.eos_id, tokenizer.control_id("[TOOL_CALLS]")}
+        allowed = {at for at, logit in enumerate(last) if logit == 0}
+        assert len(allowed & ends) == count and tokenizer.eos_id in allowed
+
+
+def test_without_the_extra_auto_is_free_and_required_is_refused(
+    tiny: Magistral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise MissingExtraError("Structured answers", "guidance")
+
+    monkeypatch.setattr(tiny, "_guidance", missing)
+    assert tiny.generate("x", tools=[tool("first")], max_tokens=2, seed=1).usage.completion_tokens
+    for choice in ("required", "first"):
+        with pytest.raises(MissingExtraError, match=r"mlx-magistral\[guidance\]"):
+            tiny.stream("x", tools=[tool("first")], tool_choice=choice)
+
+
+def test_tool_that_cannot_be_enforced_is_refused_unless_the_model_may_choose(
+    tiny: Magistral,
+) -> None:
+    function = {"name": "f", "parameters": {"type": "object", "propertyNames": {"maxLength": 3}}}
+    tools = [{"type": "function", "function": function}]
+    tiny.stream("x", tools=tools)
+    for change in ({"tool_choice": "required"}, {"tools": [strict(function)]}):
+        with pytest.raises(UsageError, match="propertyNames"):
+            tiny.stream("x", **{"tools": tools, **change})  # type: ignore[arg-type]
+
+
+def strict(function: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {**function, "strict": True}}

@@ -1,8 +1,11 @@
 """A conversion on the terminal: the plan before it starts, then one live line with an ETA.
 
-Everything goes to stderr. Without a terminal there is no live line, only the plan.
+Everything goes to stderr. Without a terminal there is no live line, only the plan and, after the
+first tensors, one line with the time that the rest will take.
 """
 
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -19,11 +22,21 @@ from .memory import readable_bytes
 from .plan import ConversionPlan
 from .progress import Watcher
 
+# The estimate waits for a whole layer of a large model after its embedding, and for a steady pace.
+_ESTIMATE_AFTER_SHARE = 0.05
+_ESTIMATE_AFTER_SECONDS = 5.0
+
 
 class ConversionDisplay(Watcher):
     """Draws what a Watcher is told; use as a context manager, so that the live line ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = 0.0
+        self._weights = 0
+        self._waiting = 0  # weights not yet done when this run began
+        self._done = 0  # by this run
+        self._is_estimated = False
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -62,14 +75,30 @@ class ConversionDisplay(Watcher):
         for warning in warnings:
             self._console.print(f"warning: {warning}")
         self._progress.update(self._task, total=plan.weights)
+        self._begun, self._waiting, self._weights = self._clock(), plan.weights, plan.weights
 
     def resumed(self, shards: int, weights: int) -> None:
         if shards:
             self._console.print(f"{shards} shards are finished already and still hash right")
             self._progress.advance(self._task, weights)
+            self._waiting -= weights
+        self._begun = self._clock()  # hashing what was there is no part of the pace
 
     def started(self, tensor: str) -> None:
         self._progress.update(self._task, description=tensor)
 
     def advanced(self, weights: int) -> None:
         self._progress.advance(self._task, weights)
+        self._done += weights
+        seconds = self._clock() - self._begun
+        is_due = self._done >= _ESTIMATE_AFTER_SHARE * self._weights > 0
+        if self._is_estimated or not is_due or seconds < _ESTIMATE_AFTER_SECONDS:
+            return
+        self._is_estimated = True
+        left = seconds * (self._waiting - self._done) / self._done
+        if left > _ESTIMATE_AFTER_SECONDS:
+            self._console.print(f"about {_readable_seconds(left)} to go for the weights")
+
+
+def _readable_seconds(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

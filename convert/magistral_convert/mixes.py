@@ -12,7 +12,6 @@ from .recipe import module_path
 _STATIC_BITS = {"self_attn.v_proj": 6, "self_attn.k_proj": 5, "lm_head": 6}
 # No 3 bits unless asked for: they lengthen chains of reasoning.
 MIX_WIDTHS = (4, 5, 6, 8)
-_EMBEDDING = "model.embed_tokens"
 
 
 def static_overrides(

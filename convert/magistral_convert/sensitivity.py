@@ -19,13 +19,17 @@ from .layer import layer_forward
 from .layer_weights import TokenArray, embed, head_name, read_layer, read_rows, read_tensor
 from .progress import Watcher
 from .quantize import STORED_DTYPES, nearest_codes, number, starting_grid
-from .recipe import Recipe
+from .recipe import Method, Recipe
 from .source import Source, row_blocks
 
 # Module path -> bits -> cost.
 Sensitivities = dict[str, dict[int, float]]
 
 SENSITIVITY_TOKENS = 2048
+_EMBEDDING = "model.embed_tokens"
+# What each method leaves of plain's KL on a real model (docs/converting.md). Costs are measured on
+# plain rounding; feedback cannot help the embedding, whose inputs are single rows.
+_LEFT_OF_PLAIN = {Method.PLAIN: 1.0, Method.SEARCH: 0.33, Method.CALIBRATED: 0.24}
 
 
 def measure_sensitivities(
@@ -35,7 +39,7 @@ def measure_sensitivities(
     recipe: Recipe,
     watcher: Watcher | None = None,
 ) -> Sensitivities:
-    """The cost of each width for every matrix but the embedding, from token ids (B, L)."""
+    """The cost of each width for every matrix, by the recipe's method, from token ids (B, L)."""
     watcher = watcher or Watcher()
     formats = [QuantFormat(recipe.group_size, bits) for bits in widths]
     dtype = STORED_DTYPES[recipe.dtype]
@@ -67,7 +71,29 @@ def measure_sensitivities(
         states = hidden.pop().astype(mx.float32)
         gradient = layer_backward(weights, states, gradient, source.config, weigh)
         mx.eval(gradient)
+    left = _LEFT_OF_PLAIN[recipe.method]
+    costs = {
+        module: {bits: left * cost for bits, cost in each.items()} for module, each in costs.items()
+    }
+    # Where the head is the embedding, both uses bear on the one matrix.
+    as_head = costs.get(_EMBEDDING, {})
+    as_table = _embedding_costs(source, sequences, gradient, formats, dtype)
+    costs[_EMBEDDING] = {bits: cost + as_head.get(bits, 0.0) for bits, cost in as_table.items()}
     return costs
+
+
+def _embedding_costs(
+    source: Source,
+    sequences: TokenArray,
+    gradient: mx.array,
+    formats: Sequence[QuantFormat],
+    dtype: mx.Dtype,
+) -> dict[int, float]:
+    """Each token reads one row, so the gradient at the first layer's input is that row's."""
+    rows = embed(source, sequences)
+    rows = rows.reshape(-1, rows.shape[-1])  # (tokens, D)
+    fisher = mx.square(gradient).reshape(rows.shape)
+    return {format.bits: _cost(rows, fisher, format, dtype) for format in formats}
 
 
 def _costs(

@@ -8,7 +8,9 @@ import fcntl
 import hashlib
 import json
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -22,6 +24,8 @@ from mlx_magistral.errors import ConversionError
 DTYPE_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "F32": 4}
 _READ_BYTES = 1 << 22
 TEMPORARY_SUFFIX = ".tmp"
+# Blocks waiting for the disk: enough to write and hash behind the computing, and a fixed memory.
+_BLOCKS_BEHIND = 4
 
 # Called with the name of each step that a kill may follow; tests end the process there.
 Fault = Callable[[str], None]
@@ -60,6 +64,7 @@ class _Cursor:
 class ShardWriter:
     """Writes ``path`` under a temporary name; ``finish`` gives it its own, checked.
 
+    Blocks are written and hashed in a thread; what fails there is raised by a later call.
     Use as a context manager: leaving it without ``finish`` closes the unfinished file.
     """
 
@@ -73,6 +78,8 @@ class ShardWriter:
         for tensor in tensors:
             self._cursors[tensor.name] = _Cursor(offset, offset + tensor.nbytes)
             offset += tensor.nbytes
+        self._pending: deque[Future[None]] = deque()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="write-behind")
         self._descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         _write_all(self._descriptor, memoryview(header), 0)
         fault(f"{path.name}: header written")
@@ -81,13 +88,21 @@ class ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._worker.shutdown(cancel_futures=True)
         if self._descriptor >= 0:
             os.close(self._descriptor)
 
     def append(self, name: str, block: mx.array) -> None:
         """Add the next rows of tensor ``name``; the array must be evaluated and row-contiguous."""
+        self._pending.append(self._worker.submit(self._write, name, _array_bytes(block)))
+        self._wait(_BLOCKS_BEHIND)
+
+    def _wait(self, left: int) -> None:
+        while len(self._pending) > left:
+            self._pending.popleft().result()
+
+    def _write(self, name: str, data: memoryview) -> None:
         cursor = self._cursors[name]
-        data = _array_bytes(block)
         assert cursor.offset + data.nbytes <= cursor.end, f"{name} is longer than planned"
         _write_all(self._descriptor, data, cursor.offset)
         cursor.digest.update(data)
@@ -96,6 +111,7 @@ class ShardWriter:
 
     def finish(self) -> FileHashes:
         """Flush, rename, read back and compare. Raises ConversionError on a difference."""
+        self._wait(0)
         for name, cursor in self._cursors.items():
             assert cursor.offset == cursor.end, f"{name} is shorter than planned"
         os.fsync(self._descriptor)
@@ -139,7 +155,8 @@ def hash_shard(path: Path) -> FileHashes:
     """
     whole = hashlib.sha256()
     hashes: dict[str, str] = {}
-    with path.open("rb", buffering=0) as file:
+    # The file's hash in a thread of its own, beside that of the tensor: hashlib lets go of the GIL.
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(max_workers=1) as beside:
         _bypass_cache(file.fileno())
         length = file.read(8)
         # A damaged length could ask for an exabyte.
@@ -149,8 +166,9 @@ def hash_shard(path: Path) -> FileHashes:
         for name, nbytes in _tensor_sizes(text, path):
             digest = hashlib.sha256()
             for chunk in _chunks(file.fileno(), nbytes):
+                whole_updated = beside.submit(whole.update, chunk)
                 digest.update(chunk)
-                whole.update(chunk)
+                whole_updated.result()
             hashes[name] = digest.hexdigest()
         tail = file.read(1)
         nbytes = file.tell()

@@ -132,16 +132,20 @@ class BatchEngine:
                 self._model.unload()
 
     def _next(self) -> Member | None:
-        """Who may start now, in turn; who has lost interest needs no place."""
+        """Who may start now, in turn; who has lost interest needs no place and leaves at once."""
         with self._changed:
-            if not self._waiting:
+            if self._is_cancelling:
+                for member in self._waiting:
+                    member.cancel()
+            leaving = next((member for member in self._waiting if member.is_cancelled), None)
+            if leaving is None and not (
+                self._waiting and self._scheduler.has_place_for(self._waiting[0])
+            ):
                 return None
-            member = self._waiting[0]
-            is_leaving = member.is_cancelled or self._is_cancelling
-            if not is_leaving and not self._scheduler.has_place_for(member):
-                return None
+            member = leaving or self._waiting[0]
+            self._waiting.remove(member)
             self._publish(member)
-            return self._waiting.popleft()
+            return member
 
     def _publish(self, *starting: Member) -> None:
         room, scheduler = self._scheduler.room, self._scheduler

@@ -89,13 +89,19 @@ class Member:
 
     def finish(self, reason: FinishReason) -> None:
         """Tell of the last events; the reply is over."""
+        events = self.progress.finish(reason)
         self.is_over = True
-        self._tell(self.progress.finish(reason))
+        self._tell(events)
 
     def fail(self, error: Exception) -> None:
-        """End with an error instead; whoever asked may be the reason, and is told if possible."""
-        self.is_over = True
+        """End with an error instead; whoever asked may be the reason, and is told if possible.
+
+        A reply that is over already was told of its end, and stays as it is.
+        """
+        was_over, self.is_over = self.is_over, True
         self.cache = []  # Who knows what it holds.
+        if was_over:
+            return
         if not isinstance(error, MagistralError):
             kind = type(error).__name__
             failure = GenerationError(f"The reply failed ({kind}: {error}). Ask again.")

@@ -80,6 +80,9 @@ class Scheduler:
         return self.room.bytes_for_all(self._lengths())
 
     def _start(self, member: Member) -> None:
+        if member.is_cancelled:
+            member.finish(FinishReason.INTERRUPTED)
+            return
         self._model.reload()
         member.start(self._model.model, self._model.memory)
 

@@ -54,6 +54,7 @@ def command(
     from magistral_convert.display import ConversionDisplay
     from magistral_convert.pipeline import convert_checkpoint
     from magistral_convert.source_kinds import resolve_source
+    from mlx_magistral.library import remember_folder
 
     recipe = _recipe(**aim)
     opened = resolve_source(source)
@@ -68,6 +69,7 @@ def command(
             restart=restart,
             watcher=display,
         )
+    remember_folder(output)
     click.echo(_summary(output, report))
 
 

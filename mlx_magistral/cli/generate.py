@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_magistral.chat.conversation import Conversation
+from mlx_magistral.chat.turns import tool_messages
 from mlx_magistral.cli.options import (
     control_from,
     debug_option,
@@ -22,14 +24,17 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
+from mlx_magistral.cli.sections import SectionedCommand
+from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
 from mlx_magistral.display import Display, ThinkMode
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub import NANO
+from mlx_magistral.library import remember_folder
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.saving import check_target, save_reply
-from mlx_magistral.tool_rounds import can_run, round_messages
+from mlx_magistral.tool_rounds import can_run
 
 if TYPE_CHECKING:
     from mlx_magistral.engine import Magistral
@@ -43,7 +48,20 @@ _NANO_NOTE = (
 _TOOL_ROUNDS = 8
 
 
-@click.command()
+class _Generate(SectionedCommand):
+    sections = {
+        "Prompt": ["prompt", "model", "system", "raw_system", "files"],
+        "Sampling": ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"],
+        "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
+        "Structured answers": ["schema", "json_mode"],
+        "Tools": ["commands", "yes"],
+        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes"],
+        "Session": ["session", "goes_on", "keep_reasoning"],
+        "Output": ["max_tokens", "render", "save", "as_json"],
+    }
+
+
+@click.command(cls=_Generate)
 @click.argument("prompt", required=False)
 @model_option
 @click.option("--system", "-s", help="System text, added after the official system prompt.")
@@ -60,6 +78,7 @@ _TOOL_ROUNDS = 8
 @thinking_options
 @memory_options
 @structure_options
+@session_options
 @click.option("--max-tokens", type=int, help="Thinking and answer together.  [default: context]")
 @click.option(
     "--think",
@@ -103,11 +122,15 @@ def command(
       cat main.py | mlx-magistral generate --think short "Find the bug."
     """
     question = _whole_prompt(prompt, files)
-    messages: list[Any] = [{"role": "user", "content": question}]
+    conversation, keep_reasoning = take_conversation(options)
+    is_session = conversation is not None
+    conversation = conversation or Conversation(None)
     if system is not None:
-        messages.insert(0, {"role": "system", "content": system})
+        conversation.set_system(system)
+    model = model or conversation.content.model
     tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
     memory = take_memory(options)
+    memory["reuse_prefixes"] |= is_session
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
@@ -117,12 +140,16 @@ def command(
     from mlx_magistral.engine import Magistral
 
     loaded = Magistral.load(model, **memory)
+    if model is not None and Path(model).is_dir():
+        remember_folder(Path(model))
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
     keywords["on_prefill"] = PrefillProgress(sys.stderr)
     view = None if as_json else _View(ThinkMode(think), render)
-    reply = _answer(loaded, messages, tools, keywords, view)
+    conversation.ask(question, loaded.name)
+    keywords["keep_reasoning"] = keep_reasoning
+    reply = _answer(loaded, conversation, tools, keywords, view)
     for note in loaded.memory.take_notes():
         click.echo(note, err=True)
     if as_json:
@@ -144,13 +171,15 @@ class _View:
 
 def _answer(
     loaded: "Magistral",
-    messages: list[Any],
+    conversation: Conversation,
     tools: CommandTools,
     keywords: dict[str, Any],
     view: _View | None,
 ) -> Reply:
     """Show replies, running the commands they call in between, until one is the answer."""
+    keep_reasoning = keywords.pop("keep_reasoning")
     for left in range(_TOOL_ROUNDS, -1, -1):
+        messages = conversation.prompt(keep_reasoning=keep_reasoning)
         stream = loaded.stream(messages, tools=tools.schemas, **keywords)
         display = None
         if view is not None:
@@ -161,9 +190,10 @@ def _answer(
         with _cancelled_by_ctrl_c(stream):
             _show(stream, display, collector)
         reply = collector.reply()
+        conversation.add_reply(reply)
         if left == 0 or not can_run(reply, tools.commands):
             break
-        messages = [*messages, *round_messages(reply, tools.run)]
+        conversation.add_results(tool_messages(reply, tools.run))
     return reply
 
 

@@ -15,19 +15,33 @@ from typing import Any, NoReturn
 import click
 
 from mlx_magistral.errors import MagistralError
+from mlx_magistral.settings import option_defaults
 from mlx_magistral.version import __version__
 
 # Name -> one line of help. The module is mlx_magistral.cli.<name>; its click command, `command`.
 COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
+    "chat": "Hold a conversation on the terminal.",
     "fit": "Show which model, context and KV cache fit in memory.",
     "serve": "Serve a model to OpenAI and Anthropic clients.",
     "connect": "Show the settings that connect a client to a server.",
+    "pull": "Download a model, or see which one suits this machine.",
+    "list": "List the models on this disk.",
+    "show": "Show what a model is, where it came from and what it needs.",
+    "use": "Set the default model.",
+    "rm": "Delete a model from this disk.",
+    "push": "Upload a converted folder to the hub.",
+    "config": "List or set the defaults of flags.",
+    "doctor": "Check this machine, the packages and the models.",
+    "completion": "Print the Tab completion script of a shell.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
     "verify": "Check a converted folder against its manifest.",
     "compare": "Measure how far two models are apart on the same text.",
 }
+
+# Commands whose flags the settings file fills in.
+_WITH_DEFAULTS = ("generate", "chat", "serve")
 
 INTERRUPTED = 130
 
@@ -43,6 +57,8 @@ class LazyGroup(click.Group):
             return None
         command = import_module(f"mlx_magistral.cli.{name}").command
         assert isinstance(command, click.Command)
+        if name in _WITH_DEFAULTS and not ctx.resilient_parsing:
+            ctx.default_map = {**(ctx.default_map or {}), name: option_defaults()}
         return command
 
     def resolve_command(
@@ -74,6 +90,10 @@ class LazyGroup(click.Group):
             if is_debug:
                 raise
             code = _fail(str(error), error.exit_code)
+        except ImportError as error:
+            if is_debug:
+                raise
+            code = _fail(_import_message(error), 1)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
@@ -81,6 +101,16 @@ class LazyGroup(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _import_message(error: ImportError) -> str:
+    """What to do when a package, as a rule mlx, cannot be loaded on this machine."""
+    from mlx_magistral.doctor import platform_problem
+
+    return platform_problem() or (
+        f"A package cannot be loaded: {error}. Run `mlx-magistral doctor`, or install again with "
+        f"`{sys.executable} -m pip install --upgrade mlx-magistral`."
+    )
 
 
 def _usage_message(error: click.UsageError) -> str:
@@ -106,5 +136,14 @@ def main() -> None:
       mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit --bits 4
       git diff | mlx-magistral generate -m magistral-4bit "Write a commit message"
 
-    The model is --model, else MLX_MAGISTRAL_MODEL, else nano: a tiny model inside this package.
+    The model is --model, else MLX_MAGISTRAL_MODEL, else the one set by `use`, else nano: a tiny
+    model inside this package.
+
+    \b
+    Environment:
+      MLX_MAGISTRAL_MODEL   the model when no --model is given
+      MLX_MAGISTRAL_CONFIG  the settings file (see config --help)
+      MLX_MAGISTRAL_CACHE   the folder of kept prompts (see cache --help)
+      HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT   read by the hub's client
+      NO_COLOR              no colors
     """

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.hub import MODEL_VARIABLE, NANO
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -19,7 +20,8 @@ model_option = click.option(
     "-m",
     envvar=MODEL_VARIABLE,
     show_envvar=True,
-    help=f"A folder, a hub id, or {NANO}, the embedded model.  [default: {NANO}]",
+    shell_complete=complete_model,
+    help=f"A folder, a hub id, or {NANO}, embedded.  [default: as set by use, else {NANO}]",
 )
 
 _SAMPLING = (
@@ -48,6 +50,11 @@ _THINKING = (
 
 
 _MEMORY = (
+    click.option(
+        "--tokenizer",
+        type=click.Path(exists=True, dir_okay=False),
+        help="A tekken.json, for a model folder without one.",
+    ),
     click.option(
         "--kv-bits",
         type=click.Choice(["16", "8", "4"]),
@@ -81,6 +88,7 @@ def take_memory(options: dict[str, Any]) -> dict[str, Any]:
         "kv_bits": None if kv_bits is None else int(kv_bits),
         "context_tokens": options.pop("context_tokens"),
         "reuse_prefixes": options.pop("reuse_prefixes"),
+        "tokenizer": options.pop("tokenizer"),
     }
 
 

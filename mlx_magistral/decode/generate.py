@@ -12,7 +12,9 @@ import mlx.core as mx
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.decode.speculate import Speculation, speculate
 from mlx_magistral.decode.stepper import Stepper
+from mlx_magistral.decode.steps import Loop, Parts
 from mlx_magistral.model.transformer import Transformer
 
 # A GPU is kept busy by 2048 positions, mlx-lm's figure too. On the CPU scores and activations of
@@ -73,12 +75,19 @@ def decode(
     stop_tokens: frozenset[int],
     steering: Steering | None = None,
     meter: LogprobMeter | None = None,
+    speculation: Speculation | None = None,
 ) -> Iterator[int]:
     """Yield up to ``max_tokens`` ids, the stop id included, starting from the prompt's logits.
 
-    Draws ahead of reading, see Stepper. A caller that stops early finds one id more in the cache
-    than it was given.
+    Draws ahead of reading, see Stepper. With ``speculation`` ids that text repeats go through the
+    model several at a time; the ids that come out are the same (speculate.py). ``meter`` measures
+    logprobs, and then nothing is guessed. A caller that stops early finds some ids more in the
+    cache than it was given: one, or a draft.
     """
+    if speculation is not None and meter is None:
+        parts = Parts(model, cache, sampler, steering, stop_tokens)
+        yield from _speculating(Loop(parts, max_tokens, speculation), speculation, logits)
+        return
     stepper = Stepper(
         logits,
         sampler,
@@ -94,3 +103,13 @@ def decode(
             wanted = model.logits(hidden[:, -stepper.wanted_logits :])[0]
             mx.async_eval(stepper.dispatch(wanted))  # type: ignore[no-untyped-call]
         yield from stepper.read()
+
+
+def _speculating(loop: Loop, speculation: Speculation, logits: mx.array) -> Iterator[int]:
+    """Plain passes, and drafted ones while the speculation is armed."""
+    token: mx.array | None = loop.draw(logits)
+    while token is not None:
+        token = yield from loop.plain(token)
+        if token is not None and speculation.is_armed(loop):
+            token = yield from speculate(loop, speculation, token)
+        speculation.passes = loop.passes

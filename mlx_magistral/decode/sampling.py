@@ -46,6 +46,10 @@ class SamplingOptions:
         return self.temperature == 0
 
 
+# The random key, and which ids have been seen where that is asked for.
+SamplerState = tuple[mx.array, mx.array | None]
+
+
 class Sampler:
     """Draws one id at a time; the random state and the ids seen so far live here.
 
@@ -75,6 +79,15 @@ class Sampler:
         token = mx.argmax(logits, axis=-1) if self._options.is_greedy else self._draw(logits)
         self._see(token)
         return token
+
+    @property
+    def state(self) -> SamplerState:
+        """What the next draw depends on beside its logits; set it to go back to it."""
+        return self._key, self._seen
+
+    @state.setter
+    def state(self, state: SamplerState) -> None:
+        self._key, self._seen = state
 
     def undo(self) -> None:
         """Take the latest draw back, its random number included: drawing again repeats it."""

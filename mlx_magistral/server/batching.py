@@ -75,6 +75,7 @@ class BatchBackend:
             max_tokens=request.max_tokens,
             stop=request.stop,
             logprobs=request.logprobs,
+            speculate="off",
             **options,
         )
 

@@ -5,7 +5,7 @@ PromptError that names the message. Imports mistral_common.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mistral_common.exceptions import InvalidMessageStructureException, MistralCommonException
 from mistral_common.protocol.instruct.chunk import ContentChunk, TextChunk, ThinkChunk
@@ -24,6 +24,7 @@ from mlx_magistral.text.messages import (
     ChatMessage,
     chunks_of,
     explain,
+    is_prefix,
     to_messages,
     to_tools,
 )
@@ -85,9 +86,22 @@ class ChatEncoder:
         _require_a_question(given)
         conversation = given if raw_system else self._with_official_prompt(given)
         prefix = _THINK_PREFIXES[thinking]
+        if prefix is not None and is_prefix(given[-1]):
+            raise PromptError(
+                "The last message is a prefix to go on with, which decides on the thinking by "
+                f"itself: leave out thinking={thinking!r}."
+            )
         if prefix is not None:
             conversation = [*conversation, prefix]
         return self._encode(conversation, to_tools(tools), given)
+
+    def begun_part(self, messages: str | Sequence[Any]) -> Literal["thinking", "answer"] | None:
+        """What a last message that is a prefix breaks off in; None where there is no prefix."""
+        given = to_messages(messages)
+        if not given or not is_prefix(given[-1]):
+            return None
+        end = chunks_of(given[-1])[-1]
+        return "thinking" if isinstance(end, ThinkChunk) and not end.closed else "answer"
 
     def _with_official_prompt(self, messages: list[ChatMessage]) -> list[ChatMessage]:
         """The official prompt and the caller's leading system texts as one system message.
@@ -131,9 +145,10 @@ def _require_a_question(messages: list[ChatMessage]) -> None:
     if not messages:
         raise PromptError("The list of messages is empty. Give at least one user message.")
     last = messages[-1]
-    if last.role not in ("user", "tool"):
+    if last.role not in ("user", "tool") and not is_prefix(last):
         raise PromptError(
-            f"The last message is the {last.role}'s. End with a user message or a tool result."
+            f"The last message is the {last.role}'s. End with a user message or a tool result, or "
+            'mark an assistant message that the model shall go on with by "prefix": true.'
         )
     if isinstance(last, UserMessage) and not any(
         isinstance(chunk, TextChunk) and chunk.text.strip() for chunk in chunks_of(last)

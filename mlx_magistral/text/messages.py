@@ -44,7 +44,7 @@ _CLASSES: dict[str, type[ChatMessage]] = {
 _FIELDS = {
     SystemMessage: {"content"},
     UserMessage: {"content"},
-    AssistantMessage: {"content", "reasoning", "reasoning_content", "tool_calls"},
+    AssistantMessage: {"content", "reasoning", "reasoning_content", "tool_calls", "prefix"},
     ToolMessage: {"content", "tool_call_id", "name"},
 }
 _REQUIRED_FIELDS = {
@@ -64,6 +64,11 @@ def to_messages(messages: str | Sequence[Any]) -> list[ChatMessage]:
             f"Messages must be a text or a list of messages, not {type(messages).__name__}."
         )
     return [_to_message(message, index) for index, message in enumerate(messages)]
+
+
+def is_prefix(message: ChatMessage) -> bool:
+    """Whether the message is the beginning of a reply that the model goes on with."""
+    return isinstance(message, AssistantMessage) and message.prefix
 
 
 def to_tools(tools: Sequence[Any] | None) -> list[Tool] | None:
@@ -151,7 +156,19 @@ def _from_openai(message: Mapping[str, Any]) -> ChatMessage:
             f"content is of type {type(content).__name__}, not a text or a list of parts"
         )
     fields["role"] = "system" if role == "developer" else role
-    return message_class.from_openai(fields)
+    is_prefix = fields.pop("prefix", False)
+    converted = message_class.from_openai(fields)
+    if is_prefix and isinstance(converted, AssistantMessage):
+        return _to_prefix(converted, fields)
+    return converted
+
+
+def _to_prefix(message: AssistantMessage, fields: Mapping[str, Any]) -> AssistantMessage:
+    """The beginning of a reply to be gone on with; a ``reasoning`` field alone is left open."""
+    chunks = chunks_of(message)
+    if chunks and "content" not in fields and isinstance(chunks[-1], ThinkChunk):
+        chunks[-1] = ThinkChunk(thinking=chunks[-1].thinking, closed=False)
+    return AssistantMessage(content=[*chunks] or None, tool_calls=message.tool_calls, prefix=True)
 
 
 def _plain_part(part: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ takes half a second to import, so only load_tokenizer does it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlx_magistral.errors import TokenizerError
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from mlx_magistral.text.tekken import LazyTekkenizer
 
 
-def load_tokenizer(folder: str | Path) -> "Tokenizer":
+def load_tokenizer(folder: str | Path, tekken: Path | None = None) -> "Tokenizer":
     """Load the tekken.json of a model folder, and its SYSTEM_PROMPT.txt if there is one.
+
+    ``tekken`` is a file elsewhere, where the folder has none.
 
     Takes most of a second for the full vocabulary: start it in a thread while weights map.
     Raises TokenizerError.
@@ -28,7 +30,7 @@ def load_tokenizer(folder: str | Path) -> "Tokenizer":
     from mlx_magistral.text.tekken import load_tekkenizer
 
     system_prompt = load_system_prompt(Path(folder))
-    tekkenizer = load_tekkenizer(Path(folder) / "tekken.json")
+    tekkenizer = load_tekkenizer(tekken or Path(folder) / "tekken.json")
     return Tokenizer(tekkenizer, ChatEncoder(tekkenizer, system_prompt))
 
 
@@ -101,9 +103,14 @@ class Tokenizer:
         messages, or both. The official system prompt comes first and the caller's system text
         after it; ``raw_system=True`` sends exactly the system messages given. ``thinking="force"``
         ends the prompt in an open think block (start the parser with ``in_reasoning=True``),
-        ``"skip"`` in an empty closed one. Raises PromptError.
+        ``"skip"`` in an empty closed one. A last assistant message with ``prefix`` true is the
+        beginning of the reply. Raises PromptError.
         """
         return self._chat.encode(messages, tools, raw_system=raw_system, thinking=thinking)
+
+    def begun_part(self, messages: str | Sequence[Any]) -> Literal["thinking", "answer"] | None:
+        """What the prompt of these messages breaks off in: a part of a reply begun, or nothing."""
+        return self._chat.begun_part(messages)
 
 
 class _BytesById(dict[int, bytes]):

@@ -10,8 +10,8 @@ import pytest
 from magistral_convert.backward import layer_backward, norm_backward
 from magistral_convert.compare import compare_models
 from magistral_convert.layer import layer_forward
-from magistral_convert.layer_weights import embed, read_layer
-from magistral_convert.recipe import Recipe
+from magistral_convert.layer_weights import embed, read_layer, read_tensor
+from magistral_convert.recipe import Method, Recipe
 from magistral_convert.sensitivity import measure_sensitivities
 from magistral_convert.source import Source
 from magistral_convert.source_kinds import open_source
@@ -94,9 +94,41 @@ def test_the_norm_s_gradient_is_mlx_s() -> None:
 
 def test_sensitivity_falls_with_width_and_tells_the_loss(source: Source) -> None:
     costs = measure_sensitivities(source, _TOKENS, (4, 6, 8), Recipe(4))
-    assert len(costs) == 7 * PARAMS["n_layers"] + 1
+    assert len(costs) == 7 * PARAMS["n_layers"] + 2  # the embedding and the head
     for module, widths in costs.items():
         assert widths[4] > widths[6] > widths[8] > 0, module
+
+
+def test_the_embedding_is_weighed_by_the_gradient_at_its_rows(
+    source: Source, exact_folder: Path
+) -> None:
+    # Every id once, so that the gradient of a row is that of its one token.
+    tokens = np.array([[1, 5, 9, 100, 33, 44, 2, 8]])
+    cost = measure_sensitivities(source, tokens, (4,), Recipe(4))["model.embed_tokens"][4]
+    model, _ = load_model(exact_folder)
+    table = read_tensor(source, "model.embed_tokens.weight")
+
+    def loss(table: mx.array) -> mx.array:
+        model.model.embed_tokens.weight = table
+        logits = model(mx.array(tokens))[0, :-1]
+        targets = mx.array(tokens[0, 1:])
+        return mx.sum(mx.logsumexp(logits, axis=-1) - logits[mx.arange(targets.size), targets])
+
+    gradient = mx.grad(loss)(table)
+    stored = mx.dequantize(*mx.quantize(table, 64, 4), 64, 4)
+    expected = float(mx.sum(mx.square(gradient * (table - stored)))) / 2
+    assert cost == pytest.approx(expected, rel=0.05)
+
+
+def test_a_method_that_leaves_less_of_the_error_costs_less_but_for_the_embedding(
+    source: Source,
+) -> None:
+    plain, fed_back = (
+        measure_sensitivities(source, _TOKENS, (4,), Recipe(4, method=method))
+        for method in (Method.PLAIN, Method.CALIBRATED)
+    )
+    assert fed_back["model.embed_tokens"] == plain["model.embed_tokens"]
+    assert fed_back["lm_head"][4] < plain["lm_head"][4] / 2
 
 
 def test_a_model_is_no_distance_from_itself(source: Source) -> None:

@@ -89,3 +89,18 @@ def test_a_disk_that_lies_is_found_at_once(tmp_path: Path) -> None:
         writer.append("norm.weight", mx.zeros((6,), dtype=mx.float16))
         with pytest.raises(ConversionError, match=r"reads back differently.*norm\.weight"):
             writer.finish()
+
+
+def test_what_fails_behind_the_computing_is_raised(tmp_path: Path) -> None:
+    def fail(step: str) -> None:
+        if step.endswith("continued"):
+            raise OSError(28, "No space left on device")
+
+    entry = ShardEntry("a", "F32", (64, 8))
+    with (
+        pytest.raises(OSError, match="No space left"),
+        ShardWriter(tmp_path / "a.safetensors", [entry], fail) as writer,
+    ):
+        writer.append("a", mx.zeros((64, 8)))
+        writer.finish()
+    assert not (tmp_path / "a.safetensors").exists()

@@ -1,6 +1,6 @@
 """Rules in the decode loop, with scripted logits: what is forced, redrawn, banned and ended."""
 
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import pytest
@@ -10,8 +10,9 @@ from decode.scripted import steering as make_steering
 from mlx_magistral.decode.rules.adjust import Adjust, Ban, BanControls, Lean
 from mlx_magistral.decode.rules.answer_now import AnswerNow
 from mlx_magistral.decode.rules.budget import ThinkBudget, thinking_room
-from mlx_magistral.decode.rules.steering import Act, Place, ThinkTokens, Verdict
+from mlx_magistral.decode.rules.steering import Act, Place, Steering, ThinkTokens, Verdict
 from mlx_magistral.events import FinishReason, Limit
+from mlx_magistral.text.reasoning import ReasoningParser
 
 TOKENS = ThinkTokens(THINK, END_THINK, (41, 49))
 ID_TO_BYTES = FakeTokenizer().id_to_bytes
@@ -175,3 +176,12 @@ def test_adjustments_are_values() -> None:
     assert Lean(2, within=1.0, by=5.0)(logits).tolist() == [[0, 1, 7, 3]]
     assert Lean(1, within=1.0, by=5.0)(logits).tolist() == logits.tolist()
     assert Ban(3) == Ban(3) != Ban(2)
+
+
+def test_time_inside_think_blocks_alone_is_counted() -> None:
+    clock = iter([0.0, 1.0, 3.0, 10.0, 20.0, 21.0, 25.0])
+    parser = ReasoningParser(cast(Any, FakeTokenizer()))
+    steer = Steering(parser, TOKENS, clock=lambda: next(clock))
+    for token in (42, THINK, 43, END_THINK, 42, THINK, 43):
+        steer.feed(token)
+    assert steer.reasoning_s == (3 - 1) + (10 - 3) + (25 - 21)

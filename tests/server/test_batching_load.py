@@ -94,12 +94,15 @@ def test_cancel_frees_the_place_within_one_id(endless_backend: Backend) -> None:
 
 def test_cancel_while_waiting(endless_backend: Backend) -> None:
     busy = [Asked(endless_backend, **ENDLESS) for _ in range(2)]
-    waiting = Asked(endless_backend, **ENDLESS)
-    waiting.ticket.cancel()
-    assert waiting.reply.usage.completion_tokens == 0
-    for each in busy:
+    waiting = [Asked(endless_backend, **ENDLESS) for _ in range(2)]
+    with pytest.raises(OverloadedError):
+        Asked(endless_backend, **ENDLESS)
+    waiting[1].ticket.cancel()  # not the next one: its place in the queue is free all the same
+    assert waiting[1].reply.usage.completion_tokens == 0
+    waiting.append(Asked(endless_backend, **ENDLESS))
+    for each in busy + waiting:
         each.ticket.cancel()
-        each.wait()
+        assert each.reply.finish_reason is FinishReason.INTERRUPTED
 
 
 def test_an_error_in_one_ends_that_one(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from mistral_common.protocol.instruct.request import ChatCompletionRequest
 from mistral_common.protocol.instruct.tool_calls import Function, FunctionCall, Tool, ToolCall
 from mistral_common.tokens.tokenizers.mistral import MistralTokenizer
 
+from mlx_magistral.errors import PromptError
 from mlx_magistral.text.tokenizer import Tokenizer
 
 Reference = MistralTokenizer[Any, Any, Any, Any, Any]
@@ -258,3 +259,42 @@ def test_no_text_yields_a_control_id(full_tokenizer: Tokenizer, tokenizer: Token
             return [token for token in tokens if each.is_control(token)]
 
         assert controls(evil) == controls("harmless")
+
+
+@pytest.mark.parametrize(
+    ("fields", "chunks", "is_open"),
+    [
+        ({"content": "The sum"}, [TextChunk(text="The sum")], False),
+        ({"reasoning": "37+"}, [ThinkChunk(thinking="37+", closed=False)], True),
+        ({"reasoning_content": "37+"}, [ThinkChunk(thinking="37+", closed=False)], True),
+        (
+            {"reasoning": "85", "content": "It is"},
+            [ThinkChunk(thinking="85"), TextChunk(text="It is")],
+            False,
+        ),
+        (
+            {"content": [{"type": "thinking", "thinking": "85", "closed": True}]},
+            [ThinkChunk(thinking="85")],
+            False,
+        ),
+    ],
+)
+def test_a_reply_can_be_gone_on_with(
+    tokenizer: Tokenizer,
+    reference: Reference,
+    fields: dict[str, Any],
+    chunks: list[Any],
+    is_open: bool,
+) -> None:
+    given = [{"role": "user", "content": "Hi"}, {"role": "assistant", "prefix": True, **fields}]
+    message = AssistantMessage(content=chunks, prefix=True)
+    tokens = tokenizer.encode_chat(given, raw_system=True)
+    assert tokens == expected(reference, [UserMessage(content="Hi"), message], None)
+    assert tokenizer.begun_part(given) == ("thinking" if is_open else "answer")
+    assert tokenizer.begun_part(given[:1]) is None
+
+
+def test_a_prefix_decides_on_the_thinking_itself(tokenizer: Tokenizer) -> None:
+    given = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x", "prefix": 1}]
+    with pytest.raises(PromptError, match="prefix to go on with"):
+        tokenizer.encode_chat(given, thinking="force")

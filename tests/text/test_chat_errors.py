@@ -42,7 +42,7 @@ CASES: list[tuple[str, Any, str]] = [
     # Something to answer.
     ("assistant last", [USER, ANSWER], "last message is the assistant's.*End with a user message"),
     ("system last", [USER, {"role": "system", "content": "x"}], "last message is the system's"),
-    ("prefix last", [USER, AssistantMessage(content="x", prefix=True)], "is the assistant's"),
+    ("nothing to go on with", [USER, {"role": "assistant", "prefix": True}], "neither content nor"),
     ("no user", [CALLING, RESULT], "no user message"),
     ("empty question", user(""), "The prompt is empty"),
     ("no parts", user([]), r"messages\[2\] \(user\): content is missing"),
@@ -56,7 +56,8 @@ CASES: list[tuple[str, Any, str]] = [
     ("no role", [USER, {"content": "x"}], r"messages\[1\]: role None is none of system"),
     ("old function role", [USER, {"role": "function", "content": "x"}], "role 'function' is none"),
     ("name", [{**USER, "name": "bob"}], r"messages\[0\] \(user\): field 'name' is not supported"),
-    ("prefix", assistant(content="x", prefix=True), "field 'prefix' is not supported"),
+    ("prefix not last", assistant(content="x", prefix=True), "prefix"),
+    ("a user's prefix", user("x")[:2] + [{**USER, "prefix": True}], "field 'prefix' is not"),
     ("audio", assistant(content="x", audio={"id": "y"}), "field 'audio' is not supported"),
     ("reasoning of a user", [{**USER, "reasoning": "x"}], "field 'reasoning' is not supported"),
     # Content.

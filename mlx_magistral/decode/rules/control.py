@@ -21,7 +21,7 @@ class ControlOptions:
     ``think_budget`` bounds the ids of thinking, 0 skips it, None leaves all that max_tokens has
     room for. ``think_close`` is the text put before a forced [/THINK]. ``schema`` is a JSON schema
     that the answer obeys, ``json_mode`` any JSON object; ``tool_choice`` is auto, none, required or
-    the name of a tool. Raises UsageError.
+    the name of a tool; ``parallel_tool_calls=False`` allows one call a reply. Raises UsageError.
     """
 
     think_budget: int | None = None
@@ -30,6 +30,7 @@ class ControlOptions:
     schema: dict[str, Any] | None = None
     json_mode: bool = False
     tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
 
     def __post_init__(self) -> None:
         if self.think_budget is not None and self.think_budget < 0:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 
 from mlx_magistral.decode.rules.adjust import Adjust, BanControls
+from mlx_magistral.decode.rules.schema import grammar_schema
 from mlx_magistral.decode.rules.steering import Place, ThinkTokens, Verdict
 from mlx_magistral.errors import MissingExtraError, UsageError
 from mlx_magistral.text.tokenizer import Tokenizer
@@ -20,8 +21,10 @@ from mlx_magistral.text.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-# Runs of white space are bounded: a grammar that allows endless ones lets a small model use them.
-_WHITE_SPACE = r"[ \t\r\n]{1,12}"
+# With forcing on, llguidance lets through text that has no alternative in one spelling only: the
+# one its tokenizer gives, glued to a marker. Where a word is one id without the merges up to it,
+# as in nano, that is letter by letter. Off, every id whose bytes keep the text legal can be drawn.
+_OPTIONS = '%llguidance {"no_forcing": true}'
 _WORD_BITS = 32
 
 
@@ -71,13 +74,37 @@ class Grammar:
 
     def _follow(self, is_thinking: bool) -> None:
         self.must_see_id = not is_thinking
-        self.adjustments = self._thinking_only if is_thinking else (self._mask(),)
+        if is_thinking:
+            self.adjustments = self._thinking_only
+            return
+        extra = (self._think.open,) if self._may_think else ()
+        self.adjustments = (_next_mask(self._matcher, extra),)
 
-    def _mask(self) -> GrammarMask:
-        words = bytearray(self._matcher.compute_bitmask())
-        if self._may_think:
-            words[self._think.open // 8] |= 1 << self._think.open % 8
-        return GrammarMask(mx.array(memoryview(words).cast("I")))  # type: ignore[arg-type]
+
+class CallGrammar:
+    """Leaves the text alone and masks from [TOOL_CALLS] on, so that plain text costs nothing."""
+
+    def __init__(self, matcher: "LLMatcher", tool_calls: int) -> None:
+        self._matcher = matcher
+        self._tool_calls = tool_calls
+        self.must_see_id = False
+        self.adjustments: tuple[Adjust, ...] = ()
+
+    def feed(self, token: int, place: Place) -> Verdict | None:
+        """Begin with the first call, then take each id in."""
+        if self.must_see_id or token == self._tool_calls:
+            is_taken = self._matcher.consume_token(token)
+            assert is_taken or self._matcher.is_stopped(), self._matcher.get_error()
+            self.must_see_id = True
+            self.adjustments = (_next_mask(self._matcher),)
+        return None
+
+
+def _next_mask(matcher: "LLMatcher", extra: Sequence[int] = ()) -> GrammarMask:
+    words = bytearray(matcher.compute_bitmask())
+    for token in extra:
+        words[token // 8] |= 1 << token % 8
+    return GrammarMask(mx.array(memoryview(words).cast("I")))  # type: ignore[arg-type]
 
 
 def make_guidance_tokenizer(tokenizer: Tokenizer) -> "LLTokenizer":
@@ -102,7 +129,7 @@ def make_matcher(grammar: str, guidance: "LLTokenizer") -> "LLMatcher":
         message = matcher.get_error()
         what = message.partition("failed to compile JSON schema: ")[2] or message
         lines = [line for line in what.split("\n") if "|" not in line and line.strip(" ^")]
-        explained = " ".join(" ".join(lines).split()).rstrip(".")
+        explained = " ".join(" ".join(lines).split()).rstrip(".") or "its parts exclude each other"
         raise UsageError(f"The schema cannot be enforced: {explained}. Leave that part out of it.")
     return matcher
 
@@ -112,25 +139,29 @@ def answer_grammar(
     *,
     schema: dict[str, Any] | None = None,
     calls: Sequence[dict[str, Any]] = (),
+    is_parallel: bool = True,
+    is_lenient: bool = False,
 ) -> str:
     """Lark: the answer is JSON under ``schema``, or one or more ``calls``, whichever are given.
 
-    A call is an OpenAI function: its name and the JSON schema of its parameters.
+    A call is an OpenAI function: its name and the JSON schema of its parameters. ``is_parallel``
+    allows several. ``is_lenient`` drops what of the parameters cannot be enforced, except where
+    the function is ``strict``.
     """
     rules, starts = [], []
     if schema is not None:
         starts.append("answer")
-        rules.append(f"answer: SPACE? %json {_json(schema)}")
+        rules.append(f"answer: SPACE? %json {grammar_schema(schema)}")
     if calls:
-        starts.append("call+")
+        starts.append("call+" if is_parallel else "call")
         rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(calls))))
     open_call, args = (f"<[{tokenizer.control_id(n)}]>" for n in ("[TOOL_CALLS]", "[ARGS]"))
     for index, call in enumerate(calls):
-        parameters = _json(call.get("parameters") or {"type": "object"})
+        parameters = grammar_schema(
+            {"type": "object", **(call.get("parameters") or {})},
+            is_lenient=is_lenient and not call.get("strict"),
+        )
         name = json.dumps(call["name"])
         rules.append(f"call_{index}: {open_call} {name} {args} SPACE? %json {parameters}")
-    return "\n".join([f"start: {' | '.join(starts)}", *rules, "SPACE: /[ \\t\\r\\n]{1,8}/\n"])
-
-
-def _json(schema: dict[str, Any]) -> str:
-    return json.dumps({"x-guidance": {"whitespace_pattern": _WHITE_SPACE}, **schema})
+    start = f"start: {' | '.join(starts)}"
+    return "\n".join([_OPTIONS, start, *rules, "SPACE: /[ \\t\\r\\n]{1,8}/\n"])

@@ -4,7 +4,8 @@ Sees each id once, drawn or forced, and says what follows: ids that are forced, 
 next draw, or the end. Rules decide; what closing the thinking means is written here alone.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -70,13 +71,21 @@ class Steering:
     """Feeds the parser and the rules. After each ``feed`` its attributes hold for what follows."""
 
     def __init__(
-        self, parser: ReasoningParser, think: ThinkTokens, rules: Sequence[Rule] = ()
+        self,
+        parser: ReasoningParser,
+        think: ThinkTokens,
+        rules: Sequence[Rule] = (),
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._parser = parser
         self._think = think
         self._rules = rules
         self._is_closed = False
         self._events: list[Event] = []
+        self._clock = clock
+        self._seen_at: float | None = None  # when the latest id was seen, while it thinks
+        self.reasoning_s = 0.0
         self.forced: tuple[int, ...] = ()
         self.ended: FinishReason | None = None
         self.limit: Limit | None = None
@@ -84,6 +93,11 @@ class Steering:
     @property
     def place(self) -> Place:
         return Place(self._parser.state, self._parser.reasoning_tokens)
+
+    @property
+    def state(self) -> ParserState:
+        """Where the next id falls."""
+        return self._parser.state
 
     @property
     def adjustments(self) -> tuple[Adjust, ...]:
@@ -100,6 +114,7 @@ class Steering:
         self._events += self._parser.feed(token, logprob)
         self.forced = ()
         place = self.place
+        self._take_time(place.is_thinking)
         verdicts = [rule.feed(token, place) for rule in self._rules]
         for verdict in verdicts:
             if verdict is not None:
@@ -114,6 +129,12 @@ class Steering:
     def flush(self) -> list[Event]:
         """The last events, when the reply has ended."""
         return self.take_events() + self._parser.flush()
+
+    def _take_time(self, is_thinking: bool) -> None:
+        now = self._clock()
+        if self._seen_at is not None:
+            self.reasoning_s += now - self._seen_at
+        self._seen_at = now if is_thinking else None
 
     def _apply(self, verdict: Verdict, place: Place) -> None:
         if verdict.act is Act.END:

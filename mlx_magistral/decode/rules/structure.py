@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlx_magistral.decode.rules.adjust import Adjust, Ban
 from mlx_magistral.decode.rules.control import ControlOptions, think_tokens
-from mlx_magistral.decode.rules.grammar import Grammar, answer_grammar, make_matcher
+from mlx_magistral.decode.rules.grammar import CallGrammar, Grammar, answer_grammar, make_matcher
 from mlx_magistral.decode.rules.steering import Place, Rule, Verdict
-from mlx_magistral.errors import UsageError
+from mlx_magistral.errors import MissingExtraError, UsageError
 from mlx_magistral.text.prompt import Thinking
 from mlx_magistral.text.tokenizer import Tokenizer
 
@@ -37,22 +37,35 @@ def structure_rules(
 ) -> list[Rule]:
     """The rules that a schema, tools and tool_choice ask for; none for free text.
 
-    ``tools`` are OpenAI dicts. With tool_choice auto calls are the model's own: where a grammar
-    forces text, llguidance may spell it in other ids than the model would, and that confuses it.
+    ``tools`` are OpenAI dicts. With tool_choice auto the text is free and calls are held to the
+    tools, unless the extra is missing; what of a tool's parameters cannot be enforced is left to
+    the model there, except where the tool is ``strict``. Raises UsageError, MissingExtraError.
     """
     functions = _chosen(options.tool_choice, [tool["function"] for tool in tools])
     schema = options.answer_schema
     tool_calls = tokenizer.control_id("[TOOL_CALLS]")
+    is_auto = options.tool_choice == "auto"
     if options.tool_choice == "none" and schema is None:
         return [NoCalls(tool_calls)]
-    if schema is None and options.tool_choice == "auto":
-        return []
     if schema is not None and options.tool_choice not in ("auto", "none"):
         raise UsageError(
             f"A schema for the answer does not go with tool_choice {options.tool_choice!r}: the "
             "answer would be a call. Use auto."
         )
-    grammar = answer_grammar(tokenizer, schema=schema, calls=functions)
+    if schema is None and not functions:
+        return []
+    grammar = answer_grammar(
+        tokenizer,
+        schema=schema,
+        calls=functions,
+        is_parallel=options.parallel_tool_calls,
+        is_lenient=is_auto,
+    )
+    if schema is None and is_auto:
+        try:
+            return [CallGrammar(make_matcher(grammar, guidance()), tool_calls)]
+        except MissingExtraError:
+            return []
     return [
         Grammar(
             make_matcher(grammar, guidance()),

@@ -1,0 +1,1 @@
+"""Conversations that go on: kept as files, and the program that holds one on a terminal."""

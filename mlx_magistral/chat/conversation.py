@@ -1,0 +1,116 @@
+"""Conversation: what was said so far, in memory and, where it is logged, in a session's file.
+
+The file is made with the first question, so a chat that says nothing leaves nothing behind.
+"""
+
+import time
+from collections.abc import Sequence
+
+from mlx_magistral.chat.session import Session, SessionContent
+from mlx_magistral.chat.sessions import SessionStore
+from mlx_magistral.chat.turns import (
+    Message,
+    assistant_message,
+    is_answered,
+    shown_to_model,
+    split_turns,
+)
+from mlx_magistral.events import Reply
+
+
+class Conversation:
+    """One conversation; without a store nothing of it is written."""
+
+    def __init__(self, store: SessionStore | None, name: str | None = None) -> None:
+        self._store = store
+        self._name = name
+        self._session: Session | None = None
+        self._content = SessionContent("", time.time())
+
+    @classmethod
+    def resume(cls, store: SessionStore, name: str) -> tuple["Conversation", list[str]]:
+        """Go on with a session; also returns notes about lines that were lost."""
+        conversation = cls(store, name)
+        conversation._session, notes = store.resume(name)
+        conversation._content = conversation._session.content
+        return conversation, notes
+
+    @property
+    def content(self) -> SessionContent:
+        """Everything that was said. To be read: the methods here change it."""
+        return self._session.content if self._session is not None else self._content
+
+    @property
+    def id(self) -> str | None:
+        """The session's name; None where there is no file, or not yet."""
+        return None if self._session is None else self._session.content.id
+
+    @property
+    def turns(self) -> list[list[Message]]:
+        return split_turns(self.content.messages)
+
+    @property
+    def last_question(self) -> str | None:
+        turns = self.turns
+        return str(turns[-1][0]["content"]) if turns else None
+
+    def set_system(self, text: str | None) -> None:
+        """The system text from the next question on, beside the official prompt."""
+        self._content.system = text
+        if self._session is not None and self._session.content.system != text:
+            self._session.set_system(text)
+
+    def ask(self, question: str, model: str | None) -> None:
+        """Add a question. Raises SessionError where it cannot be written."""
+        if self._session is None and self._store is not None:
+            self._session = self._store.create(question=question, model=model, name=self._name)
+            if self._content.system is not None:
+                self._session.set_system(self._content.system)
+        if self._session is not None:
+            self._session.add_user(question)
+        else:
+            self._content.messages.append({"role": "user", "content": question})
+            self._content.figures.append(None)
+
+    def add_reply(self, reply: Reply) -> None:
+        if self._session is not None:
+            self._session.add_reply(reply)
+        else:
+            self._content.messages.append(assistant_message(reply))
+            self._content.figures.append(None)
+
+    def add_results(self, results: Sequence[Message]) -> None:
+        if self._session is not None:
+            self._session.add_results(results)
+        else:
+            self._content.messages.extend(results)
+            self._content.figures.extend([None] * len(results))
+
+    def drop_last_turn(self) -> str | None:
+        """Take the last turn back; returns its question, None where there is none."""
+        turns = self.turns
+        if not turns:
+            return None
+        count = len(self.content.messages) - len(turns[-1])
+        if self._session is not None:
+            self._session.rewind(count)
+        else:
+            self._content.rewind(count)
+        return str(turns[-1][0]["content"])
+
+    def prompt(self, *, keep_reasoning: bool) -> list[Message]:
+        """What the model is asked: the system text, the answered turns and the open one."""
+        turns = self.turns
+        is_open = bool(turns) and not is_answered(turns[-1])
+        earlier = [message for turn in (turns[:-1] if is_open else turns) for message in turn]
+        system = self.content.system
+        return [
+            *([{"role": "system", "content": system}] if system else []),
+            *shown_to_model(earlier, keep_reasoning=keep_reasoning),
+            *(turns[-1] if is_open else []),
+        ]
+
+    def close(self) -> None:
+        """Let others open the session."""
+        if self._session is not None:
+            self._session.close()

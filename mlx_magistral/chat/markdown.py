@@ -1,0 +1,91 @@
+"""Markdown of an answer to lines of a terminal, formulas as they were written.
+
+An answer is cut into its finished blocks, which never change, and the last one, which may.
+"""
+
+import re
+from io import StringIO
+
+from markdown_it import MarkdownIt
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.theme import Theme
+
+# What may hold a formula's marks without being one comes first and is left alone.
+_MATH = re.compile(
+    r"(?P<code>^(?P<fence>`{3,}|~{3,}).*?(?:^(?P=fence)|\Z)|(?P<tick>`+)(?:(?!\n\n).)+?(?P=tick))"
+    r"|\$\$(?P<dollars>(?:(?!\n\s*\n).)+?)\$\$"
+    r"|\\\[(?P<brackets>(?:(?!\n\s*\n).)+?)\\\]"
+    r"|\\\((?P<parentheses>(?:(?!\n\s*\n).)+?)\\\)"
+    r"|(?<![\\\w$])\$(?P<dollar>(?=[^\s$])[^$\n]*?[^\s\\$]|[^\s$\\])\$(?![\d$])",
+    re.DOTALL | re.MULTILINE,
+)
+_THEME = Theme({"markdown.code": "cyan", "markdown.block_quote": "none"})
+
+
+def split_blocks(text: str) -> tuple[list[str], str]:
+    """The finished top-level blocks, and the rest that is still being written."""
+    lines = text.splitlines(keepends=True)
+    starts = [
+        token.map[0]
+        for token in MarkdownIt().enable(["table", "strikethrough"]).parse(text)
+        if token.level == 0 and token.map is not None and token.nesting >= 0
+    ]
+    edges = [0, *starts[1:], len(lines)]
+    blocks = ["".join(lines[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return blocks[:-1], blocks[-1]
+
+
+def keep_formulas(text: str) -> str:
+    r"""Formulas as code, in which Markdown leaves ``\\`` and ``_`` alone."""
+    return _MATH.sub(_as_code, text)
+
+
+def is_table(block: str) -> bool:
+    """Whether its columns may still change width."""
+    return block.lstrip().startswith("|")
+
+
+class MarkdownRenderer:
+    """Renders to lines with escape codes, ``columns`` wide at most."""
+
+    def __init__(self, columns: int, *, has_colour: bool) -> None:
+        self._console = Console(
+            file=StringIO(),
+            force_terminal=True,
+            width=max(columns, 10),
+            color_system="standard" if has_colour else None,
+            no_color=not has_colour,
+            theme=_THEME,
+            highlight=False,
+            legacy_windows=False,
+        )
+
+    def lines(self, text: str) -> list[str]:
+        """One block, or more, without the blank lines around it."""
+        with self._console.capture() as capture:
+            self._console.print(Markdown(text, code_theme="ansi_dark", inline_code_theme=None))
+        lines = [line.rstrip() for line in capture.get().split("\n")]
+        while lines and not lines[-1]:
+            lines.pop()
+        while lines and not lines[0]:
+            lines.pop(0)
+        return lines
+
+
+def _as_code(match: re.Match[str]) -> str:
+    if match["code"] is not None:
+        return match[0]
+    if match["dollar"] is not None or match["parentheses"] is not None:
+        inner = " ".join(match[0].split())
+        fence = "``" if "`" in inner else "`"
+        return f"{fence}{inner}{fence}"
+    inner = (match["dollars"] or match["brackets"]).strip("\n").strip()
+    # A line of its own keeps its place in a list; a formula amid a line stays there.
+    if "\n" not in inner:
+        return f"`{match[0].replace(chr(10), ' ')}`"
+    before = match.string[: match.start()].rpartition("\n")[2]
+    indent = before if not before.strip() else ""
+    body = "\n".join(indent + line.strip() for line in inner.split("\n"))
+    lead = "" if not before.strip() else "\n"
+    return f"{lead}```latex\n{body}\n{indent}```"

@@ -1,0 +1,20 @@
+"""Tab completion of model names, in any command that takes one."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def complete_model(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list["CompletionItem"]:
+    """Names that ``--model`` takes, then folders; reads names alone."""
+    from click.shell_completion import CompletionItem
+
+    from mlx_magistral.library import model_names
+
+    names = [name for name in model_names() if name.startswith(incomplete)]
+    return [*map(CompletionItem, names), CompletionItem(incomplete, type="dir")]

@@ -1,0 +1,69 @@
+"""``--session``, ``--continue`` and what earlier thoughts the model sees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mlx_magistral.chat.conversation import Conversation
+from mlx_magistral.chat.sessions import SessionStore
+from mlx_magistral.errors import SessionError, UsageError
+
+_SESSION = (
+    click.option("session", "--session", metavar="NAME", help="Go on with a session, or begin it."),
+    click.option("goes_on", "--continue", is_flag=True, help="Go on with the last session."),
+    click.option(
+        "--keep-reasoning/--drop-reasoning",
+        default=False,
+        help="Whether the model sees its earlier thoughts.  [default: drop]",
+    ),
+)
+
+
+def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags of a conversation; take_conversation takes them out again."""
+    for option in reversed(_SESSION):
+        command = option(command)
+    return command
+
+
+def take_conversation(options: dict[str, Any]) -> tuple[Conversation | None, bool]:
+    """Remove the flags; returns the conversation they name, if any, and keep_reasoning.
+
+    Says once on stderr which conversation it is and what of it the model sees.
+    """
+    name, goes_on = options.pop("session"), options.pop("goes_on")
+    keep_reasoning = bool(options.pop("keep_reasoning"))
+    if name is None and not goes_on:
+        return None, keep_reasoning
+    conversation, notes = open_conversation(SessionStore(), name, goes_on=goes_on)
+    click.get_current_context().call_on_close(conversation.close)
+    for note in notes:
+        click.echo(note, err=True)
+    seen = "kept" if keep_reasoning else "dropped"
+    other = "--drop-reasoning" if keep_reasoning else "--keep-reasoning"
+    turns = len(conversation.turns)
+    count = "new" if turns == 0 else f"{turns} turn{'s' * (turns > 1)} so far"
+    click.echo(
+        f"Session {conversation.id or name}: {count}; earlier thoughts are {seen} ({other}).",
+        err=True,
+    )
+    return conversation, keep_reasoning
+
+
+def open_conversation(
+    store: SessionStore, name: str | None, *, goes_on: bool
+) -> tuple[Conversation, list[str]]:
+    """The session of this name, new where there is none, or the last one."""
+    if goes_on:
+        if name is not None:
+            raise UsageError("--continue is the last session; with --session NAME leave it out.")
+        name = store.latest()
+        if name is None:
+            raise SessionError(
+                "There is no session to continue yet. Begin one with --session NAME, or with "
+                "mlx-magistral chat."
+            )
+    if name is None or not store.exists(name):
+        return Conversation(store, name), []
+    return Conversation.resume(store, name)

@@ -1,0 +1,79 @@
+"""Gate: how many ids to guess, from what a pass costs here and how often guesses came true.
+
+The longest draft is not the best one: each row costs, and is wasted once a guess before it fails.
+With acceptance a_1, a_2, … a draft of k ids gives 1 + a_1 + a_1 a_2 + … ids in expectation, and
+takes the time of a pass of k + 1 rows; k = 0 is plain decoding. (Leviathan et al., 2023,
+arXiv:2211.17192, section 3.3, with measured costs and acceptance in place of constants.)
+"""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+# More rows than this never paid in any of the curves seen, and DIRECT_ROWS holds up to here.
+MOST_DRAFTED = 7
+# A gain below this is inside the noise of the cost measurement.
+LEAST_GAIN = 1.05
+# Guesses older than about this many weigh little: text changes its habits.
+_MEMORY = 64
+_PRIOR_WEIGHT = 4.0
+
+
+@dataclass
+class Acceptance:
+    """A running share of guesses that came true, by whatever tells them apart.
+
+    ``prior`` says what to expect of a key that has not been seen; it counts as four guesses.
+    """
+
+    prior: Callable[[Hashable], float]
+    _counts: dict[Hashable, tuple[float, float]] = field(default_factory=dict)  # true, all
+
+    def note(self, key: Hashable, is_true: bool) -> None:
+        """Take in one guess."""
+        true, count = self._counts.get(key, (0.0, 0.0))
+        keep = 1 - 1 / _MEMORY
+        self._counts[key] = true * keep + is_true, count * keep + 1
+
+    def rate(self, key: Hashable) -> float:
+        """The probability that a guess comes true."""
+        true, count = self._counts.get(key, (0.0, 0.0))
+        return (true + _PRIOR_WEIGHT * self.prior(key)) / (count + _PRIOR_WEIGHT)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds of a pass by its rows, measured at some counts and straight lines in between.
+
+    ``guess_s`` is what each guess costs before the pass: nothing for a look-up.
+    """
+
+    seconds: Mapping[int, float]
+    guess_s: float = 0.0
+
+    def __call__(self, rows: int) -> float:
+        known = self.seconds
+        if rows in known:
+            return known[rows]
+        below = max(each for each in known if each < rows)
+        above = min((each for each in known if each > rows), default=None)
+        if above is None:
+            return known[below] * rows / below
+        share = (rows - below) / (above - below)
+        return known[below] + share * (known[above] - known[below])
+
+
+def best_draft(acceptance: Sequence[float], costs: Costs) -> tuple[int, float]:
+    """The length of draft with most ids a second, and how many times plain decoding that is.
+
+    ``acceptance[i]`` is the probability that guess i comes true where those before it did. 0 and
+    1.0 where nothing gains LEAST_GAIN.
+    """
+    best, best_gain = 0, LEAST_GAIN
+    expected, reached = 1.0, 1.0
+    for count, probability in enumerate(acceptance, 1):
+        reached *= probability
+        expected += reached
+        gain = expected * costs(1) / (costs(count + 1) + count * costs.guess_s)
+        if gain > best_gain:
+            best, best_gain = count, gain
+    return (best, best_gain) if best else (0, 1.0)

@@ -1,0 +1,162 @@
+"""One reply's decode loop, a step at a time: a plain pass, forced ids, and what ends it.
+
+Steps are generators: they yield ids and return the next draw, not yet read, or None at the end.
+generate.py strings plain steps together; speculate.py puts several rows into a pass.
+"""
+
+from collections.abc import Generator
+from typing import Any, NamedTuple, Protocol
+
+import mlx.core as mx
+
+from mlx_magistral.decode.rules.adjust import Adjust
+from mlx_magistral.decode.rules.steering import Steering
+from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.text.reasoning import ParserState
+
+Step = Generator[int, None, mx.array | None]
+
+
+class Watcher(Protocol):
+    """Sees every id of the reply as it is taken."""
+
+    def feed(self, token: int, state: ParserState) -> None:
+        """Take an id; ``state`` is where the one after it falls."""
+
+
+class Parts(NamedTuple):
+    """What a reply is decoded with; all of it is the caller's."""
+
+    model: Transformer
+    cache: list[Any]
+    sampler: Sampler
+    steering: Steering | None
+    stop_tokens: frozenset[int]
+
+
+class Loop:
+    """The state of one reply being decoded: what is left of it, and who watches.
+
+    ``passes`` counts passes of the model that decoded, the prefill not among them.
+    """
+
+    def __init__(self, parts: Parts, max_tokens: int, watcher: Watcher | None = None) -> None:
+        self.model, self.cache, self.sampler, self.steering, self._stop_tokens = parts
+        self.left = max_tokens
+        self.has_ended = False
+        self.passes = 0
+        self._watcher = watcher
+
+    @property
+    def adjustments(self) -> tuple[Adjust, ...]:
+        return self.steering.adjustments if self.steering else ()
+
+    @property
+    def must_see_id(self) -> bool:
+        return self.steering is not None and self.steering.must_see_id
+
+    @property
+    def is_forced(self) -> bool:
+        return bool(self.steering and self.steering.forced)
+
+    def take(self, token: int) -> None:
+        """Show an id to the rules and count it; ``has_ended`` says whether it is the last."""
+        state = ParserState.CONTENT
+        if self.steering is not None:
+            self.steering.feed(token)
+            state = self.steering.state
+        if self._watcher is not None:
+            self._watcher.feed(token, state)
+        self.left -= 1
+        ended_by_rule = self.steering is not None and self.steering.ended is not None
+        self.has_ended = self.left == 0 or token in self._stop_tokens or ended_by_rule
+
+    def draw(self, logits: mx.array) -> mx.array:
+        """Draw from logits (1, vocab) under the rules that hold now, and start computing."""
+        token = self.sampler(logits, self.adjustments)
+        mx.async_eval(token)  # type: ignore[no-untyped-call]
+        return token
+
+    def plain(self, token: mx.array) -> Step:
+        """Dispatch the pass of a drawn id and the next draw, then read and yield the id.
+
+        The device never waits for Python; where a rule must see the id first, the pass is
+        dispatched and only the draw waits.
+        """
+        draw = _Draw(self.sampler, self)
+        if self.left > 1:
+            self.passes += 1
+            draw.dispatch(self.model(token[:, None], self.cache)[:, -1])
+        value = token.item()
+        assert isinstance(value, int)
+        self.take(value)
+        if self.has_ended:
+            yield value
+            return None
+        if self.is_forced:
+            draw.drop()
+            yield value
+            return (yield from self.forced())
+        # Whatever the rules have changed by now, the draw takes it in.
+        following = draw.settled()
+        yield value
+        return following
+
+    def forced(self, *read: int) -> Step:
+        """Put the forced ids in the place of the draw; they go through in one pass.
+
+        Ids in ``read`` were yielded and are not in the cache yet; they go in front.
+        """
+        assert self.steering is not None
+        forced = self.steering.forced[: self.left]
+        self.sampler.write(forced)
+        self.passes += 1
+        hidden = self.model.hidden(mx.array([[*read, *forced]]), self.cache)
+        logits = self.model.logits(hidden[:, -1:])[:, 0]
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
+        for token in forced:
+            self.take(token)
+            yield token
+        self.has_ended = self.left == 0
+        return None if self.has_ended else self.draw(logits)
+
+    def known(self, token: int) -> mx.array:
+        """The next draw after an id that is read and not in the cache yet."""
+        self.passes += 1
+        return self.draw(self.model(mx.array([[token]]), self.cache)[:, -1])
+
+
+class _Draw:
+    """The draw of the next id: made early where the rules allow it, and redone if they changed.
+
+    A draw that is redone uses its random number again, so one that comes out the same is the same.
+    """
+
+    def __init__(self, sampler: Sampler, loop: Loop) -> None:
+        self._sampler = sampler
+        self._loop = loop
+        self._adjustments = loop.adjustments
+        self._logits: mx.array | None = None
+        self._token: mx.array | None = None
+
+    def dispatch(self, logits: mx.array) -> None:
+        """Start computing the logits, and the draw unless it has to wait."""
+        self._logits = logits
+        if not self._loop.must_see_id:
+            self._token = self._sampler(logits, self._adjustments)
+        mx.async_eval(logits if self._token is None else self._token)  # type: ignore[no-untyped-call]
+
+    def settled(self) -> mx.array:
+        """The draw under the adjustments that hold now."""
+        assert self._logits is not None
+        adjustments = self._loop.adjustments
+        if self._token is None or adjustments != self._adjustments:
+            self.drop()
+            self._token = self._loop.draw(self._logits)
+        return self._token
+
+    def drop(self) -> None:
+        """Take back a draw that was made."""
+        if self._token is not None:
+            self._sampler.undo()

@@ -1,0 +1,54 @@
+"""What a conversion says before and while it runs."""
+
+import pytest
+
+from magistral_convert.display import ConversionDisplay
+from magistral_convert.plan import plan_conversion
+from magistral_convert.recipe import Recipe
+
+_SHAPES = {f"model.layers.{layer}.mlp.up_proj.weight": (64, 64) for layer in range(100)}
+_A_LAYER = 64 * 64
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _run(seconds_a_layer: float, layers: int, resumed: int = 0) -> None:
+    clock = _Clock()
+    with ConversionDisplay(clock) as display:
+        display.planned(plan_conversion(_SHAPES, Recipe(4)), 819_200, 173_000_000, ())
+        clock.now += 1000  # hashing what an earlier run left
+        display.resumed(resumed, resumed * _A_LAYER)
+        for _ in range(layers):
+            clock.now += seconds_a_layer
+            display.advanced(_A_LAYER)
+
+
+def test_the_plan_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(1, 0)
+    said = capsys.readouterr()
+    assert "819 kB ->" in said.err and "4.50 bits a weight" in said.err
+    assert "173.00 MB of memory" in said.err and not said.out
+
+
+def test_the_time_is_told_once_after_the_first_tensors(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(2, 4)
+    assert "to go" not in capsys.readouterr().err
+    _run(2, 80)
+    said = capsys.readouterr().err
+    assert said.count("to go") == 1 and "about 3 min to go" in said
+
+
+def test_what_an_earlier_run_did_is_not_to_go(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(2, 10, resumed=50)
+    assert "about 90 s to go" in capsys.readouterr().err
+
+
+def test_a_short_conversion_needs_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:
+    _run(0.06, 100)
+    assert "to go" not in capsys.readouterr().err
