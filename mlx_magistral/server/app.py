@@ -18,7 +18,6 @@ from mlx_magistral.server.metrics import Metrics
 from mlx_magistral.server.openapi import openapi_document
 from mlx_magistral.server.service import Service
 
-
 log = logging.getLogger("mlx_magistral.server")
 
 
