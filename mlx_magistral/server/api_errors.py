@@ -33,7 +33,7 @@ _TYPES = {
     504: ("server_error", "timeout_error"),
 }
 _PLACE = re.compile(r"(messages|tools)\[\d+\]")
-_INTERNAL = "The server failed at this request. Its log says where: start it with --debug."
+INTERNAL = "The server failed at this request. Its log says where."
 
 
 @dataclass(eq=False)
@@ -91,7 +91,7 @@ def from_error(error: MagistralError) -> ApiError:
             )
         case MissingExtraError():
             return ApiError(501, text, "missing_extra")
-    return ApiError(500, _INTERNAL, "internal_error")
+    return ApiError(500, INTERNAL, "internal_error")
 
 
 def from_validation(error: ValidationError) -> ApiError:

@@ -1,7 +1,6 @@
 """The ASGI application: routes, errors in the API's shape, the guard around it."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,14 +11,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_magistral.server import chat, completions, messages, plain, responses
-from mlx_magistral.server.api_errors import ApiError, error_response
+from mlx_magistral.server.api_errors import INTERNAL, ApiError, error_response
 from mlx_magistral.server.backend import Backend
 from mlx_magistral.server.guard import Guard, Rules
 from mlx_magistral.server.metrics import Metrics
 from mlx_magistral.server.openapi import openapi_document
 from mlx_magistral.server.service import Service
-
-PAGE_FOLDER = Path(__file__).parent / "page"
 
 log = logging.getLogger("mlx_magistral.server")
 
@@ -55,6 +52,7 @@ def make_app(
             ApiError: _on_api_error,
             HTTPException: _on_http_error,
             ClientDisconnect: _on_disconnect,
+            Exception: _on_failure,
         },
     )
     metrics = Metrics(backend)
@@ -104,3 +102,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
     return Response(status_code=499)
+
+
+async def _on_failure(request: Request, error: Exception) -> Response:
+    """What nobody foresaw; starlette raises it again afterwards, for the log."""
+    return error_response(ApiError(500, INTERNAL, "internal_error"), request.url.path)

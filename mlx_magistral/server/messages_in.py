@@ -96,7 +96,7 @@ def _text(content: Any, place: str) -> str:
         raise _wrong(place, "must be a text or a list of text blocks")
     for block in content:
         if _type(block, place) != "text":
-            raise _wrong(place, f"block of type {block['type']!r} is not supported")
+            raise _wrong(place, f"block of type {block.get('type')!r} is not supported")
     return "\n\n".join(_string(block, "text", place) for block in content)
 
 
