@@ -48,7 +48,8 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     listener = bind(host, port)
-    loaded = Magistral.load(model, **memory)
+    # A chat's next turn brings the whole conversation: only what is new of it is computed.
+    loaded = Magistral.load(model, **(memory | {"reuse_prefixes": True}))
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     backend = make_backend(

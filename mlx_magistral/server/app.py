@@ -16,6 +16,7 @@ from mlx_magistral.server.backend import Backend
 from mlx_magistral.server.guard import Guard, Rules
 from mlx_magistral.server.metrics import Metrics
 from mlx_magistral.server.openapi import openapi_document
+from mlx_magistral.server.page_files import page_routes
 from mlx_magistral.server.service import Service
 
 log = logging.getLogger("mlx_magistral.server")
@@ -37,6 +38,7 @@ def make_app(
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat.chat_completions, methods=["POST"]),
+            Route("/v1/chat/completions/{id}/answer_now", chat.answer_now, methods=["POST"]),
             Route("/v1/completions", completions.completions, methods=["POST"]),
             Route("/v1/responses", responses.create_response, methods=["POST"]),
             Route("/v1/messages", messages.create_message, methods=["POST"]),
@@ -47,6 +49,7 @@ def make_app(
             Route("/health", plain.health),
             Route("/metrics", plain.metrics),
             Route("/openapi.json", openapi),
+            *page_routes(),
         ],
         exception_handlers={
             ApiError: _on_api_error,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from mlx_magistral.events import (
     ContentDelta,
@@ -92,12 +92,23 @@ async def chat_completions(request: Request) -> Response:
 
     async def pieces(run: Run) -> AsyncIterator[str]:
         assert stream is not None
-        async for piece in stream(run, len(wanted), service.keep_alive_s):
-            yield piece
+        with service.known_as(reply.id, run):
+            async for piece in stream(run, len(wanted), service.keep_alive_s):
+                yield piece
 
     return await service.answer(
         request, wanted, stream=pieces if stream else None, whole=reply.whole, watch=logprobs
     )
+
+
+async def answer_now(request: Request) -> Response:
+    """End the thinking of a streamed chat; its answer follows on the stream."""
+    service: Service = request.app.state.service
+    id = request.path_params["id"]
+    if id not in service.streams:
+        raise ApiError(404, f"No streamed chat {id!r} is on its way.", "not_found", "id")
+    service.streams[id].answer_now()
+    return JSONResponse({"id": id})
 
 
 def finish_reason(event: Finished) -> str:
@@ -141,8 +152,9 @@ class _LogprobKeeper:
 class _ChatReply:
     def __init__(self, model: str, body: ChatBody) -> None:
         self._body = body
+        self.id = f"chatcmpl-{secrets.token_hex(12)}"
         self._head = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
+            "id": self.id,
             "created": int(time.time()),
             "model": model,
             "system_fingerprint": None,

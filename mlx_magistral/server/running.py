@@ -63,6 +63,11 @@ class Run:
                 raise _logged(error) from error
         self._watcher = asyncio.create_task(self._watch(receive))
 
+    def answer_now(self) -> None:
+        """End the thinking of every reply, so that its answer begins."""
+        for ticket in self._tickets.values():
+            ticket.answer_now()
+
     async def events(self, keep_alive_s: float) -> AsyncIterator[tuple[int, Event] | None]:
         """Every event with the index of its reply; None where a keep-alive is due.
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -35,6 +35,8 @@ class Service:
     metrics: Metrics
     request_timeout_s: float
     keep_alive_s: float
+    # Streamed chats on their way by the id that their client knows.
+    streams: dict[str, Run] = field(default_factory=dict)
 
     async def answer(
         self,
@@ -58,6 +60,15 @@ class Service:
                 return JSONResponse(whole(replies, watch))
             except ClientGone:
                 return Response(status_code=_CLIENT_CLOSED)
+
+    @contextlib.contextmanager
+    def known_as(self, id: str, run: Run) -> Iterator[None]:
+        """The run can be found by its id meanwhile."""
+        self.streams[id] = run
+        try:
+            yield
+        finally:
+            del self.streams[id]
 
 
 async def read_body(request: Request, kind: type[Body]) -> Body:

@@ -12,7 +12,7 @@ let chats = store.loadChats();
 let chat = chats[0] ?? store.newChat();
 let views = [];
 let running = null; // {controller, id, view} of the reply on its way
-let contextTokens = null;
+let model = { id: "magistral" }; // as the server names it
 
 // -- what is on the screen
 
@@ -33,8 +33,7 @@ async function waitForServer() {
 
 async function showModel() {
   try {
-    const model = await servedModel(store.apiKey.get());
-    contextTokens = model.max_model_len ?? null;
+    model = await servedModel(store.apiKey.get());
     $("model").textContent = model.id;
     document.title = model.id;
     showMeter();
@@ -45,8 +44,8 @@ function showMeter() {
   const usage = chat.messages.at(-1)?.usage;
   if (!usage) { $("meter").textContent = ""; return; }
   const used = (usage.prompt_tokens + usage.completion_tokens).toLocaleString("en");
-  $("meter").textContent = contextTokens ? `${used} of ${contextTokens.toLocaleString("en")} tokens`
-    : `${used} tokens`;
+  const limit = model.max_model_len ? ` of ${model.max_model_len.toLocaleString("en")}` : "";
+  $("meter").textContent = `${used}${limit} tokens`;
 }
 
 function showList() {
@@ -133,7 +132,7 @@ function requestBody(isContinued) {
     return begun;
   }).filter((message) => message.content || message.reasoning);
   if (settings.system) messages.unshift({ role: "system", content: settings.system });
-  const body = { messages, stream_options: { include_usage: true } };
+  const body = { model: model.id, messages, stream_options: { include_usage: true } };
   if (settings.temperature !== null) body.temperature = settings.temperature;
   if (settings.budget !== null) body.thinking_token_budget = settings.budget;
   return body;
