@@ -50,7 +50,7 @@ _TOOL_ROUNDS = 8
 
 class _Generate(SectionedCommand):
     sections = {
-        "Prompt": ["prompt", "model", "system", "raw_system", "files"],
+        "Prompt": ["prompt", "model", "tokenizer", "system", "raw_system", "files"],
         "Sampling": ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],

@@ -49,6 +49,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "completion_tokens",
         "reasoning_tokens",
         "cached_tokens",
+        "answer_tokens",
     }
     assert set(reply["timings"]) == {
         "load_s",
@@ -56,6 +57,9 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "prefill_tps",
         "decode_tps",
         "peak_memory_bytes",
+        "reasoning_s",
+        "tokens_per_pass",
+        "acceptance",
     }
     assert 0 < reply["usage"]["reasoning_tokens"] < reply["usage"]["completion_tokens"]
     assert result.stderr == ""
