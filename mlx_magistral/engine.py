@@ -20,6 +20,7 @@ from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
 from mlx_magistral.decode.rules.structure import structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
+from mlx_magistral.drafting import draft_bytes, load_draft
 from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
 from mlx_magistral.events import Reply
 from mlx_magistral.hub import default_model, resolve_model
@@ -76,12 +77,14 @@ class Magistral:
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
         tokenizer: str | Path | None = None,
+        draft: str | Path | None = None,
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
         Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
         keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
-        none and whose card names no base model. Raises ModelNotFoundError, HubError,
+        none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
+        that guesses ahead (see ``speculate`` of stream). Raises ModelNotFoundError, HubError,
         CheckpointError, TokenizerError, UsageError, or MemoryPlanError where the context does not
         fit.
         """
@@ -90,7 +93,10 @@ class Magistral:
         folder = resolve_model(name)
         checkpoint = open_checkpoint(folder)
         tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
-        memory = plan_memory(checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
+        beside = 0 if draft is None else draft_bytes(str(draft))
+        memory = plan_memory(
+            checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes, beside)
+        )
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
@@ -99,6 +105,8 @@ class Magistral:
             loaded_tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, config, loaded_tokenizer, memory)
         loaded._folder = folder
+        if draft is not None:
+            loaded.draft_model = load_draft(str(draft), loaded_tokenizer)
         loaded.load_s = time.perf_counter() - started
         return loaded
 

@@ -20,6 +20,7 @@ from mlx_magistral.cli.options import (
     memory_options,
     model_option,
     sampling_options,
+    speed_options,
     take_memory,
     thinking_options,
 )
@@ -56,6 +57,7 @@ class _Generate(SectionedCommand):
         "Structured answers": ["schema", "json_mode"],
         "Tools": ["commands", "yes"],
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes"],
+        "Speed": ["speculate", "draft"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json"],
     }
@@ -77,6 +79,7 @@ class _Generate(SectionedCommand):
 @sampling_options
 @thinking_options
 @memory_options
+@speed_options
 @structure_options
 @session_options
 @click.option("--max-tokens", type=int, help="Thinking and answer together.  [default: context]")
@@ -131,6 +134,7 @@ def command(
     tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
     memory = take_memory(options)
     memory["reuse_prefixes"] |= is_session
+    memory["draft"] = options.pop("draft")
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)

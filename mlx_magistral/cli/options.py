@@ -92,6 +92,28 @@ def take_memory(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_SPEED = (
+    click.option(
+        "--speculate",
+        default="auto",
+        show_default=True,
+        help="Guess ids that text repeats: auto (where it pays), off, or 1 to 7 at a time.",
+    ),
+    click.option(
+        "--draft",
+        shell_complete=complete_model,
+        help="A smaller model of the same vocabulary that guesses.",
+    ),
+)
+
+
+def speed_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --speculate, a keyword of stream, and --draft, one of load."""
+    for option in reversed(_SPEED):
+        command = option(command)
+    return command
+
+
 def thinking_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that bound the thinking; control_from turns them into keywords of stream."""
     for option in reversed(_THINKING):

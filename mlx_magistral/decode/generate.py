@@ -112,4 +112,3 @@ def _speculating(loop: Loop, speculation: Speculation, logits: mx.array) -> Iter
         token = yield from loop.plain(token)
         if token is not None and speculation.is_armed(loop):
             token = yield from speculate(loop, speculation, token)
-        speculation.passes = loop.passes

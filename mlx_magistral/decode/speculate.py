@@ -98,7 +98,7 @@ def _drafted(
 ) -> Generator[int, None, int]:
     """One pass of an id and a draft; yields what was drawn and returns the last of it."""
     count = draft.shape[0]
-    loop.passes += 1
+    loop.count_pass()
     inputs = mx.concatenate([mx.array([token], dtype=mx.uint32), draft.astype(mx.uint32)])
     rows = _Rows(loop, loop.model(inputs[None], loop.cache)[0], draft)
     row = 0

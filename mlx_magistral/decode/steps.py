@@ -19,7 +19,9 @@ Step = Generator[int, None, mx.array | None]
 
 
 class Watcher(Protocol):
-    """Sees every id of the reply as it is taken."""
+    """Sees every id of the reply as it is taken; ``passes`` counts those of the model."""
+
+    passes: int
 
     def feed(self, token: int, state: ParserState) -> None:
         """Take an id; ``state`` is where the one after it falls."""
@@ -36,16 +38,12 @@ class Parts(NamedTuple):
 
 
 class Loop:
-    """The state of one reply being decoded: what is left of it, and who watches.
-
-    ``passes`` counts passes of the model that decoded, the prefill not among them.
-    """
+    """The state of one reply being decoded: what is left of it, and who watches."""
 
     def __init__(self, parts: Parts, max_tokens: int, watcher: Watcher | None = None) -> None:
         self.model, self.cache, self.sampler, self.steering, self._stop_tokens = parts
         self.left = max_tokens
         self.has_ended = False
-        self.passes = 0
         self._watcher = watcher
 
     @property
@@ -59,6 +57,11 @@ class Loop:
     @property
     def is_forced(self) -> bool:
         return bool(self.steering and self.steering.forced)
+
+    def count_pass(self) -> None:
+        """A pass of the model that decodes, not the prefill."""
+        if self._watcher is not None:
+            self._watcher.passes += 1
 
     def take(self, token: int) -> None:
         """Show an id to the rules and count it; ``has_ended`` says whether it is the last."""
@@ -86,7 +89,7 @@ class Loop:
         """
         draw = _Draw(self.sampler, self)
         if self.left > 1:
-            self.passes += 1
+            self.count_pass()
             draw.dispatch(self.model(token[:, None], self.cache)[:, -1])
         value = token.item()
         assert isinstance(value, int)
@@ -111,7 +114,7 @@ class Loop:
         assert self.steering is not None
         forced = self.steering.forced[: self.left]
         self.sampler.write(forced)
-        self.passes += 1
+        self.count_pass()
         hidden = self.model.hidden(mx.array([[*read, *forced]]), self.cache)
         logits = self.model.logits(hidden[:, -1:])[:, 0]
         mx.async_eval(logits)  # type: ignore[no-untyped-call]
@@ -123,7 +126,7 @@ class Loop:
 
     def known(self, token: int) -> mx.array:
         """The next draw after an id that is read and not in the cache yet."""
-        self.passes += 1
+        self.count_pass()
         return self.draw(self.model(mx.array([[token]]), self.cache)[:, -1])
 
 

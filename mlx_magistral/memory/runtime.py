@@ -23,12 +23,14 @@ class MemoryOptions:
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk. A continued prefix is the same up to rounding, so a seed's reply may differ from an
-    uncached one; it is therefore off unless asked for.
+    uncached one; it is therefore off unless asked for. ``draft_bytes`` are the weights of a draft
+    model beside.
     """
 
     kv_bits: int | None = None
     context_tokens: int | None = None
     reuse_prefixes: bool = False
+    draft_bytes: int = 0
 
 
 @dataclass
@@ -83,9 +85,8 @@ def plan_memory(
     if context < 1 or (ceiling is not None and context > ceiling):
         raise UsageError(f"--context is {context:,}; this model takes 1 to {ceiling or context:,}.")
     machine = machine or this_machine()
-    plan = make_plan(
-        checkpoint.config, checkpoint.nbytes, machine, context, kv_bits=options.kv_bits
-    )
+    weights = checkpoint.nbytes + options.draft_bytes
+    plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)
     prefixes = None
     if options.reuse_prefixes:

@@ -1,0 +1,178 @@
+"""``mlx-magistral bench``: how fast a model runs here."""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from mlx_magistral.cli.options import debug_option, model_option
+from mlx_magistral.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlx_magistral.bench.bandwidth import Bandwidth
+    from mlx_magistral.bench.measure import Case, Result
+
+# Blocks that the fastest case's bar has.
+_BAR = 10
+
+
+@click.command()
+@model_option
+@click.option("--draft", help="A smaller model of the same vocabulary that guesses.")
+@click.option(
+    "--prompt-tokens", type=click.IntRange(1), multiple=True, default=(512, 2048), show_default=True
+)
+@click.option("--tokens", type=click.IntRange(2), default=128, show_default=True, help="To decode.")
+@click.option(
+    "--kv-bits",
+    type=click.Choice(["16", "8", "4"]),
+    multiple=True,
+    default=("16",),
+    show_default=True,
+)
+@click.option(
+    "--speculate",
+    multiple=True,
+    default=("off",),
+    show_default=True,
+    help="auto, off, or ids at a time; repeatable, as the three before.",
+)
+@click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Of each case.")
+@click.option("--versus", type=click.Choice(["mlx-lm"]), help="Run it too, on the same folder.")
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@debug_option
+def command(
+    model: str | None,
+    draft: str | None,
+    prompt_tokens: tuple[int, ...],
+    tokens: int,
+    kv_bits: tuple[str, ...],
+    speculate: tuple[str, ...],
+    runs: int,
+    versus: str | None,
+    as_json: bool,
+) -> None:
+    """Measure prefill and decode, and the share of the memory's bandwidth that decode reaches.
+
+    Greedy, the cases in turn, medians of the runs after one that is not counted.
+
+    \b
+      mlx-magistral bench -m magistral-4bit
+      mlx-magistral bench -m magistral-4bit --speculate off --speculate auto --versus mlx-lm
+    """
+    from mlx_magistral.bench.bandwidth import machine_bandwidth
+    from mlx_magistral.bench.measure import Case, measure
+    from mlx_magistral.bench.peer import load_peer
+    from mlx_magistral.engine import Magistral
+    from mlx_magistral.hub import default_model, resolve_model
+
+    name = model or default_model()
+    peer = None if versus is None else load_peer(resolve_model(name))
+    loaded = Magistral.load(name, draft=draft)
+    longest = max(prompt_tokens) + tokens
+    if longest > loaded.context_tokens:
+        raise UsageError(
+            f"{longest:,} tokens are more than the context of {loaded.name}, "
+            f"{loaded.context_tokens:,}. Use shorter --prompt-tokens."
+        )
+    cases = [
+        Case(length, int(bits), guess)
+        for length in prompt_tokens
+        for bits in kv_bits
+        for guess in speculate
+    ]
+    if versus is not None:
+        cases += [Case(length, engine=versus) for length in prompt_tokens]
+    bandwidth = machine_bandwidth()
+    total = len(cases) * (runs + 1)
+    with click.progressbar(length=total, label="Running", file=sys.stderr) as bar:
+        results = measure(
+            loaded,
+            cases,
+            decode_tokens=tokens,
+            runs=runs,
+            bytes_per_s=bandwidth.bytes_per_s,
+            peer=peer,
+            on_run=lambda: bar.update(1),
+        )
+    if as_json:
+        click.echo(json.dumps(_as_dict(loaded.name, results, bandwidth, tokens, runs)))
+    else:
+        _print(results, bandwidth)
+
+
+def _as_dict(
+    name: str, results: list["Result"], bandwidth: "Bandwidth", tokens: int, runs: int
+) -> dict[str, Any]:
+    cases = [
+        {**asdict(each.case), **asdict(each.run), "bandwidth_share": each.bandwidth_share}
+        for each in results
+    ]
+    ratios = {f"{length}": ratio for length, ratio in _ratios(results).items()}
+    return {
+        "model": name,
+        "bandwidth_gb_s": bandwidth.bytes_per_s / 1e9,
+        "bandwidth_source": bandwidth.source,
+        "decode_tokens": tokens,
+        "runs": runs,
+        "cases": cases,
+    } | ({"decode_ratio": ratios} if ratios else {})
+
+
+def _ratios(results: list["Result"]) -> dict[int, float]:
+    """Ours over mlx-lm's decode by prompt length: 16-bit KV, without guessing."""
+    found: dict[int, dict[str, float]] = {}
+    for each in results:
+        if each.case.kv_bits == 16 and each.case.speculate == "off":
+            by_engine = found.setdefault(each.case.prompt_tokens, {})
+            by_engine[each.case.engine] = each.run.decode_tps
+    return {
+        length: speeds["mlx-magistral"] / speeds["mlx-lm"]
+        for length, speeds in found.items()
+        if len(speeds) == 2
+    }
+
+
+def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for heading in (
+        "prompt",
+        "KV",
+        "guessing",
+        "prefill",
+        "decode",
+        "ids/pass",
+        "peak",
+        "of limit",
+    ):
+        side: Literal["left", "right"] = "left" if heading == "guessing" else "right"
+        table.add_column(heading, justify=side, no_wrap=True)
+    table.add_column("", no_wrap=True)
+    fastest = max(each.run.decode_tps for each in results)
+    for each in results:
+        table.add_row(*_row(each.case, each), "█" * round(_BAR * each.run.decode_tps / fastest))
+    Console().print(table)
+    limit = f"{bandwidth.bytes_per_s / 1e9:.0f} GB/s ({bandwidth.source})"
+    click.echo(f"Prefill and decode in tok/s. The limit is reading the weights at {limit}.")
+    for length, ratio in _ratios(results).items():
+        click.echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
+
+
+def _row(case: "Case", result: "Result") -> list[str]:
+    run = result.run
+    guessing = case.speculate if case.engine == "mlx-magistral" else case.engine
+    return [
+        f"{case.prompt_tokens:,}",
+        str(case.kv_bits),
+        guessing,
+        f"{run.prefill_tps:,.0f}",
+        f"{run.decode_tps:.1f}",
+        f"{run.tokens_per_pass:.2f}",
+        f"{run.peak_bytes / 1e9:.2f} GB",
+        f"{result.bandwidth_share:.0%}",
+    ]

@@ -1,0 +1,81 @@
+"""mlx-magistral bench: what it measures, and against what."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from magistral_convert.pipeline import convert_checkpoint
+from magistral_convert.recipe import Recipe
+from magistral_convert.source_kinds import open_source
+from mlx_magistral import Magistral
+from mlx_magistral.bench.bandwidth import chip_bandwidth, machine_bandwidth
+from mlx_magistral.bench.measure import bytes_per_pass
+from mlx_magistral.cli.main import main
+from mlx_magistral.hub import nano_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("bench") / "nano-8"
+    convert_checkpoint(open_source(nano_folder()), target, Recipe(8))
+    return target
+
+
+SHORT = ["--prompt-tokens", "40", "--tokens", "6", "--runs", "1"]
+
+
+def test_json_has_every_case_and_the_ratio(folder: Path) -> None:
+    cases = ["--kv-bits", "16", "--kv-bits", "8", "--speculate", "off", "--speculate", "2"]
+    arguments = ["bench", "-m", str(folder), *SHORT, *cases, "--versus", "mlx-lm", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    ours = [case for case in report["cases"] if case["engine"] == "mlx-magistral"]
+    assert {(case["kv_bits"], case["speculate"]) for case in ours} == {
+        (16, "off"),
+        (16, "2"),
+        (8, "off"),
+        (8, "2"),
+    }
+    assert all(case["prefill_tps"] > 0 and case["decode_tps"] > 0 for case in report["cases"])
+    assert report["decode_ratio"]["40"] > 0
+    assert all(case["tokens_per_pass"] == 1 for case in ours if case["speculate"] == "off")
+
+
+def test_table(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["bench", "-m", str(folder), *SHORT])
+    assert result.exit_code == 0, result.output
+    assert "of limit" in result.stdout and "measured by a copy" in result.stdout
+
+
+def test_a_native_folder_is_nothing_for_mlx_lm() -> None:
+    result = CliRunner().invoke(main, ["bench", "-m", "nano", *SHORT, "--versus", "mlx-lm"])
+    assert result.exit_code == 2
+    assert "convert" in result.stderr
+
+
+def test_longer_than_the_context_is_refused() -> None:
+    result = CliRunner().invoke(main, ["bench", "-m", "nano", "--prompt-tokens", "4000"])
+    assert result.exit_code == 2
+    assert "2,048" in result.stderr
+
+
+def test_a_pass_reads_every_matrix_but_the_embedding() -> None:
+    nano = Magistral.load("nano")
+    size = nano.memory.plan.weight_bytes
+    embedding = nano.config.vocab_size * nano.config.dim * 2
+    assert bytes_per_pass(nano, 0, 16) == pytest.approx(size - embedding, rel=0.01)
+    assert bytes_per_pass(nano, 512, 16) > bytes_per_pass(nano, 256, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("Apple M4 Pro", 273.0), ("Apple M1", 68.25), ("Apple A18", None)]
+)
+def test_chips(name: str, expected: float | None) -> None:
+    assert chip_bandwidth(name) == expected
+
+
+def test_an_unknown_machine_is_measured() -> None:
+    assert 1e8 < machine_bandwidth().bytes_per_s < 1e13
