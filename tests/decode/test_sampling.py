@@ -7,6 +7,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from mlx_magistral.decode import sampling
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.errors import UsageError
 
@@ -118,3 +119,20 @@ def test_bf16_logits_are_accepted() -> None:
 def test_values_out_of_range_are_named(keywords: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(keywords))):
         SamplingOptions(**keywords)
+
+
+def test_a_nucleus_is_the_same_without_sorting_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = mx.random.normal((1, 400), key=mx.random.key(2)) * 3
+
+    def drawn() -> set[int]:
+        sampler = Sampler(SamplingOptions(temperature=1, top_p=0.9, seed=5), [], 400)
+        return {int(sampler(logits).item()) for _ in range(600)}
+
+    probabilities = sorted(mx.softmax(logits[0]).tolist(), reverse=True)  # type: ignore[arg-type]
+    size = next(n for n in range(400) if sum(probabilities[:n]) >= 0.9)
+    likeliest = set(mx.argsort(-logits[0])[:size].tolist())  # type: ignore[arg-type]
+    assert size < 100
+    for widest in (400, 128):
+        monkeypatch.setattr(sampling, "_WIDEST_NUCLEUS", widest)
+        assert drawn() <= likeliest
+        assert len(drawn()) > size // 2
