@@ -29,7 +29,7 @@ MIX = {
     "tools": 8,
 }
 # Few fixed shapes, because oneDNN prepares (and keeps) one kernel a shape.
-LENGTHS = (48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512)
+LENGTHS = (48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512, 640, 768, 1024)
 BATCH_TOKENS = 2048
 BATCHES_A_STEP = 4
 IGNORED = -100  # the label that F.cross_entropy skips

@@ -192,13 +192,13 @@ def plain_turn(problem: Problem) -> Turn:
 
 
 def follow_ups(rng: random.Random, split: str, language: str | None = None) -> Conversation:
-    """A sum and one to three questions that go on from its value; thinking kept or dropped."""
+    """A sum and one to seven questions that go on from its value; thinking kept or dropped."""
     while True:
         problem = tasks.draw(rng.choice(_FIRST), rng, split, language)
         if problem.value is not None and 0 <= problem.value < 1000:
             break
     turns = [plain_turn(problem)]
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
+    for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4, 5, 6, 7))):
         assert problem.value is not None
         if not 0 <= problem.value < 1000:
             break
@@ -220,13 +220,14 @@ _FIRST = (
 
 
 def plain(rng: random.Random, task: str, split: str, language: str | None = None) -> Conversation:
-    """One question, rarely after an unrelated earlier one."""
+    """One question, now and then after one to seven unrelated earlier ones."""
     problem = tasks.draw(task, rng, split, language)
     turns = [plain_turn(problem)]
-    if rng.random() < 0.1:
-        task = rng.choice(("talk", "addition", "subtraction"))
-        earlier = tasks.draw(task, rng, "train", problem.language)
-        turns.insert(0, plain_turn(earlier))
+    if rng.random() < 0.15:
+        for _ in range(rng.choice((1, 1, 1, 2, 3, 5, 7))):
+            task = rng.choice(("talk", *_FIRST, "comparison", "largest"))
+            earlier = tasks.draw(task, rng, "train", problem.language)
+            turns.insert(0, plain_turn(earlier))
     return _converse(rng, turns)
 
 
