@@ -75,6 +75,7 @@ class Magistral:
         kv_bits: int | None = None,
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
+        wired_bytes: int | None = None,
         tokenizer: str | Path | None = None,
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
@@ -90,7 +91,8 @@ class Magistral:
         folder = resolve_model(name)
         checkpoint = open_checkpoint(folder)
         tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
-        memory = plan_memory(checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes))
+        wanted = MemoryOptions(kv_bits, context_tokens, reuse_prefixes, wired_bytes)
+        memory = plan_memory(checkpoint, wanted)
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
@@ -99,6 +101,7 @@ class Magistral:
             loaded_tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, config, loaded_tokenizer, memory)
         loaded._folder = folder
+        loaded._hold_wired()
         loaded.load_s = time.perf_counter() - started
         return loaded
 
@@ -201,6 +204,8 @@ class Magistral:
         self.model = Transformer(self.config)  # placeholders, never computed
         if self.memory.prefixes is not None:
             self.memory.prefixes.shrink(0)
+        if self.memory.wired is not None:
+            self.memory.wired.release()
         mx.clear_cache()
 
     def reload(self) -> None:
@@ -214,6 +219,11 @@ class Magistral:
         self.model, _ = build_model(open_checkpoint(self._folder))
         read_weights(self.model)
         self.is_loaded = True
+        self._hold_wired()
+
+    def _hold_wired(self) -> None:
+        if self.memory.wired is not None:
+            self.memory.wired.hold()
 
     def _pass_costs(self) -> PassCosts:
         """What passes cost here; read from disk once."""
