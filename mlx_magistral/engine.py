@@ -76,6 +76,7 @@ class Magistral:
         kv_bits: int | None = None,
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
+        wired_bytes: int | None = None,
         tokenizer: str | Path | None = None,
         draft: str | Path | None = None,
     ) -> "Magistral":
@@ -93,10 +94,14 @@ class Magistral:
         folder = resolve_model(name)
         checkpoint = open_checkpoint(folder)
         tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
-        beside = 0 if draft is None else draft_bytes(str(draft))
-        memory = plan_memory(
-            checkpoint, MemoryOptions(kv_bits, context_tokens, reuse_prefixes, beside)
+        wanted = MemoryOptions(
+            kv_bits=kv_bits,
+            context_tokens=context_tokens,
+            reuse_prefixes=reuse_prefixes,
+            wired_bytes=wired_bytes,
+            draft_bytes=0 if draft is None else draft_bytes(str(draft)),
         )
+        memory = plan_memory(checkpoint, wanted)
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
@@ -107,6 +112,7 @@ class Magistral:
         loaded._folder = folder
         if draft is not None:
             loaded.draft_model = load_draft(str(draft), loaded_tokenizer)
+        loaded._hold_wired()
         loaded.load_s = time.perf_counter() - started
         return loaded
 
@@ -209,6 +215,8 @@ class Magistral:
         self.model = Transformer(self.config)  # placeholders, never computed
         if self.memory.prefixes is not None:
             self.memory.prefixes.shrink(0)
+        if self.memory.wired is not None:
+            self.memory.wired.release()
         mx.clear_cache()
 
     def reload(self) -> None:
@@ -222,6 +230,11 @@ class Magistral:
         self.model, _ = build_model(open_checkpoint(self._folder))
         read_weights(self.model)
         self.is_loaded = True
+        self._hold_wired()
+
+    def _hold_wired(self) -> None:
+        if self.memory.wired is not None:
+            self.memory.wired.hold()
 
     def _pass_costs(self) -> PassCosts:
         """What passes cost here; read from disk once."""

@@ -131,6 +131,8 @@ class ModelThread:
 
     def _load_model(self) -> None:
         assert self._load is not None
+        if self.model is not None:
+            self.model.unload()
         self.model = self.error = None
         try:
             self.model = self._load()

@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.errors import UsageError
 from mlx_magistral.hub import MODEL_VARIABLE, NANO
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -67,6 +69,13 @@ _MEMORY = (
         help="Prompt and reply together.  [default: 40960 or the model's ceiling]",
     ),
     click.option(
+        "wired_gb",
+        "--wired",
+        type=float,
+        metavar="GB",
+        help="Never page out so much of the memory while the model is loaded.  [default: none]",
+    ),
+    click.option(
         "--reuse-prefixes",
         is_flag=True,
         help="Keep the KV cache of prompts on disk and continue from it (see cache --help).",
@@ -83,11 +92,14 @@ def memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def take_memory(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the memory flags and return them as keywords of ``Magistral.load``."""
-    kv_bits = options.pop("kv_bits")
+    kv_bits, wired_gb = options.pop("kv_bits"), options.pop("wired_gb")
+    if wired_gb is not None and not math.isfinite(wired_gb):
+        raise UsageError(f"--wired takes gigabytes, not {wired_gb}.")
     return {
         "kv_bits": None if kv_bits is None else int(kv_bits),
         "context_tokens": options.pop("context_tokens"),
         "reuse_prefixes": options.pop("reuse_prefixes"),
+        "wired_bytes": None if wired_gb is None else round(wired_gb * 1e9),
         "tokenizer": options.pop("tokenizer"),
     }
 

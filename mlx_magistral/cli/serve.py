@@ -48,6 +48,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     listener = bind(host, port)
+    click.get_current_context().call_on_close(listener.close)
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **(memory | {"reuse_prefixes": True}))
     if loaded.memory.note is not None:

@@ -8,6 +8,7 @@ from mlx_magistral.memory.machine import Machine, this_machine
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
 from mlx_magistral.memory.prefix_cache import PrefixCache, model_fingerprint
 from mlx_magistral.memory.prefix_disk import PrefixDisk, default_folder
+from mlx_magistral.memory.wired import WiredLimit
 from mlx_magistral.model.cache import KVCache, make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import DEFAULT_CONTEXT
@@ -23,13 +24,15 @@ class MemoryOptions:
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk. A continued prefix is the same up to rounding, so a seed's reply may differ from an
-    uncached one; it is therefore off unless asked for. ``draft_bytes`` are the weights of a draft
-    model beside.
+    uncached one; it is therefore off unless asked for. ``wired_bytes`` may not be paged out while
+    the model is loaded; nothing is wired unless asked for. ``draft_bytes`` are the weights of a
+    draft model beside.
     """
 
     kv_bits: int | None = None
     context_tokens: int | None = None
     reuse_prefixes: bool = False
+    wired_bytes: int | None = None
     draft_bytes: int = 0
 
 
@@ -39,6 +42,7 @@ class ModelMemory:
 
     plan: MemoryPlan
     prefixes: PrefixCache | None
+    wired: WiredLimit | None = None
 
     @property
     def note(self) -> str | None:
@@ -77,9 +81,10 @@ def plan_memory(
 ) -> ModelMemory:
     """Plan a model before its weights are read.
 
-    Raises UsageError for a context over the model's, or MemoryPlanError with the numbers where it
-    does not fit.
+    Raises UsageError for a context over the model's or a wired limit that cannot be, or
+    MemoryPlanError with the numbers where it does not fit.
     """
+    wired = None if options.wired_bytes is None else WiredLimit(options.wired_bytes)
     ceiling = checkpoint.config.max_position_embeddings
     context = options.context_tokens or min(DEFAULT_CONTEXT, ceiling or DEFAULT_CONTEXT)
     if context < 1 or (ceiling is not None and context > ceiling):
@@ -92,4 +97,4 @@ def plan_memory(
     if options.reuse_prefixes:
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits)
         prefixes = PrefixCache(fingerprint, plan.free_bytes, PrefixDisk(default_folder()))
-    return ModelMemory(plan, prefixes)
+    return ModelMemory(plan, prefixes, wired)
