@@ -4,8 +4,13 @@ The grammar's language may be smaller than the schema's and never larger: every 
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
+
+from mlx_magistral.decode.rules.formats import FORMAT_PATTERNS
+from mlx_magistral.errors import UsageError
 
 # JSON on one line, with a space or none after a colon or comma. llguidance's own white space
 # repeats without end, whatever its pattern, and a small model pads for as long as it is let.
@@ -15,7 +20,7 @@ _SEPARATORS = {"whitespace_flexible": False, "key_separator": ": ?", "item_separ
 _LARGEST = 2**53 - 1
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions")
-_LISTS = ("anyOf", "prefixItems")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
 # Where an object meets several schemas at once, each has to leave room for the others' names.
 _JOINING = ("allOf", "oneOf", "anyOf", "$ref")
@@ -27,11 +32,15 @@ def grammar_schema(schema: Mapping[str, Any], *, is_lenient: bool = False) -> st
 
     Objects that name their properties get no others unless the schema speaks of others: a model
     that may make up names goes on making them up. ``is_lenient`` drops what cannot be enforced,
-    where it would be refused otherwise. Integers without an end end where they are exact.
+    where it would be refused otherwise. Integers without an end end where they are exact, and
+    formats that formats.py knows become its patterns. Raises UsageError for what llguidance
+    takes and does not hold to.
     """
+    if not is_lenient:
+        _refuse_unheld(schema)
     closed = schema if _joins_objects(schema) else _closed(schema)
     options = {**_SEPARATORS, "lenient": is_lenient}
-    return json.dumps({"x-guidance": options, **closed})
+    return json.dumps({"x-guidance": options, **_with_patterns(closed)})
 
 
 def _closed(schema: Any) -> Any:
@@ -48,12 +57,55 @@ def _closed(schema: Any) -> Any:
     )
     if is_named:
         closed["additionalProperties"] = False
-    if schema.get("type") == "integer" and not schema.keys() & {"enum", "const", "multipleOf"}:
+    if _is_integer(schema.get("type")) and not schema.keys() & {"enum", "const", "multipleOf"}:
         if not schema.keys() & {"minimum", "exclusiveMinimum"}:
             closed["minimum"] = -_LARGEST
         if not schema.keys() & {"maximum", "exclusiveMaximum"}:
             closed["maximum"] = _LARGEST
     return closed
+
+
+def _is_integer(types: Any) -> bool:
+    return types == "integer" or (isinstance(types, list) and "integer" in types)
+
+
+def _refuse_unheld(schema: Any) -> None:
+    """Names that no property names may repeat, and those that one does meet its schema alone."""
+    if not isinstance(schema, Mapping):
+        return
+    _mapped(schema, _refuse_unheld)
+    problem = None
+    required, least = _listed(schema, "required"), schema.get("minProperties", 0)
+    if isinstance(least, int) and least > len(required) + 1:
+        problem = f"minProperties {least} with {len(required)} required"
+    maps = [schema.get(key) for key in ("patternProperties", "properties")]
+    patterns, named = (each if isinstance(each, Mapping) else {} for each in maps)
+    for pattern, name in product(patterns, [*named, *required]):
+        if _matches(pattern, name):
+            problem = f"patternProperties {pattern!r} that covers the property {name!r} too"
+    if problem is not None:
+        raise UsageError(f"The schema cannot be enforced: {problem}. Leave that part out of it.")
+
+
+def _matches(pattern: str, name: Any) -> bool:
+    try:
+        return isinstance(name, str) and re.search(pattern, name) is not None
+    except re.error:
+        return True  # nobody knows
+
+
+def _with_patterns(schema: Any) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    changed = _mapped(schema, _with_patterns)
+    name = schema.get("format")
+    if not isinstance(name, str) or name not in FORMAT_PATTERNS:
+        return changed
+    del changed["format"]
+    pattern = {"pattern": FORMAT_PATTERNS[name]}
+    if "pattern" not in schema:
+        return {**changed, **pattern}
+    return {**changed, "allOf": [*_listed(changed, "allOf"), pattern]}
 
 
 def _joins_objects(schema: Any) -> bool:
