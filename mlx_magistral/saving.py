@@ -56,7 +56,12 @@ def save_exchanges(exchanges: Sequence[Exchange], title: str, path: Path) -> Non
         body = "\n".join(_as_html(each, with_question=len(exchanges) > 1) for each in exchanges)
         write_text(path, _PAGE.format(title=html.escape(title), body=body))
     else:
-        write_text(path, "\n\n".join(_as_markdown(each) for each in exchanges) + "\n")
+        write_text(path, as_markdown(exchanges))
+
+
+def as_markdown(exchanges: Sequence[Exchange]) -> str:
+    """Questions quoted, then each reply with its thinking."""
+    return "\n\n".join(_as_markdown(each) for each in exchanges) + "\n"
 
 
 def write_text(path: Path, text: str) -> None:

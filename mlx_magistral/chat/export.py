@@ -13,11 +13,16 @@ def export_session(content: SessionContent, path: Path) -> None:
     """Write the conversation in the format of the path's ending; raises MagistralError."""
     check_target(path, "The export")
     if path.suffix == ".json":
-        facts = {"id": content.id, "created": content.created, "model": content.model}
-        document = {**facts, "system": content.system, "messages": content.messages}
+        document = session_document(content)
         write_text(path, json.dumps(document, ensure_ascii=False, indent=2) + "\n")
     else:
         save_exchanges(exchanges(content), content.title or content.id, path)
+
+
+def session_document(content: SessionContent) -> dict[str, Any]:
+    """The conversation for JSON."""
+    facts = {"id": content.id, "created": content.created, "model": content.model}
+    return {**facts, "system": content.system, "messages": content.messages}
 
 
 def exchanges(content: SessionContent) -> list[Exchange]:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from mlx_magistral.chat.conversation import Conversation
+from mlx_magistral.chat.sessions import SessionSummary
 from mlx_magistral.errors import SessionError
 
 if TYPE_CHECKING:
@@ -21,15 +22,19 @@ def shortened(text: str) -> str:
     return line if len(line) <= _TITLE_CHARACTERS else line[: _TITLE_CHARACTERS - 1] + "…"
 
 
+def summary_line(summary: SessionSummary) -> str:
+    """Name, turns and when it was written to last."""
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.used))
+    return f"{summary.id}  {summary.turns} turn{'s' * (summary.turns != 1)}, {used}"
+
+
 def list_sessions(chat: "Chat", words: str) -> None:
     """A line for each session, newest first; raises SessionError where there is none."""
     found = list(islice(chat.store.search(words), _LISTED + 1))
     if not found:
         raise SessionError(f"No session holds {words!r}." if words else "There is no session yet.")
     for each in found[:_LISTED]:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(each.used))
-        turns = f"{each.turns} turn{'s' * (each.turns != 1)}"
-        chat.screen.show(f"{each.id}  {turns}, {used}")
+        chat.screen.show(summary_line(each))
     if len(found) > _LISTED:
         chat.screen.note(f"and more; /sessions WORDS searches. Only {_LISTED} are listed.")
 

@@ -71,20 +71,26 @@ class SessionStore:
 
     def find(self, words: str) -> str:
         """The one session that this is the name of, or a part of it; raises SessionError."""
-        names = [path.stem for path in self._paths()]
+        names = self.names()
         if words in names:
             return words
         found = [name for name in names if words.lower() in name.lower()]
         if len(found) == 1:
             return found[0]
         if not found:
-            raise SessionError(f"There is no session {words!r}. /sessions lists them.")
+            raise SessionError(
+                f"There is no session {words!r}. See them by: mlx-magistral sessions"
+            )
         some = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
         raise SessionError(f"{len(found)} sessions have {words!r} in their name: {some}.")
 
+    def names(self) -> list[str]:
+        """All names, the session written to last first."""
+        return [path.stem for path in self._paths()]
+
     def latest(self) -> str | None:
         """The session written to last."""
-        return next((path.stem for path in self._paths()), None)
+        return next(iter(self.names()), None)
 
     def search(self, words: str = "") -> Iterator[SessionSummary]:
         """Sessions whose messages or name hold every word, newest first; no words give all."""

@@ -22,6 +22,7 @@ from mlx_magistral.version import __version__
 COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
     "chat": "Hold a conversation on the terminal.",
+    "sessions": "List, search, show, export or delete conversations.",
     "fit": "Show which model, context and KV cache fit in memory.",
     "serve": "Serve a model to OpenAI and Anthropic clients.",
     "connect": "Show the settings that connect a client to a server.",

@@ -1,7 +1,7 @@
 """``--session``, ``--continue`` and what earlier thoughts the model sees."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,8 +9,28 @@ from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.errors import SessionError, UsageError
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+def complete_session(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list["CompletionItem"]:
+    """Names of sessions, the one written to last first; reads names alone."""
+    from click.shell_completion import CompletionItem
+
+    names = SessionStore().names()
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 _SESSION = (
-    click.option("session", "--session", metavar="NAME", help="Go on with a session, or begin it."),
+    click.option(
+        "session",
+        "--session",
+        metavar="NAME",
+        shell_complete=complete_session,
+        help="Go on with a session, or begin it.",
+    ),
     click.option("goes_on", "--continue", is_flag=True, help="Go on with the last session."),
     click.option(
         "--keep-reasoning/--drop-reasoning",
