@@ -39,7 +39,7 @@ def nano() -> Magistral:
 )
 def test_answer_obeys_its_schema_however_it_thinks(nano: Magistral, options: Any) -> None:
     first, again = (
-        nano.generate(QUESTION, schema=SCHEMA, seed=3, max_tokens=200, **options) for _ in range(2)
+        nano.generate(QUESTION, schema=SCHEMA, seed=1, max_tokens=200, **options) for _ in range(2)
     )
     assert (first.reasoning, first.content) == (again.reasoning, again.content)
     assert first.finish_reason is FinishReason.STOP and first.content is not None
