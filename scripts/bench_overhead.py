@@ -6,7 +6,7 @@ and one dimension, so that what is left is drawing an id, reading it, and making
 it. Ours is a whole reply as `Magistral.stream` makes it, loop guard and events included; theirs is
 generate_step with the same sampling and their byte-pair detokenizer. Needs the dev extra.
 
-    scripts/bench_overhead.py [--tokens 400] [--runs 5] [--temperature 0.7] [--json]
+    scripts/bench_overhead.py [--tokens 200] [--runs 5] [--temperature 0.7] [--json]
 """
 
 import argparse
@@ -79,7 +79,7 @@ class Pieces:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tokens", type=int, default=400, help="ids of each reply")
+    parser.add_argument("--tokens", type=int, default=200, help="ids of each reply")
     parser.add_argument("--runs", type=int, default=5, help="counted pairs, after one warm-up")
     parser.add_argument("--temperature", type=float, nargs="+", default=[0.0, 0.7])
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
