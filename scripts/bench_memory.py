@@ -4,7 +4,12 @@
 Random models of several shapes prefill prompts in several chunks with 16-, 8- and 4-bit KV, then
 decode one id. ``ratio`` is the median of predicted / measured (mx.get_peak_memory()).
 
-    scripts/bench_memory.py [--json]
+With --context-tokens N: the peak at N tokens with 16-bit KV against 8-bit, on a shape of
+which the KV cache is nearly all. The cache is filled with random keys and values up to the last
+chunk, whose pass and some decoded ids are then the peak of the whole prompt; without that a CPU
+would compute for an hour. With --unseen: shapes and lengths that no constant was fitted to.
+
+    scripts/bench_memory.py [--unseen | --context-tokens 32768] [--json]
 """
 
 import argparse
@@ -19,8 +24,9 @@ from mlx.utils import tree_flatten
 from mlx_magistral.decode.generate import prefill
 from mlx_magistral.memory.machine import this_machine
 from mlx_magistral.memory.sizes import decode_bytes, kv_bytes, prompt_bytes
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.cache import STEP_TOKENS, make_cache
 from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.quantized_cache import QuantizedKVCache
 from mlx_magistral.model.transformer import Transformer
 
 BASE = ModelConfig(
@@ -45,6 +51,18 @@ SHAPES = {
     "deep": replace(BASE, dim=128, hidden_dim=512, n_layers=8),
     "magistral's ratios": replace(BASE, dim=320, n_heads=8, n_kv_heads=2, hidden_dim=2048),
 }
+# Nearly all is KV cache: one layer's temporaries are little beside that many layers.
+KV_SHAPE = replace(
+    BASE, dim=64, hidden_dim=64, n_layers=96, n_heads=2, n_kv_heads=2, vocab_size=512
+)
+DECODED = 8
+_FILL_TOKENS = 16 * STEP_TOKENS
+UNSEEN_SHAPES = {
+    "narrow heads": replace(BASE, dim=192, head_dim=32, n_heads=6, n_kv_heads=3, hidden_dim=768),
+    "wide heads": replace(BASE, dim=448, head_dim=128, n_heads=4, n_kv_heads=1, hidden_dim=1536),
+    "many KV heads": replace(BASE, dim=160, n_heads=8, n_kv_heads=8, n_layers=6, hidden_dim=640),
+}
+UNSEEN_LENGTHS = ((1000, 128), (640, 192))
 LENGTHS = ((384, 64), (768, 256), (400, 256))
 KV_BITS = (16, 8, 4)
 
@@ -68,14 +86,24 @@ class Case:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    parser.add_argument("--unseen", action="store_true", help="shapes no constant was fitted to")
+    parser.add_argument("--context-tokens", type=int, help="16-bit against 8-bit KV at this length")
     options = parser.parse_args()
+    if options.context_tokens is not None:
+        _compare_kv(options.context_tokens, as_json=options.json)
+        return
+    shapes = UNSEEN_SHAPES if options.unseen else SHAPES
     cases = [
         _shown(measure(shape, config, tokens, chunk, bits))
-        for shape, config in SHAPES.items()
-        for tokens, chunk in LENGTHS
+        for shape, config in shapes.items()
+        for tokens, chunk in (UNSEEN_LENGTHS if options.unseen else LENGTHS)
         for bits in KV_BITS
     ]
-    long = [_shown(measure("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
+    long = (
+        []
+        if options.unseen
+        else [_shown(measure("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
+    )
     every = [*cases, *long]
     ratio = statistics.median(case.ratio for case in every)
     worst = max(abs(case.ratio - 1) for case in every)
@@ -93,6 +121,62 @@ def main() -> None:
             f"is {arithmetic / 1e6:.2f} MB smaller"
         )
     print(f"predicted / measured: median {ratio:.3f}, worst error {worst:.1%}")
+
+
+def _compare_kv(tokens: int, *, as_json: bool) -> None:
+    cases = [_shown(measure_end("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
+    rows = []
+    for case in cases[1:]:
+        measured = cases[0].measured - case.measured
+        predicted = cases[0].predicted - case.predicted
+        cache = kv_bytes(KV_SHAPE, tokens + DECODED, 16) - kv_bytes(
+            KV_SHAPE, tokens + DECODED, case.kv_bits
+        )
+        rows.append(
+            {
+                "kv_bits": case.kv_bits,
+                "saved": measured,
+                "predicted": predicted,
+                "cache": cache,
+                "ratio": predicted / measured,
+            }
+        )
+    if as_json:
+        print(json.dumps({"tokens": tokens, "cases": rows}))
+        return
+    for row in rows:
+        print(
+            f"{tokens:,} tokens, {row['kv_bits']}-bit KV: peak {row['saved'] / 1e6:.1f} MB under "
+            f"16-bit, by arithmetic {row['predicted'] / 1e6:.1f} (ratio {row['ratio']:.3f}), of "
+            f"the {row['cache'] / 1e6:.1f} MB that the cache is smaller"
+        )
+
+
+def measure_end(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
+    """The last chunk of a prompt and DECODED ids, on a cache that was filled without a model."""
+    model = random_model(config)
+    cache = make_cache(model, bits)
+    for layer in cache:
+        for start in range(0, tokens - chunk, _FILL_TOKENS):
+            count = min(_FILL_TOKENS, tokens - chunk - start)
+            size = (1, config.n_kv_heads, count, config.head_dim)
+            keys, values = (mx.random.normal(size).astype(mx.bfloat16) for _ in range(2))
+            if isinstance(layer, QuantizedKVCache):
+                layer.append(keys, values)
+            else:
+                layer.update_and_fetch(keys, values)
+            mx.eval(layer.state)
+    mx.clear_cache()
+    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    mx.reset_peak_memory()
+    logits = prefill(model, [index % config.vocab_size for index in range(chunk)], cache)
+    mx.eval(logits)
+    for _ in range(DECODED):
+        mx.eval(model(mx.array([[1]]), cache))
+    backend = this_machine().backend
+    prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
+    predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))
+    return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
 
 
 def _shown(case: Case) -> Case:

@@ -16,7 +16,7 @@ from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.checkpoint import Checkpoint
 
 
-@dataclass
+@dataclass(eq=False)  # one entry is another only if it is the same object
 class _Entry:
     """The first ``len(tokens)`` ids of some prompt and what attention keeps of them."""
 
@@ -31,9 +31,10 @@ class _Entry:
 
 @dataclass
 class PrefixCache:
-    """Least recently used entries go first; pinned ones stay. ``notes`` says what went wrong.
+    """Least recently used entries go first, pinned ones last. ``notes`` says what went wrong.
 
-    Holds at most ``ram_bytes``, copies included; not for several threads at once.
+    Holds at most ``ram_bytes``, copies included, and pinned entries in half of it; not for several
+    threads at once.
     """
 
     fingerprint: str
@@ -88,33 +89,48 @@ class PrefixCache:
                 layers = _copy(cache, len(tokens))
                 self.disk.save(self.fingerprint, tokens, layers, is_pinned=is_pinned)
             except PrefixCacheError as error:
-                self.notes.append(str(error))
+                if str(error) not in self.notes:
+                    self.notes.append(str(error))
         self._keep(tokens, cache, is_pinned)
 
     def shrink(self, nbytes: int) -> None:
-        """Drop the oldest entries until at most ``nbytes`` are held; pinned ones stay."""
-        for each in [each for each in self._entries if not each.is_pinned]:
+        """Drop the oldest entries until at most ``nbytes`` are held, pinned ones last."""
+        for each in sorted(self._entries, key=lambda each: each.is_pinned):
             if self.nbytes <= nbytes:
                 return
             self._entries.remove(each)
 
     def _keep(self, tokens: list[int], cache: Sequence[KVCache], is_pinned: bool) -> None:
-        room = self.ram_bytes - sum(each.nbytes for each in self._entries if each.is_pinned)
+        room = self.ram_bytes // 2 if is_pinned else self.ram_bytes - self._pinned_bytes()
         tokens = tokens[: int(room / _token_bytes(cache))] if room > 0 else []
-        known = next((e for e in self._entries if e.tokens[: len(tokens)] == tokens), None)
-        if known is not None or not tokens:
-            if known is not None and tokens:
-                known.is_pinned |= is_pinned and len(known.tokens) == len(tokens)
+        if not tokens:
             return
+        for each in self._entries:
+            if each.tokens[: len(tokens)] == tokens and (each.is_pinned or not is_pinned):
+                self._entries.remove(each)
+                self._entries.append(each)
+                return
         # What the longer entry holds too goes, then the oldest, before anything is copied.
         self._entries = [
             each
             for each in self._entries
-            if each.is_pinned or tokens[: len(each.tokens)] != each.tokens
+            if tokens[: len(each.tokens)] != each.tokens or (each.is_pinned and not is_pinned)
         ]
         needed = int(_token_bytes(cache) * len(tokens))
+        if is_pinned:
+            self._unpin(room - needed)
         self.shrink(self.ram_bytes - needed)
         self._entries.append(_Entry(tokens, _copy(cache, len(tokens)), is_pinned))
+
+    def _pinned_bytes(self) -> int:
+        return sum(each.nbytes for each in self._entries if each.is_pinned)
+
+    def _unpin(self, nbytes: int) -> None:
+        """Let the oldest pinned entries go as any other until ``nbytes`` are pinned."""
+        for each in self._entries:
+            if self._pinned_bytes() <= nbytes:
+                return
+            each.is_pinned = False
 
     def _from_disk(self, tokens: Sequence[int], at_least: int) -> Layers | None:
         """What the disk has where that is longer than ``at_least`` ids."""

@@ -95,7 +95,10 @@ class PrefixDisk:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < nbytes + nbytes // 10:
-                raise PrefixCacheError(f"{self.folder} has no room for {nbytes:,} bytes of prefix.")
+                raise PrefixCacheError(
+                    f"The disk of {self.folder} has no room for a prefix; prompts are computed "
+                    f"anew next time. Free some, or set {FOLDER_VARIABLE} to another folder."
+                )
             mx.save_safetensors(
                 str(draft),
                 {
@@ -139,8 +142,13 @@ class PrefixDisk:
     def _evict(self) -> None:
         entries = self.entries()
         total = sum(entry.nbytes for entry in entries)
-        # The budget holds for pinned entries too; they only go last.
-        for entry in sorted(entries, key=lambda entry: entry.is_pinned):
+        # The budget holds for pinned entries too: the latest, in half of it, only go last.
+        protected, room = set(), self.budget_bytes // 2
+        for entry in reversed(entries):
+            if entry.is_pinned and entry.nbytes <= room:
+                protected.add(entry.name)
+                room -= entry.nbytes
+        for entry in sorted(entries, key=lambda entry: entry.name in protected):
             if total <= self.budget_bytes:
                 break
             self._remove(entry.name)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlx_magistral.errors import UsageError
+from mlx_magistral.memory.head import HeadMarks
 from mlx_magistral.memory.machine import Machine, this_machine
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
 from mlx_magistral.memory.prefix_cache import PrefixCache, model_fingerprint
@@ -43,6 +44,7 @@ class ModelMemory:
     plan: MemoryPlan
     prefixes: PrefixCache | None
     wired: WiredLimit | None = None
+    head: HeadMarks = HeadMarks()
 
     @property
     def note(self) -> str | None:
@@ -58,10 +60,19 @@ class ModelMemory:
         return 0 if self.prefixes is None else self.prefixes.restore(prompt, cache)
 
     def keep_prompt(self, prompt: Sequence[int], cache: Sequence[KVCache], cached: int) -> None:
-        """Write a just computed prompt to disk, where ``cached`` ids of it were known before."""
-        if self.prefixes is not None:
-            is_worth_it = len(prompt) - cached >= _LEAST_DISK_TOKENS
-            self.prefixes.store(prompt, cache, to_disk=is_worth_it)
+        """Write a just computed prompt to disk, where ``cached`` ids of it were known before.
+
+        Its head, the system prompt and the tools, is an entry of its own, and pinned: other
+        conversations begin with it.
+        """
+        if self.prefixes is None:
+            return
+        length = self.head.length(prompt)
+        if length:
+            is_worth_it = length - cached >= _LEAST_DISK_TOKENS
+            self.prefixes.store(prompt[:length], cache, is_pinned=True, to_disk=is_worth_it)
+        is_worth_it = len(prompt) - cached >= _LEAST_DISK_TOKENS
+        self.prefixes.store(prompt, cache, to_disk=is_worth_it)
 
     def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
         """Keep prompt and reply in RAM for the next turn."""
