@@ -132,8 +132,8 @@ def _tokenizer() -> Check:
 
 
 def _models() -> Iterator[Check]:
+    from mlx_magistral.catalog import local_models
     from mlx_magistral.hub import NANO
-    from mlx_magistral.library import local_models
     from mlx_magistral.model.checkpoint import open_checkpoint
 
     for model in local_models():

@@ -161,23 +161,18 @@ class Magistral:
                 raise UsageError("think_budget=0 skips the thinking, so it cannot be forced.")
             thinking = "auto" if begun else "skip"
         tool_schemas = openai_tools(tools)
-        if prompt is None:
+        if prompt is not None:
+            if messages is not None or tool_schemas:
+                raise UsageError("A raw prompt takes no messages and no tools.")
+            tokens, thinking = raw_prompt(prompt, self.tokenizer, thinking)
+        else:
             chat = "" if messages is None else messages
             tokens = self.tokenizer.encode_chat(
                 chat, tools=tool_schemas, raw_system=raw_system, thinking=thinking
             )
-        else:
-            if messages is not None or tool_schemas:
-                raise UsageError("A raw prompt takes no messages and no tools.")
-            tokens, thinking = raw_prompt(prompt, self.tokenizer, thinking)
-        room = self.context_tokens - len(tokens)
-        if room < 1:
-            raise ContextLengthError(len(tokens), self.context_tokens)
-        if max_tokens is not None and max_tokens < 1:
-            raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
-        limit = room if max_tokens is None else min(max_tokens, room)
+        limit = self._room_for_reply(len(tokens), max_tokens)
         rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
-        if begun and rules:
+        if begun and (control.answer_schema or control.tool_choice not in ("auto", "none")):
             raise UsageError(
                 "Answers under a schema or a tool choice start at their beginning: leave out the "
                 "assistant message that is a prefix."
@@ -237,6 +232,15 @@ class Magistral:
     def _hold_wired(self) -> None:
         if self.memory.wired is not None:
             self.memory.wired.hold()
+
+    def _room_for_reply(self, prompt_tokens: int, max_tokens: int | None) -> int:
+        """How many ids the reply may have; raises ContextLengthError or UsageError."""
+        room = self.context_tokens - prompt_tokens
+        if room < 1:
+            raise ContextLengthError(prompt_tokens, self.context_tokens)
+        if max_tokens is not None and max_tokens < 1:
+            raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
+        return room if max_tokens is None else min(max_tokens, room)
 
     def _pass_costs(self) -> PassCosts:
         """What passes cost here; read from disk once."""

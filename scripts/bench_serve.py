@@ -12,7 +12,6 @@ rounds of ours / mlx_lm.server. Needs the dev extra (mlx-lm).
 
 import argparse
 import http.client
-import importlib.util
 import json
 import random
 import shutil
@@ -63,7 +62,7 @@ def main() -> None:
         folder = make_model(Path(scratch), options.layers)
         ports = {"ours": free_port(), "mlx_lm.server": free_port()}
         servers = [
-            start(our_server(folder, ports["ours"])),
+            start(["-m", "mlx_magistral", "serve", str(folder), "--port", str(ports["ours"])]),
             start(
                 ["-m", "mlx_lm", "server", "--model", str(folder), "--log-level", "ERROR"]
                 + ["--port", str(ports["mlx_lm.server"])]
@@ -172,13 +171,6 @@ def make_model(scratch: Path, layers: int) -> Path:
     mx.save_safetensors(str(source / "consolidated.safetensors"), weights)
     convert_checkpoint(open_source(source), folder, Recipe(16))
     return folder
-
-
-def our_server(folder: Path, port: int) -> list[str]:
-    """``mlx-magistral serve`` where this tree has it, else the backend behind plain HTTP."""
-    if importlib.util.find_spec("mlx_magistral.cli.serve") is None:
-        return [str(Path(__file__).with_name("backend_server.py")), str(folder), str(port)]
-    return ["-m", "mlx_magistral", "serve", str(folder), "--port", str(port)]
 
 
 def start(arguments: list[str]) -> subprocess.Popen[bytes]:

@@ -18,7 +18,7 @@ FLOORS = [
     ["engine"],
     ["tool_rounds", "streaming", "drafting"],
     ["progress"],
-    ["reply", "hub", "hub_headers", "library"],
+    ["reply", "hub", "hub_headers", "catalog"],
     ["tokenizer_source"],
     ["hub_download"],
     ["decode"],

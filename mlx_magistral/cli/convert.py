@@ -54,7 +54,7 @@ def command(
     from magistral_convert.display import ConversionDisplay
     from magistral_convert.pipeline import convert_checkpoint
     from magistral_convert.source_kinds import resolve_source
-    from mlx_magistral.library import remember_folder
+    from mlx_magistral.catalog import remember_folder
 
     recipe = _recipe(**aim)
     opened = resolve_source(source)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_magistral.catalog import remember_folder
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
 from mlx_magistral.cli.options import (
@@ -32,7 +33,6 @@ from mlx_magistral.display import Display, ThinkMode
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub import NANO
-from mlx_magistral.library import remember_folder
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.saving import check_target, save_reply
 from mlx_magistral.tool_rounds import can_run
@@ -138,19 +138,7 @@ def command(
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
-    if model is None:
-        click.echo(_NANO_NOTE, err=True)
-
-    from mlx_magistral.cli.pull import fetch_model
-    from mlx_magistral.engine import Magistral
-
-    if model is not None:
-        fetch_model(model, force=False, is_shown=not as_json)
-    loaded = Magistral.load(model, **memory)
-    if model is not None and Path(model).is_dir():
-        remember_folder(Path(model))
-    if loaded.memory.note is not None:
-        click.echo(loaded.memory.note, err=True)
+    loaded = _load(model, memory, is_shown=not as_json)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
     keywords["on_prefill"] = PrefillProgress(sys.stderr)
     view = None if as_json else _View(ThinkMode(think), render)
@@ -166,6 +154,24 @@ def command(
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+def _load(model: str | None, memory: dict[str, Any], *, is_shown: bool) -> "Magistral":
+    """The model, fetched first where it is a hub id that is not here yet."""
+    if model is None:
+        click.echo(_NANO_NOTE, err=True)
+
+    from mlx_magistral.cli.pull import fetch_model
+    from mlx_magistral.engine import Magistral
+
+    if model is not None:
+        fetch_model(model, force=False, is_shown=is_shown)
+    loaded = Magistral.load(model, **memory)
+    if model is not None and Path(model).is_dir():
+        remember_folder(Path(model))
+    if loaded.memory.note is not None:
+        click.echo(loaded.memory.note, err=True)
+    return loaded
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ def command(as_json: bool, quiet: bool) -> None:
       mlx-magistral list
       mlx-magistral list --json
     """
+    from mlx_magistral.catalog import local_models
     from mlx_magistral.hub import default_model
-    from mlx_magistral.library import local_models
 
     models, default = local_models(), default_model()
     if as_json:

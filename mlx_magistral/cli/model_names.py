@@ -14,7 +14,7 @@ def complete_model(
     """Names that ``--model`` takes, then folders; reads names alone."""
     from click.shell_completion import CompletionItem
 
-    from mlx_magistral.library import model_names
+    from mlx_magistral.catalog import model_names
 
     names = [name for name in model_names() if name.startswith(incomplete)]
     return [*map(CompletionItem, names), CompletionItem(incomplete, type="dir")]

@@ -25,7 +25,7 @@ def command(model: str, yes: bool, as_json: bool) -> int:
       mlx-magistral rm someone/magistral-4bit
       mlx-magistral rm magistral-4bit --yes
     """
-    from mlx_magistral.library import folder_bytes, forget_folder, what_to_remove
+    from mlx_magistral.catalog import folder_bytes, forget_folder, what_to_remove
 
     (folder,) = what_to_remove(model)
     nbytes = folder_bytes(folder)

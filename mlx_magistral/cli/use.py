@@ -22,8 +22,8 @@ def command(model: str, as_json: bool) -> None:
       mlx-magistral use nano
       mlx-magistral use magistral-4bit
     """
+    from mlx_magistral.catalog import remember_folder
     from mlx_magistral.hub import NANO, find_local
-    from mlx_magistral.library import remember_folder
     from mlx_magistral.settings import change_setting
 
     folder = find_local(model)

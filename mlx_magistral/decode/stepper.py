@@ -7,6 +7,7 @@ the device never waits for Python; where a rule must see the id first, only the 
 
 import mlx.core as mx
 
+from mlx_magistral.decode.draw import Draw
 from mlx_magistral.decode.logprobs import LogprobMeter, Measured
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
@@ -63,7 +64,7 @@ class Stepper:
             self._logits = logits[-1:]
             return self._logits
         self._logits = logits
-        self._draw = _Draw(self._sampler, self._steering)
+        self._draw = Draw(self._sampler, self._steering)
         return self._draw.dispatch(logits)
 
     def read(self) -> list[int]:
@@ -110,7 +111,7 @@ class Stepper:
 
     def _draw_from(self, logits: mx.array) -> None:
         self._logits = logits
-        self._draw = _Draw(self._sampler, self._steering)
+        self._draw = Draw(self._sampler, self._steering)
         mx.async_eval(self._draw.dispatch(logits))  # type: ignore[no-untyped-call]
         self._settle()
 
@@ -119,39 +120,3 @@ class Stepper:
         self._token = self._draw.settled()  # (1,), lazy
         if self._meter is not None:
             self._measured = self._meter.measure(self._logits, self._token)
-
-
-class _Draw:
-    """The draw of the next id: made early where the rules allow it, and redone if they changed.
-
-    A draw that is redone uses its random number again, so one that comes out the same is the same.
-    """
-
-    def __init__(self, sampler: Sampler, steering: Steering | None) -> None:
-        self._sampler = sampler
-        self._steering = steering
-        self._adjustments = steering.adjustments if steering else ()
-        self._logits: mx.array | None = None
-        self._token: mx.array | None = None
-
-    def dispatch(self, logits: mx.array) -> mx.array:
-        """Draw, unless that has to wait; returns what to start computing."""
-        self._logits = logits
-        if not (self._steering and self._steering.must_see_id):
-            self._token = self._sampler(logits, self._adjustments)
-        return logits if self._token is None else self._token
-
-    def settled(self) -> mx.array:
-        """The draw under the adjustments that hold now."""
-        assert self._logits is not None
-        adjustments = self._steering.adjustments if self._steering else ()
-        if self._token is None or adjustments != self._adjustments:
-            self.drop()
-            self._token = self._sampler(self._logits, adjustments)
-            mx.async_eval(self._token)  # type: ignore[no-untyped-call]
-        return self._token
-
-    def drop(self) -> None:
-        """Take back a draw that was made."""
-        if self._token is not None:
-            self._sampler.undo()

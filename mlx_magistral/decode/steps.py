@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import mlx.core as mx
 
+from mlx_magistral.decode.draw import Draw
 from mlx_magistral.decode.rules.adjust import Adjust
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
@@ -87,10 +88,11 @@ class Loop:
         The device never waits for Python; where a rule must see the id first, the pass is
         dispatched and only the draw waits.
         """
-        draw = _Draw(self.sampler, self)
+        draw = Draw(self.sampler, self.steering)
         if self.left > 1:
             self.count_pass()
-            draw.dispatch(self.model(token[:, None], self.cache)[:, -1])
+            logits = self.model(token[:, None], self.cache)[:, -1]
+            mx.async_eval(draw.dispatch(logits))  # type: ignore[no-untyped-call]
         value = token.item()
         assert isinstance(value, int)
         self.take(value)
@@ -128,38 +130,3 @@ class Loop:
         """The next draw after an id that is read and not in the cache yet."""
         self.count_pass()
         return self.draw(self.model(mx.array([[token]]), self.cache)[:, -1])
-
-
-class _Draw:
-    """The draw of the next id: made early where the rules allow it, and redone if they changed.
-
-    A draw that is redone uses its random number again, so one that comes out the same is the same.
-    """
-
-    def __init__(self, sampler: Sampler, loop: Loop) -> None:
-        self._sampler = sampler
-        self._loop = loop
-        self._adjustments = loop.adjustments
-        self._logits: mx.array | None = None
-        self._token: mx.array | None = None
-
-    def dispatch(self, logits: mx.array) -> None:
-        """Start computing the logits, and the draw unless it has to wait."""
-        self._logits = logits
-        if not self._loop.must_see_id:
-            self._token = self._sampler(logits, self._adjustments)
-        mx.async_eval(logits if self._token is None else self._token)  # type: ignore[no-untyped-call]
-
-    def settled(self) -> mx.array:
-        """The draw under the adjustments that hold now."""
-        assert self._logits is not None
-        adjustments = self._loop.adjustments
-        if self._token is None or adjustments != self._adjustments:
-            self.drop()
-            self._token = self._loop.draw(self._logits)
-        return self._token
-
-    def drop(self) -> None:
-        """Take back a draw that was made."""
-        if self._token is not None:
-            self._sampler.undo()

@@ -27,7 +27,7 @@ from mlx_magistral.server.running import Run, copies
 from mlx_magistral.server.service import Service, read_body
 
 
-class ChatBody(fields.Sampled):
+class ChatBody(fields.OpenAIBody):
     """The fields of a chat request; the last ones are accepted and change nothing."""
 
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
@@ -48,13 +48,6 @@ class ChatBody(fields.Sampled):
     presence_penalty: fields.Neutral | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     modalities: list[Literal["text"]] | None = None
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
     verbosity: Any = None
 
     def to_request(self) -> GenerationRequest:

@@ -54,6 +54,18 @@ class Sampled(Body):
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
+class OpenAIBody(Sampled):
+    """What OpenAI's clients send along that changes nothing here."""
+
+    user: Any = None
+    metadata: Any = None
+    store: Any = None
+    service_tier: Any = None
+    safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_retention: Any = None
+
+
 class StreamOptions(Body):
     """What a stream carries beside the reply."""
 

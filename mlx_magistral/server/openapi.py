@@ -44,6 +44,13 @@ def openapi_document() -> dict[str, Any]:
     responses = {"200": _response("Done."), **_errors("401", "403", "404")}
     get = {"summary": "A model by name.", "parameters": [name], "responses": responses}
     paths["/v1/models/{name}"] = {"get": get}
+    of_chat = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+    post = {
+        "summary": "End the thinking of a streamed chat, so that its answer begins.",
+        "parameters": [of_chat],
+        "responses": responses,
+    }
+    paths["/v1/chat/completions/{id}/answer_now"] = {"post": post}
     error = {"type": "object", "required": ["error"], "properties": {"error": {"type": "object"}}}
     return {
         "openapi": "3.1.0",

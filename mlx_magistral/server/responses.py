@@ -34,7 +34,7 @@ class TextConfig(fields.Body):
     verbosity: Any = None
 
 
-class ResponsesBody(fields.Sampled):
+class ResponsesBody(fields.OpenAIBody):
     """The fields of a responses request; the last ones are accepted and change nothing."""
 
     input: str | list[dict[str, Any]]
@@ -49,14 +49,8 @@ class ResponsesBody(fields.Sampled):
     truncation: Literal["disabled"] | None = None
     background: Literal[False] | None = None
     include: Any = None
-    user: Any = None
     metadata: dict[str, Any] | None = None
-    store: Any = None
     stream_options: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
 
     def to_request(self) -> GenerationRequest:
         """What the backend is asked for."""

@@ -1,0 +1,42 @@
+"""The draw of the next id: made before the current one is known, and redone where rules object."""
+
+import mlx.core as mx
+
+from mlx_magistral.decode.rules.steering import Steering
+from mlx_magistral.decode.sampling import Sampler
+
+
+class Draw:
+    """A draw that is made early where the rules allow it, and redone if they changed.
+
+    A draw that is redone uses its random number again, so one that comes out the same is the same.
+    """
+
+    def __init__(self, sampler: Sampler, steering: Steering | None) -> None:
+        self._sampler = sampler
+        self._steering = steering
+        self._adjustments = steering.adjustments if steering else ()
+        self._logits: mx.array | None = None
+        self._token: mx.array | None = None
+
+    def dispatch(self, logits: mx.array) -> mx.array:
+        """Draw, unless that has to wait; returns what to start computing."""
+        self._logits = logits
+        if not (self._steering and self._steering.must_see_id):
+            self._token = self._sampler(logits, self._adjustments)
+        return logits if self._token is None else self._token
+
+    def settled(self) -> mx.array:
+        """The draw under the adjustments that hold now."""
+        assert self._logits is not None
+        adjustments = self._steering.adjustments if self._steering else ()
+        if self._token is None or adjustments != self._adjustments:
+            self.drop()
+            self._token = self._sampler(self._logits, adjustments)
+            mx.async_eval(self._token)  # type: ignore[no-untyped-call]
+        return self._token
+
+    def drop(self) -> None:
+        """Take back a draw that was made."""
+        if self._token is not None:
+            self._sampler.undo()
