@@ -117,6 +117,9 @@ class BatchEngine:
             with self._changed:
                 self._waiting.extendleft(reversed(paused))
                 self._publish()
+                is_idle = not (self._waiting or self._scheduler.running)
+            if is_idle:
+                self._scheduler.write_prompts()
 
     def _wait_for_work(self) -> bool:
         """False when there is none and none will come."""

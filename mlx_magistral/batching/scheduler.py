@@ -69,6 +69,10 @@ class Scheduler:
         self._drop_finished()
         return paused
 
+    def write_prompts(self) -> None:
+        """What is due to the disk, now that nothing else is to do."""
+        self._model.memory.write_prompts()
+
     @staticmethod
     def first_length(member: Member) -> int:
         """Tokens of cache that make a start worth it: all so far and some room to go on."""
@@ -152,11 +156,13 @@ class Scheduler:
     def _drop_finished(self) -> None:
         for member in self.running:
             if member.is_over and member.cache:
-                self._guarded(
-                    member, lambda each: self._model.memory.keep(each.progress.tokens, each.cache)
-                )
+                self._guarded(member, self._keep)
                 member.cache = []
         self.running = [member for member in self.running if not member.is_over]
+
+    def _keep(self, member: Member) -> None:
+        # The disk is for when nobody waits: write_prompts.
+        self._model.memory.keep(member.progress.tokens, member.cache, may_write=False)
 
     def _guarded(self, member: Member, action: Callable[[Member], Any]) -> None:
         """Do something for one reply; if that goes wrong, this reply ends and no other."""

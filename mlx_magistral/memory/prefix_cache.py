@@ -84,14 +84,17 @@ class PrefixCache:
         tokens = list(tokens[: cache[0].offset])
         if not tokens:
             return
-        if to_disk and self.disk is not None:
-            try:
-                layers = _copy(cache, len(tokens))
-                self.disk.save(self.fingerprint, tokens, layers, is_pinned=is_pinned)
-            except PrefixCacheError as error:
-                if str(error) not in self.notes:
-                    self.notes.append(str(error))
+        if to_disk:
+            self._save(tokens, _copy(cache, len(tokens)), is_pinned)
         self._keep(tokens, cache, is_pinned)
+
+    def write(self, tokens: Sequence[int], *, is_pinned: bool) -> None:
+        """Write ids to disk if RAM still holds them."""
+        tokens = list(tokens)
+        for each in self._entries:
+            if each.tokens[: len(tokens)] == tokens:
+                self._save(tokens, _first(each.layers, len(tokens)), is_pinned)
+                return
 
     def shrink(self, nbytes: int) -> None:
         """Drop the oldest entries until at most ``nbytes`` are held, pinned ones last."""
@@ -99,6 +102,15 @@ class PrefixCache:
             if self.nbytes <= nbytes:
                 return
             self._entries.remove(each)
+
+    def _save(self, tokens: list[int], layers: Layers, is_pinned: bool) -> None:
+        if self.disk is None:
+            return
+        try:
+            self.disk.save(self.fingerprint, tokens, layers, is_pinned=is_pinned)
+        except PrefixCacheError as error:
+            if str(error) not in self.notes:
+                self.notes.append(str(error))
 
     def _keep(self, tokens: list[int], cache: Sequence[KVCache], is_pinned: bool) -> None:
         room = self.ram_bytes // 2 if is_pinned else self.ram_bytes - self._pinned_bytes()

@@ -1,7 +1,7 @@
 """ModelMemory: the plan of a loaded model and the prefixes it keeps, as an engine uses them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.head import HeadMarks
@@ -17,6 +17,8 @@ from mlx_magistral.model.transformer import Transformer
 
 # Prompts that took fewer fresh ids than this are computed again sooner than they are written.
 _LEAST_DISK_TOKENS = 64
+# Of prompts that wait for the disk while other replies go on; the oldest are forgotten.
+_MOST_UNWRITTEN = 64
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class ModelMemory:
     wired: WiredLimit | None = None
     head: HeadMarks = HeadMarks()
 
+    _unwritten: list[tuple[list[int], bool]] = field(default_factory=list)
+
     @property
     def note(self) -> str | None:
         """One line where the plan lowered something by itself."""
@@ -60,24 +64,44 @@ class ModelMemory:
         return 0 if self.prefixes is None else self.prefixes.restore(prompt, cache)
 
     def keep_prompt(self, prompt: Sequence[int], cache: Sequence[KVCache], cached: int) -> None:
-        """Write a just computed prompt to disk, where ``cached`` ids of it were known before.
+        """Keep a just computed prompt, of which ``cached`` ids were known before; disk comes later.
 
         Its head, the system prompt and the tools, is an entry of its own, and pinned: other
         conversations begin with it.
         """
         if self.prefixes is None:
             return
-        length = self.head.length(prompt)
-        if length:
-            is_worth_it = length - cached >= _LEAST_DISK_TOKENS
-            self.prefixes.store(prompt[:length], cache, is_pinned=True, to_disk=is_worth_it)
-        is_worth_it = len(prompt) - cached >= _LEAST_DISK_TOKENS
-        self.prefixes.store(prompt, cache, to_disk=is_worth_it)
+        for length, is_pinned in ((self.head.length(prompt), True), (len(prompt), False)):
+            if not length:
+                continue
+            self.prefixes.store(prompt[:length], cache, is_pinned=is_pinned)
+            if length - cached >= _LEAST_DISK_TOKENS:
+                self._unwritten.append((list(prompt[:length]), is_pinned))
+        del self._unwritten[:-_MOST_UNWRITTEN]
 
-    def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
-        """Keep prompt and reply in RAM for the next turn."""
-        if self.prefixes is not None:
-            self.prefixes.store(tokens, cache)
+    def keep(
+        self, tokens: Sequence[int], cache: Sequence[KVCache], *, may_write: bool = True
+    ) -> None:
+        """Keep prompt and reply for the next turn: in RAM, and the prompt on disk.
+
+        ``may_write=False`` leaves the disk, which takes its time, to ``write_prompts``.
+        """
+        if self.prefixes is None:
+            return
+        self.prefixes.store(tokens, cache)
+        if not may_write:
+            return
+        for prompt, is_pinned in self._unwritten:
+            if list(tokens[: len(prompt)]) == prompt:
+                self.prefixes.store(prompt, cache, is_pinned=is_pinned, to_disk=True)
+        self._unwritten.clear()
+
+    def write_prompts(self) -> None:
+        """Write what is due and still in RAM, when nobody waits for anything else."""
+        due, self._unwritten = self._unwritten, []
+        for prompt, is_pinned in due:
+            if self.prefixes is not None:
+                self.prefixes.write(prompt, is_pinned=is_pinned)
 
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""

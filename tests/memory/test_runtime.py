@@ -101,3 +101,20 @@ def test_unwritable_folder_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPat
     memory = plan_memory(open_checkpoint(folder), MemoryOptions(reuse_prefixes=True))
     assert computed(memory, folder, PROMPT) == 0
     assert "cannot be written" in memory.take_notes()[0] and memory.take_notes() == []
+
+
+def test_the_disk_waits_for_the_reply_or_for_an_idle_batch(folder: Path, tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(folder)
+    memory = plan_memory(checkpoint, MemoryOptions(reuse_prefixes=True, context_tokens=512))
+    model = load_model(folder).model
+    written = tmp_path / "prefixes"
+    for prompt, is_batch in ((PROMPT, False), ([9, *PROMPT], True)):
+        cache = memory.new_cache(model)
+        mx.eval(model(mx.array([prompt]), cache))
+        before = len(list(written.glob("*.json")))
+        memory.keep_prompt(prompt, cache, 0)
+        assert len(list(written.glob("*.json"))) == before
+        memory.keep([*prompt, 5], cache, may_write=not is_batch)
+        assert len(list(written.glob("*.json"))) == before + (not is_batch)
+        memory.write_prompts()
+        assert len(list(written.glob("*.json"))) == before + 1
