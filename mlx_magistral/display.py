@@ -43,11 +43,12 @@ class Display:
         *,
         think: ThinkMode = ThinkMode.FULL,
         is_rendered: bool = False,
+        has_stats: bool = True,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._stderr = stderr
         self._is_fancy = can_style(stderr)
-        self._has_stats = stderr.isatty()
+        self._has_stats = has_stats and stderr.isatty()
         self._thinking: _Thinking = _THINKING[think](stderr, self._is_fancy, clock)
         self._answer: Answer = (
             _RenderedAnswer(stdout) if is_rendered and stdout.isatty() else _RawAnswer(stdout)

@@ -1,16 +1,22 @@
 """``mlx-magistral cache``: what is kept of earlier prompts, and how to be rid of it."""
 
+import json
 import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlx_magistral.cli.options import debug_option
 
+if TYPE_CHECKING:
+    from mlx_magistral.memory.prefix_disk import DiskEntry, PrefixDisk
+
 
 @click.command()
 @click.argument("action", type=click.Choice(["list", "clear"]))
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
-def command(action: str) -> None:
+def command(action: str, as_json: bool) -> None:
     """List or clear the KV prefixes of earlier prompts on this disk.
 
     The folder is MLX_MAGISTRAL_CACHE, else ~/.cache/mlx-magistral/prefixes.
@@ -23,9 +29,15 @@ def command(action: str) -> None:
 
     disk = PrefixDisk(default_folder())
     if action == "clear":
-        click.echo(f"{disk.folder}: removed {disk.clear() / 1e6:.1f} MB.")
+        freed = disk.clear()
+        removed = {"folder": str(disk.folder), "freed_bytes": freed}
+        text = f"{disk.folder}: removed {freed / 1e6:.1f} MB."
+        click.echo(json.dumps(removed) if as_json else text)
         return
     entries = disk.entries()
+    if as_json:
+        click.echo(json.dumps(_as_dict(disk, entries)))
+        return
     for entry in reversed(entries):
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
         click.echo(
@@ -36,3 +48,23 @@ def command(action: str) -> None:
     click.echo(
         f"{disk.folder}: {len(entries)} prefixes, {total:.1f} of {disk.budget_bytes / 1e6:.0f} MB."
     )
+
+
+def _as_dict(disk: "PrefixDisk", entries: list["DiskEntry"]) -> dict[str, Any]:
+    """Newest first; ``used`` in seconds since 1970."""
+    prefixes = [
+        {
+            "name": entry.name,
+            "model": entry.fingerprint,
+            "tokens": len(entry.tokens),
+            "nbytes": entry.nbytes,
+            "used": entry.used,
+            "is_pinned": entry.is_pinned,
+        }
+        for entry in reversed(entries)
+    ]
+    return {
+        "folder": str(disk.folder),
+        "budget_bytes": disk.budget_bytes,
+        "prefixes": prefixes,
+    }

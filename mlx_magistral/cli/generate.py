@@ -59,7 +59,7 @@ class _Generate(SectionedCommand):
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb"],
         "Speed": ["speculate", "draft"],
         "Session": ["session", "goes_on", "keep_reasoning"],
-        "Output": ["max_tokens", "render", "save", "as_json"],
+        "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
     }
 
 
@@ -97,6 +97,8 @@ class _Generate(SectionedCommand):
     help="Write the reply with its thinking to a .md, .html or .json file.",
 )
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object at the end.")
+@click.option("is_quiet", "--quiet", "-q", is_flag=True, help="No notes and no figures on stderr.")
+@click.option("is_verbose", "--verbose", "-v", is_flag=True, help="Say the memory plan on stderr.")
 @debug_option
 def command(
     prompt: str | None,
@@ -112,6 +114,8 @@ def command(
     schema: str | None,
     commands: tuple[str, ...],
     yes: bool,
+    is_quiet: bool,
+    is_verbose: bool,
     **options: Any,
 ) -> int:
     """Answer PROMPT. Text on stdin is appended to it, or is the prompt.
@@ -138,14 +142,17 @@ def command(
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
-    loaded = _load(model, memory, is_shown=not as_json)
+    loaded = _load(model, memory, has_bar=not (as_json or is_quiet), is_quiet=is_quiet)
+    if is_verbose:
+        plan = loaded.memory.plan.describe()
+        click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
     keywords["on_prefill"] = PrefillProgress(sys.stderr)
-    view = None if as_json else _View(ThinkMode(think), render)
+    view = None if as_json else _View(ThinkMode(think), render, has_stats=not is_quiet)
     conversation.ask(question, loaded.name)
     keywords["keep_reasoning"] = keep_reasoning
     reply = _answer(loaded, conversation, tools, keywords, view)
-    for note in loaded.memory.take_notes():
+    for note in () if is_quiet else loaded.memory.take_notes():
         click.echo(note, err=True)
     if as_json:
         click.echo(json.dumps(reply.to_dict(), ensure_ascii=False))
@@ -156,20 +163,22 @@ def command(
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
 
 
-def _load(model: str | None, memory: dict[str, Any], *, is_shown: bool) -> "Magistral":
+def _load(
+    model: str | None, memory: dict[str, Any], *, has_bar: bool, is_quiet: bool
+) -> "Magistral":
     """The model, fetched first where it is a hub id that is not here yet."""
-    if model is None:
+    if model is None and not is_quiet:
         click.echo(_NANO_NOTE, err=True)
 
     from mlx_magistral.cli.pull import fetch_model
     from mlx_magistral.engine import Magistral
 
     if model is not None:
-        fetch_model(model, force=False, is_shown=is_shown)
+        fetch_model(model, force=False, is_shown=has_bar)
     loaded = Magistral.load(model, **memory)
     if model is not None and Path(model).is_dir():
         remember_folder(Path(model))
-    if loaded.memory.note is not None:
+    if loaded.memory.note is not None and not is_quiet:
         click.echo(loaded.memory.note, err=True)
     return loaded
 
@@ -180,6 +189,7 @@ class _View:
 
     think: ThinkMode
     is_rendered: bool
+    has_stats: bool
 
 
 def _answer(
@@ -197,7 +207,11 @@ def _answer(
         display = None
         if view is not None:
             display = Display(
-                sys.stdout, sys.stderr, think=view.think, is_rendered=view.is_rendered
+                sys.stdout,
+                sys.stderr,
+                think=view.think,
+                is_rendered=view.is_rendered,
+                has_stats=view.has_stats,
             )
         collector = ReplyCollector(loaded.name)
         with _cancelled_by_ctrl_c(stream):

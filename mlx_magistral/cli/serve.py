@@ -25,6 +25,7 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--request-timeout", type=float, default=3600.0, show_default=True, help="Seconds.")
 @click.option("--drain", type=float, default=30.0, show_default=True, help="Seconds, on SIGTERM.")
 @click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
+@click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
 @memory_options
 @debug_option
 def command(model: str | None, host: str, port: int, **options: Any) -> int:
@@ -47,6 +48,8 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     from mlx_magistral.engine import Magistral
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    if options.pop("is_verbose"):
+        logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = bind(host, port)
     click.get_current_context().call_on_close(listener.close)
     # A chat's next turn brings the whole conversation: only what is new of it is computed.

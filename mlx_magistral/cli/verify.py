@@ -1,5 +1,7 @@
 """``mlx-magistral verify``: is a converted folder still what was written?"""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,8 +12,9 @@ from mlx_magistral.cli.options import debug_option
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--source", help="Also measure every tensor against this checkpoint again.")
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
-def command(folder: Path, source: str | None) -> int:
+def command(folder: Path, source: str | None, as_json: bool) -> int:
     """Hash every file of FOLDER against its conversion.json; exit 1 when something differs.
 
     \b
@@ -24,6 +27,10 @@ def command(folder: Path, source: str | None) -> int:
     findings = verify_folder(folder)
     if source is not None and not findings:
         findings = verify_source(folder, resolve_source(source))
+    if as_json:
+        found = [asdict(finding) for finding in findings]
+        click.echo(json.dumps({"folder": str(folder), "is_whole": not found, "findings": found}))
+        return 1 if findings else 0
     for finding in findings:
         click.echo(f"{finding.place}: {finding.problem}", err=True)
     if not findings:

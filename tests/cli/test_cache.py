@@ -1,5 +1,6 @@
 """``cache list`` and ``cache clear`` on a folder of their own."""
 
+import json
 from pathlib import Path
 
 import mlx.core as mx
@@ -28,3 +29,13 @@ def test_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_unknown_action_is_a_usage_error() -> None:
     assert run("burn")[0] == 2
+
+
+def test_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLX_MAGISTRAL_CACHE", str(tmp_path / "prefixes"))
+    for action, keys in (
+        ("list", {"folder", "budget_bytes", "prefixes"}),
+        ("clear", {"folder", "freed_bytes"}),
+    ):
+        result = CliRunner().invoke(main, ["cache", action, "--json"])
+        assert result.exit_code == 0 and set(json.loads(result.stdout)) == keys
