@@ -16,7 +16,7 @@ from mlx_magistral.errors import CheckpointError, ConversionError
 from mlx_magistral.model.checkpoint import open_checkpoint
 
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .prefetch import read_ahead
+from .prefetch import work_ahead
 from .progress import Watcher
 from .quantize import number
 from .shards import hash_file, hash_shard
@@ -93,7 +93,7 @@ def _measure(name: str, source: Source, result: Source, watcher: Watcher) -> _Me
         digest.update(data)
         return data, result.read(request)
 
-    for request, (exact_data, stored_data) in read_ahead(row_blocks(source, name), read):
+    for request, (exact_data, stored_data) in work_ahead(row_blocks(source, name), read):
         exact = source.decode(request, exact_data).astype(mx.float32)
         stored = result.decode(request, stored_data).astype(mx.float32)
         squared_error += number(mx.sum(mx.square(exact - stored)))
