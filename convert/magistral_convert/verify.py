@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import mlx.core as mx
@@ -42,6 +43,7 @@ def verify_folder(folder: Path, watcher: Watcher | None = None) -> list[Finding]
     """
     manifest = read_manifest(folder)
     watcher = watcher or Watcher()
+    watcher.expected(sum(record.nbytes for record in manifest.shards.values()))
     findings = [*_check_files(folder, manifest)]
     for name, record in manifest.shards.items():
         watcher.started(name)
@@ -60,6 +62,7 @@ def verify_source(folder: Path, source: Source, watcher: Watcher | None = None) 
     """Read both sides of every tensor again: hash and error must be as recorded."""
     manifest = read_manifest(folder)
     watcher = watcher or Watcher()
+    watcher.expected(sum(map(prod, source.shapes.values())))
     result = open_source(folder)
     findings = []
     for record in manifest.shards.values():

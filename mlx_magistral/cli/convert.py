@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    The plain recipe needs 0.2 GB of memory for any model. A killed conversion goes on where it
+    The plain recipe needs 0.25 GB of memory for any model. A killed conversion goes on where it
     stopped when the same command is run again.
 
     \b

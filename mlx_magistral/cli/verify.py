@@ -21,12 +21,14 @@ def command(folder: Path, source: str | None, as_json: bool) -> int:
       mlx-magistral verify magistral-4bit
       mlx-magistral verify magistral-4bit --source mistralai/Magistral-Small-2507
     """
+    from magistral_convert.display import ConversionDisplay
     from magistral_convert.source_kinds import resolve_source
     from magistral_convert.verify import verify_folder, verify_source
 
-    findings = verify_folder(folder)
-    if source is not None and not findings:
-        findings = verify_source(folder, resolve_source(source))
+    with ConversionDisplay() as display:
+        findings = verify_folder(folder, display)
+        if source is not None and not findings:
+            findings = verify_source(folder, resolve_source(source), display)
     if as_json:
         found = [asdict(finding) for finding in findings]
         click.echo(json.dumps({"folder": str(folder), "is_whole": not found, "findings": found}))
