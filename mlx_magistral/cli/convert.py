@@ -59,16 +59,21 @@ def command(
     recipe = _recipe(**aim)
     opened = resolve_source(source)
     text = _text(recipe, opened, calibration)
-    with ConversionDisplay() as display:
-        report = convert_checkpoint(
-            opened,
-            output,
-            recipe,
-            text=text,
-            tokenizer=tokenizer,
-            restart=restart,
-            watcher=display,
-        )
+    try:
+        with ConversionDisplay() as display:
+            report = convert_checkpoint(
+                opened,
+                output,
+                recipe,
+                text=text,
+                tokenizer=tokenizer,
+                restart=restart,
+                watcher=display,
+            )
+    except KeyboardInterrupt:
+        kept = output.with_name(output.name + ".partial")
+        click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
+        raise
     remember_folder(output)
     click.echo(_summary(output, report))
 

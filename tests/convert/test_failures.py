@@ -53,6 +53,17 @@ def unbroken(native_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     return _contents(output)
 
 
+def _at_the_third_shard(patch: pytest.MonkeyPatch, happen: Callable[[], object]) -> None:
+    convert_shard = pipeline.convert_shard
+
+    def convert_or_fail(source: Any, shard: Any, *rest: Any) -> Any:
+        if shard.file.startswith("model-00003"):
+            happen()
+        return convert_shard(source, shard, *rest)
+
+    patch.setattr(pipeline, "convert_shard", convert_or_fail)
+
+
 def _assert_goes_on(source: Path, output: Path, finished: int, unbroken: dict[str, bytes]) -> None:
     """The shards before the failure are kept, and the same command ends in the same bytes."""
     assert not output.exists()
@@ -158,15 +169,8 @@ def test_a_source_that_vanishes_half_way_can_come_back(
 ) -> None:
     source = write_native(tmp_path / "source", native_weights())
     file, elsewhere = source / "consolidated.safetensors", tmp_path / "elsewhere"
-    convert_shard = pipeline.convert_shard
-
-    def unplug_at_the_third(source: Any, shard: Any, *rest: Any) -> Any:
-        if shard.file.startswith("model-00003"):
-            file.rename(elsewhere)
-        return convert_shard(source, shard, *rest)
-
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "convert_shard", unplug_at_the_third)
+        _at_the_third_shard(patch, lambda: file.rename(elsewhere))
         line = _refusal(_convert(source, tmp_path / "out"))
     assert f"from {file} failed: No such file" in line and "bring the disk back" in line
     # While it is away the command says so, and touches nothing.
@@ -177,3 +181,21 @@ def test_a_source_that_vanishes_half_way_can_come_back(
     weights = {name for name in unbroken if name.endswith(".safetensors")}
     found = _contents(tmp_path / "out")
     assert {name: found[name] for name in weights} == {name: unbroken[name] for name in weights}
+
+
+def test_ctrl_c_says_how_to_go_on(
+    native_folder: Path,
+    tmp_path: Path,
+    unbroken: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        _at_the_third_shard(patch, interrupt)
+        result = _convert(native_folder, tmp_path / "out")
+    assert result.exit_code == 130
+    kept = tmp_path / "out.partial"
+    assert f"Finished shards are kept in {kept}; the same command goes on." in result.stderr
+    _assert_goes_on(native_folder, tmp_path / "out", 2, unbroken)
