@@ -22,8 +22,9 @@ from .calibration import Calibration, calibration_bytes
 from .calibration_data import CalibrationText
 from .compare import compare_models
 from .files import write_file
-from .folder import write_side_files
+from .folder import TOKENIZER_FILE, write_side_files
 from .journal import Journal
+from .layer_weights import require_tokens
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
 from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
@@ -40,6 +41,10 @@ from .source_kinds import open_source
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20
 _COSTS_FILE = "costs.json"
+_NO_TOKENIZER = (
+    "there is no tekken.json beside the source, so the output will not generate before it gets "
+    "one; --tokenizer FILE gives it"
+)
 
 
 def convert_checkpoint(
@@ -63,6 +68,9 @@ def convert_checkpoint(
     begun = time.monotonic()
     if text is None and recipe.needs_text:
         raise ConversionError(f"Recipe {recipe.method} with mix {recipe.mix} needs text.")
+    if text is not None:
+        require_tokens(source, text.calibration)
+        require_tokens(source, text.held_out)
     if shard_bytes is None:
         # With calibration a layer costs minutes, so each is a shard of its own and survives a kill.
         shard_bytes = DEFAULT_SHARD_BYTES if text is None else 1
@@ -152,7 +160,7 @@ class _Conversion:
         resumed = len(self._records)
         self._check_disk()
         memory = self._memory_bytes()
-        self._watcher.planned(self._plan, self._source.nbytes, memory, self._source.warnings)
+        self._watcher.planned(self._plan, self._source.nbytes, memory, self._warnings())
         self._watcher.resumed(resumed, self._finished_weights())
         calibration = self._calibration()
         for shard in self._plan.shards:
@@ -161,6 +169,12 @@ class _Conversion:
         self._require_unchanged_source()
         self._describe()
         return resumed
+
+    def _warnings(self) -> tuple[str, ...]:
+        has_tokenizer = (self._source.folder / TOKENIZER_FILE).is_file()
+        if self._tokenizer is None and not has_tokenizer:
+            return (*self._source.warnings, _NO_TOKENIZER)
+        return self._source.warnings
 
     def _find_finished(self) -> None:
         for shard in self._plan.shards:

@@ -7,20 +7,31 @@ import click
 
 from mlx_magistral.cli.options import debug_option
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @click.command()
 @click.argument("a")
 @click.argument("b")
 @click.option(
     "--data",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help='Text, or JSONL of {"messages"}, {"text"} or {"tokens"}.  [default: a built-in text]',
 )
 @click.option("--tokens", type=click.IntRange(min=2), default=8192, show_default=True)
+@click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside A or B.")
 @click.option("--plot", is_flag=True, help="Also the error after each layer, as bars.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
-def command(a: str, b: str, data: Path | None, tokens: int, plot: bool, as_json: bool) -> None:
+def command(
+    a: str,
+    b: str,
+    data: Path | None,
+    tokens: int,
+    tokenizer: Path | None,
+    plot: bool,
+    as_json: bool,
+) -> None:
     """KL(A||B), top-1 agreement and perplexities of models A and B on the same tokens.
 
     Both stream through layer by layer, so neither has to fit in memory.
@@ -34,7 +45,9 @@ def command(a: str, b: str, data: Path | None, tokens: int, plot: bool, as_json:
     from magistral_convert.text_choice import choose_text
 
     one, other = (resolve_source(name) for name in (a, b))
-    sequences = choose_text(one.folder, data, limit=tokens)
+    folders = [side.folder for side in (one, other) if (side.folder / "tekken.json").exists()]
+    folder = folders[0] if folders else one.folder
+    sequences = choose_text(folder, data, tokenizer=tokenizer, limit=tokens)
     with ConversionDisplay() as display:
         measured = compare_models(one, other, sequences, display)
     table = measured.summary()

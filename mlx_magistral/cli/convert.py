@@ -58,7 +58,7 @@ def command(
 
     recipe = _recipe(**aim)
     opened = resolve_source(source)
-    text = _text(recipe, opened, calibration)
+    text = _text(recipe, opened, calibration, tokenizer)
     try:
         with ConversionDisplay() as display:
             report = convert_checkpoint(
@@ -86,13 +86,15 @@ def _recipe(
     return Recipe(int(bits), int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
 
 
-def _text(recipe: "Recipe", source: "Source", calibration: Path | None) -> "CalibrationText | None":
+def _text(
+    recipe: "Recipe", source: "Source", calibration: Path | None, tokenizer: Path | None
+) -> "CalibrationText | None":
     from magistral_convert.calibration_data import CalibrationText
     from magistral_convert.text_choice import choose_text
 
     if not recipe.needs_text:
         return None
-    return CalibrationText.split(choose_text(source.folder, calibration))
+    return CalibrationText.split(choose_text(source.folder, calibration, tokenizer=tokenizer))
 
 
 def _summary(output: Path, report: "ConversionReport") -> str:
