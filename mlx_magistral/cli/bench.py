@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, model_option
 from mlx_magistral.errors import UsageError
 
@@ -20,7 +21,11 @@ _BAR = 10
 
 @click.command()
 @model_option
-@click.option("--draft", help="A smaller model of the same vocabulary that guesses.")
+@click.option(
+    "--draft",
+    shell_complete=complete_model,
+    help="A smaller model of the same vocabulary that guesses.",
+)
 @click.option(
     "--prompt-tokens", type=click.IntRange(1), multiple=True, default=(512, 2048), show_default=True
 )

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
 _BAR_COLUMNS = 50
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_model)
+@click.argument("b", shell_complete=complete_model)
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import Decorator, debug_option
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", shell_complete=complete_model)
 @click.argument("output", type=click.Path(path_type=Path))
 @_choice("--bits", "4 6 8 16", "4", "Bits a weight; 16 keeps the weights as they are.")
 @_choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias.")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
 
@@ -35,7 +36,7 @@ class _Row(NamedTuple):
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_model)
 @click.option(
     "--bits",
     type=click.Choice([str(bits) for bits in _WEIGHT_BITS]),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import HubError, MagistralError, UsageError
 
@@ -20,7 +21,7 @@ _SUGGESTED_BITS = (8, 6, 4)
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_model)
 @click.option("--force", is_flag=True, help="Download although disk or memory look too small.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress; the folder's path alone.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, take_memory
 from mlx_magistral.errors import MissingExtraError, UsageError
 
@@ -14,7 +15,9 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 
 
 @click.command()
-@click.argument("model", required=False, envvar="MLX_MAGISTRAL_MODEL")
+@click.argument(
+    "model", required=False, envvar="MLX_MAGISTRAL_MODEL", shell_complete=complete_model
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--source", help="Also measure every tensor against this checkpoint again.")
+@click.option(
+    "--source",
+    shell_complete=complete_model,
+    help="Also measure every tensor against this checkpoint again.",
+)
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
 def command(folder: Path, source: str | None, as_json: bool) -> int:
