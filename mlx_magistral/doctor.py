@@ -92,7 +92,7 @@ def _backend() -> Check:
 
 
 def _disk() -> Check:
-    from mlx_magistral.hub_download import cache_folder
+    from mlx_magistral.hub_cache import cache_folder
 
     folder = cache_folder()
     existing = folder
@@ -137,6 +137,11 @@ def _models() -> Iterator[Check]:
     from mlx_magistral.model.checkpoint import open_checkpoint
 
     for model in local_models():
+        if model.origin == "hub" and not model.is_complete:
+            advice = f"To go on: mlx-magistral pull {model.name}; to drop it: mlx-magistral rm"
+            found = f"here only in part, {model.nbytes / 1e9:.3f} GB"
+            yield Check(WARN, model.name, found, f"{advice} {model.name}")
+            continue
         try:
             nbytes = open_checkpoint(model.folder).nbytes
         except MagistralError as error:

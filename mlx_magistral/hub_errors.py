@@ -30,7 +30,8 @@ def clear_hub_errors(repository: str, doing: str = "downloaded") -> Iterator[Non
         ) from error
     except errors.OfflineModeIsEnabled as error:
         raise HubError(
-            f"{repository} is not on this disk and HF_HUB_OFFLINE is set. Unset it to download."
+            f"{repository} is not on this disk, or only in part, and HF_HUB_OFFLINE is set. Unset "
+            "it to download."
         ) from error
     except errors.HfHubHTTPError as error:
         raise HubError(_refusal(repository, doing, error)) from error

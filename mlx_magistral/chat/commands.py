@@ -204,10 +204,9 @@ def _sessions(chat: Chat, rest: str) -> None:
 
 def _model(chat: Chat, rest: str) -> None:
     if rest:
-        from mlx_magistral.hub import find_local
+        from mlx_magistral.hub import require_local
 
-        if find_local(rest) is None:
-            raise UsageError(f"{rest} is not on this disk; generate -m {rest} downloads it.")
+        require_local(rest)
         chat.use_model(rest)
         chat.thread.prepare()
     chat.screen.note(f"Model: {chat.settings.model or 'nano'}")

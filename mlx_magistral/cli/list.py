@@ -49,6 +49,8 @@ def command(as_json: bool, quiet: bool) -> None:
             click.echo(each.name)
             continue
         mark = "*" if each.name == default else " "
-        state = "" if each.is_complete else "  incomplete"
         # The name is last: in a narrow window it wraps and the figures stay aligned.
-        click.echo(f"{mark} {each.nbytes / 1e9:7.3f} GB {each.bits:>3}-bit  {each.name}{state}")
+        click.echo(f"{mark} {each.nbytes / 1e9:7.3f} GB {each.bits:>3}-bit  {each.name}")
+        if not each.is_complete:
+            step = f"mlx-magistral pull {each.name}" if each.origin == "hub" else "convert again"
+            click.echo(f"  incomplete; to go on: {step}")

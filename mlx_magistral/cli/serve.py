@@ -48,13 +48,16 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         from mlx_magistral.server.uvicorn_server import DrainingServer, bind
     except ModuleNotFoundError as error:
         raise MissingExtraError("Servers", "serve") from error
+    from mlx_magistral.cli.fetching import fetch_named
     from mlx_magistral.engine import Magistral
+    from mlx_magistral.hub import default_model
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     if options.pop("is_verbose"):
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = bind(host, port)
     click.get_current_context().call_on_close(listener.close)
+    fetch_named(model or default_model())
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **(memory | {"reuse_prefixes": True}))
     if loaded.memory.note is not None:

@@ -8,7 +8,6 @@ import click
 
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
-from mlx_magistral.errors import HubError
 
 
 @click.command()
@@ -22,13 +21,10 @@ def command(model: str | None, as_json: bool) -> None:
       mlx-magistral show nano
       mlx-magistral show magistral-4bit --json
     """
-    from mlx_magistral.hub import default_model, find_local
+    from mlx_magistral.hub import default_model, require_local
 
     name = model or default_model()
-    folder = find_local(name)
-    if folder is None:
-        raise HubError(f"{name} is not on this disk. Run: mlx-magistral pull {name}")
-    facts = _facts(name, folder)
+    facts = _facts(name, require_local(name))
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -39,6 +35,7 @@ def command(model: str | None, as_json: bool) -> None:
 
 
 def _facts(name: str, folder: Path) -> dict[str, Any]:
+    from mlx_magistral.hub_cache import hub_origin
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import longest_context, make_plan
     from mlx_magistral.model.checkpoint import open_checkpoint
@@ -64,13 +61,18 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
         "weight_bytes": checkpoint.nbytes,
         "bits_per_weight": round(8 * checkpoint.nbytes / weights, 3),
         "tokenizer": "tekken.json" if (folder / "tekken.json").is_file() else None,
-        "source": {key: value for key, value in made.get("source", {}).items() if key == "kind"},
+        "source": hub_origin(folder) or _made_from(made.get("source", {})),
         "recipe": made.get("recipe", {}),
         "quality": made.get("quality", {}),
         "memory": plan.describe(),
         "fits": plan.fits,
         "longest_context": longest,
     }
+
+
+def _made_from(source: dict[str, Any]) -> dict[str, Any]:
+    """What conversion.json tells of the source; the repository where it came from the hub."""
+    return {key: source[key] for key in ("repository", "commit", "kind") if key in source}
 
 
 def _product(shape: tuple[int, ...]) -> int:
