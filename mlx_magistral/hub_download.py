@@ -91,7 +91,7 @@ def _fetch_all(repository: Repository, files: Sequence[RemoteFile], report: OnPr
         snapshot_download(
             repository.name,
             allow_patterns=[file.name for file in files],
-            tqdm_class=_silent_bar(lambda total: None),
+            tqdm_class=silent_bar(),
         )
     )
 
@@ -136,7 +136,7 @@ def _receive(repository: Repository, file: RemoteFile, partial: Path, report: On
                     resume_size=start,
                     headers=build_hf_headers(),
                     expected_size=file.nbytes,
-                    tqdm_class=_silent_bar(moved),
+                    tqdm_class=silent_bar(moved),
                 )
         except HfHubHTTPError:
             raise
@@ -159,7 +159,7 @@ def _check(partial: Path, file: RemoteFile, sha256: str) -> None:
         )
 
 
-def _silent_bar(on_moved: Callable[[int], None]) -> type[Any]:
+def silent_bar(on_moved: Callable[[int], None] = lambda total: None) -> type[Any]:
     """The client's progress bar, which shows nothing and tells the bytes moved so far."""
     from huggingface_hub.utils.tqdm import tqdm
 
