@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, model_option, output_options
 from mlx_magistral.errors import UsageError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 # Blocks that the fastest case's bar has.
 _BAR = 10
+_HEADINGS = ("prompt", "KV", "guessing", "prefill", "decode", "ids/pass", "peak", "of limit")
 
 
 @click.command()
@@ -164,20 +166,31 @@ def _ratios(results: list["Result"]) -> dict[int, float]:
 
 
 def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
+    columns = window_columns()
+    if columns is not None and columns < TABLE_COLUMNS:
+        _print_list(results)
+    else:
+        _print_table(results)
+    limit = f"{bandwidth.bytes_per_s / 1e9:.0f} GB/s ({bandwidth.source})"
+    echo(f"Prefill and decode in tok/s. The limit is reading the weights at {limit}.")
+    for length, ratio in _ratios(results).items():
+        echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
+
+
+def _print_list(results: list["Result"]) -> None:
+    for each in results:
+        prompt, bits, guessing, *figures = _row(each.case, each)
+        echo(f"{prompt} tokens, {bits}-bit KV, guessing {guessing}:")
+        pairs = zip(_HEADINGS[3:], figures, strict=True)
+        echo("  " + ", ".join(f"{heading} {figure}" for heading, figure in pairs), 2)
+
+
+def _print_table(results: list["Result"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
-    for heading in (
-        "prompt",
-        "KV",
-        "guessing",
-        "prefill",
-        "decode",
-        "ids/pass",
-        "peak",
-        "of limit",
-    ):
+    for heading in _HEADINGS:
         side: Literal["left", "right"] = "left" if heading == "guessing" else "right"
         table.add_column(heading, justify=side, no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -185,10 +198,6 @@ def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
     for each in results:
         table.add_row(*_row(each.case, each), "█" * round(_BAR * each.run.decode_tps / fastest))
     Console().print(table)
-    limit = f"{bandwidth.bytes_per_s / 1e9:.0f} GB/s ({bandwidth.source})"
-    click.echo(f"Prefill and decode in tok/s. The limit is reading the weights at {limit}.")
-    for length, ratio in _ratios(results).items():
-        click.echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
 
 
 def _row(case: "Case", result: "Result") -> list[str]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlx_magistral.cli.layout import echo_fact
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
 from mlx_magistral.settings import (
@@ -79,7 +80,7 @@ def _list(as_json: bool) -> None:
     for key, setting in SETTINGS.items():
         value = values.get(key)
         shown = "-" if value is None else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{key:15} {shown:12} {setting.help}")
+        echo_fact(key, f"{shown:12} {setting.help}", 15)
 
 
 def _get(key: str, as_json: bool) -> None:

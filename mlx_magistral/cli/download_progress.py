@@ -1,11 +1,12 @@
 """A download on stderr: a live bar with rate and time left, or a line a file where none can be."""
 
-import os
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
+
+from mlx_magistral.display import can_redraw
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,7 +30,7 @@ class DownloadProgress:
         self._bar: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> "DownloadProgress":
-        if self._is_shown and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if self._is_shown and can_redraw(sys.stderr):
             from rich.console import Console
             from rich.progress import (
                 BarColumn,

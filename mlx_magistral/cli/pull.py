@@ -4,6 +4,7 @@ import json
 
 import click
 
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 from mlx_magistral.errors import UsageError
@@ -68,17 +69,19 @@ def _suggest(as_json: bool) -> None:
         limit = machine.limit_bytes
         click.echo(json.dumps({"limit_bytes": limit, "choices": rows, "suggested_bits": suggested}))
         return
-    click.echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Magistral Small:")
+    echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Magistral Small:")
     for row in rows:
         size, tokens = row["weight_bytes"] / 1e9, row["context_tokens"]
         fits = f"up to {tokens:,} tokens" if tokens else "does not fit"
-        click.echo(f"  {row['bits']}-bit  {size:5.1f} GB  {fits}")
+        echo(f"  {row['bits']}-bit  {size:5.1f} GB  {fits}")
     if suggested is None:
         raise UsageError(
             "None fits this machine. nano runs anywhere: mlx-magistral generate -m nano"
         )
-    click.echo(
+    echo(
         f"Suggested: {suggested} bits. Pull a conversion of that size by its name, or make it "
-        f"from the original (47 GB to download, once):\n"
-        f"  mlx-magistral convert {_ORIGINAL} magistral-{suggested}bit --bits {suggested}"
+        "from the original (47 GB to download, once):"
     )
+    # A command stays on one line, whatever the window: it is there to be copied.
+    name = f"magistral-{suggested}bit"
+    click.echo(f"  mlx-magistral convert {_ORIGINAL} {name} --bits {suggested}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mlx_magistral.chat.sessions import SessionStore, SessionSummary
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.cli.session_options import complete_session
 from mlx_magistral.errors import SessionError, UsageError
@@ -134,4 +135,4 @@ def _print(found: list[SessionSummary], as_json: bool) -> None:
         click.echo(json.dumps({"sessions": rows}, ensure_ascii=False))
         return
     for each in found:
-        click.echo(f"{summary_line(each)}  {shortened(each.title)}")
+        echo(f"{summary_line(each)}  {shortened(each.title)}", 2)

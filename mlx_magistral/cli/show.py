@@ -6,8 +6,11 @@ from typing import Any
 
 import click
 
+from mlx_magistral.cli.layout import echo_fact
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
+
+_KEY_COLUMNS = 15
 
 
 @click.command()
@@ -30,8 +33,8 @@ def command(model: str | None, as_json: bool) -> None:
         return
     for key, value in facts.items():
         if value not in (None, {}):
-            shown = _pairs(value) if isinstance(value, dict) else value
-            click.echo(f"{key.replace('_', ' '):15} {shown}")
+            shown = _readable(key, value)
+            echo_fact(key.replace("_", " "), shown, _KEY_COLUMNS)
 
 
 def _facts(name: str, folder: Path) -> dict[str, Any]:
@@ -80,6 +83,16 @@ def _product(shape: tuple[int, ...]) -> int:
     for size in shape:
         total *= size
     return total
+
+
+def _readable(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return _pairs(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith("_bytes"):
+        return f"{value / 1e9:.3f} GB"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _pairs(values: dict[str, Any]) -> str:

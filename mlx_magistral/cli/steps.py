@@ -1,7 +1,5 @@
 """Steps: what a long command is doing, on stderr. Imports the converter, so import it late."""
 
-import os
-import shutil
 import sys
 from types import TracebackType
 
@@ -9,6 +7,7 @@ import click
 
 from magistral_convert.progress import Watcher
 from mlx_magistral.cli.options import refuse_both
+from mlx_magistral.display import can_redraw, terminal_columns
 
 
 class Steps(Watcher):
@@ -20,8 +19,7 @@ class Steps(Watcher):
     def __init__(self, *, is_quiet: bool, is_verbose: bool) -> None:
         refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
         self._is_verbose = is_verbose
-        is_live = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self._is_live = is_live and not is_quiet and not is_verbose
+        self._is_live = can_redraw(sys.stderr) and not is_quiet and not is_verbose
         self._step = ""
 
     def __enter__(self) -> "Steps":
@@ -44,8 +42,7 @@ class Steps(Watcher):
         if self._is_verbose:
             click.echo(tensor, err=True)
         elif self._is_live:
-            columns = shutil.get_terminal_size().columns
-            sys.stderr.write(tensor[: columns - 1])
+            sys.stderr.write(tensor[: terminal_columns() - 1])
             sys.stderr.flush()
 
     def _wipe(self) -> None:
