@@ -10,7 +10,8 @@ from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.options import debug_option
 
 if TYPE_CHECKING:
-    from mlx_magistral.memory.prefix_disk import DiskEntry, PrefixDisk
+    from mlx_magistral.memory.prefix_disk import PrefixDisk
+    from mlx_magistral.memory.prefix_index import DiskEntry
 
 
 @click.command()
