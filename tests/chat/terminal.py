@@ -14,10 +14,16 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 class Terminal:
-    """Runs ``mlx-magistral chat`` with its output drawn on an emulated screen."""
+    """Runs ``mlx-magistral COMMAND`` with its output drawn on an emulated screen."""
 
     def __init__(
-        self, home: Path, *flags: str, columns: int = 80, lines: int = 24, **environment: str
+        self,
+        home: Path,
+        *flags: str,
+        command: str = "chat",
+        columns: int = 80,
+        lines: int = 24,
+        **environment: str,
     ) -> None:
         self.raw = ""
         self._screen = pyte.HistoryScreen(columns, lines, history=2000, ratio=0.5)
@@ -30,7 +36,7 @@ class Terminal:
         }
         self._process = pexpect.spawn(
             sys.executable,
-            ["-m", "mlx_magistral", "chat", *flags],
+            ["-m", "mlx_magistral", command, *flags],
             dimensions=(lines, columns),
             encoding="utf-8",
             codec_errors="replace",
