@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher
 
 # Different prefixes kept, ids tried after each, and the longest ending looked for.
-_WIDTH, _TRIED, _MOST_BYTES = 16, 40, 2000
+_WIDTH, _TRIED, _MOST_BYTES = 16, 40, 1000
+# Where more bytes may come, most are alike: of letters and digits a few are tried, and the signs.
+_FEW = b"09atA"
 
 _QUOTE, _ESCAPE = ord('"'), ord("\\")
 _CLOSERS, _OPENERS, _NUMBER = b"}]", b"{[", b"0123456789.eE+-"
@@ -19,6 +21,7 @@ _SPACES = b" \t\r\n"
 # The likeliest to end soon first.
 _FIRST = b'"0123456789-tfnabcdeghijklmopqrsuvwxyz'
 _ORDER = _FIRST + bytes(sorted(set(range(256)) - {*_FIRST, *_SPACES}))
+_SIGNS = bytes(byte for byte in range(0x21, 0x7F) if not chr(byte).isalnum() and byte != _ESCAPE)
 
 
 class JsonPlace(NamedTuple):
@@ -111,5 +114,8 @@ def _next_ids(mask: Mask, place: JsonPlace) -> list[int]:
         ending = mask.among(_CLOSERS) or mask.among(b",:")
     else:
         ending = [] if place.is_escaped else mask.among(b'"')
+    if ending:
+        return ending
+    bytes_tried = _ORDER if mask.count <= _TRIED else _FEW + _SIGNS
     controls = [token for token in range(mask.control_count) if mask.allows(token)]
-    return ending or [*controls, *mask.among(_ORDER)][:_TRIED] or mask.among(_SPACES)
+    return [*controls, *mask.among(bytes_tried)][:_TRIED] or mask.among(_SPACES)

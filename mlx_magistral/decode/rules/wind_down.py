@@ -50,6 +50,8 @@ class WindDown:
         self._zone: int | None = None  # None before the answer begins
         self._wait = 0  # ids until slack is looked at
         self._in_zone = False
+        self._slack = 0
+        self._is_same_value = False
         self._value_ids: int | None = None  # what the value in progress may still take
         self._writing = 0  # ids of the ending that have been given out and not come yet
         self._place = JsonPlace()
@@ -68,7 +70,8 @@ class WindDown:
                 self._place = self._place.after(byte)
         if self._value_ids is not None:
             self._value_ids -= 1
-        if was_value != _is_value(self._place):
+        self._is_same_value = was_value and _is_value(self._place)
+        if not self._is_same_value:
             self._value_ids = None
 
     def next(self) -> tuple[int, ...]:
@@ -83,18 +86,24 @@ class WindDown:
         self._wait -= 1
         if self._wait > 0:
             return ()
+        if self._in_zone and self._is_same_value and self._slack - 1 > self._zone // _WRITE_PART:
+            # An id of a value takes one at most: its ending is as far away as before, or nearer.
+            self._slack -= 1
+            self._narrow()
+            return ()
         ending = self._ending()
-        if ending is None:
+        if ending is None or self._left <= len(ending):
+            self._wait = self._left // 8
             return ()
-        slack = self._left - len(ending) - 1  # the last one is EOS
-        if slack > self._zone:
-            self._wait = (slack - self._zone) // 4
+        self._slack = self._left - len(ending) - 1  # the last one is EOS
+        if self._slack > self._zone:
+            self._wait = (self._slack - self._zone) // 4
             return ()
-        if 0 <= slack <= self._zone // _WRITE_PART and ending:
+        if self._slack <= self._zone // _WRITE_PART and ending:
             self.has_acted = True
             self._writing = len(ending)
             return ending
-        self._narrow(slack)
+        self._narrow()
         return ()
 
     def _ending(self) -> tuple[int, ...] | None:
@@ -119,14 +128,14 @@ class WindDown:
         rest = self._vocabulary.tokenize_bytes(text[begun:])
         return [*(self._control_count + byte for byte in text[:begun]), *rest]
 
-    def _narrow(self, slack: int) -> None:
+    def _narrow(self) -> None:
         """Leave the model what ends this answer soon."""
         mask = Mask(self._matcher, self._control_count)
         was_in_zone, self._in_zone = self._in_zone, True
         if _is_value(self._place):
             if self._value_ids is None:
                 # What is being written when the zone begins has had its time.
-                self._value_ids = slack // _VALUE_PART if was_in_zone else 0
+                self._value_ids = self._slack // _VALUE_PART if was_in_zone else 0
             only = self._end_of_value(mask)
         elif mask.allows(self._eos_id):
             only = [self._eos_id]
