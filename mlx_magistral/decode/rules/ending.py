@@ -1,10 +1,9 @@
 """The shortest ending of an answer that has begun: a search over what its grammar allows.
 
 Byte by byte, on copies of the matcher. All prefixes of one length are kept side by side, those
-with the same mask in the same place as one, so a pattern that can go on for ever is no trap.
+that are alike as one, so a pattern that can go on for ever is no trap.
 """
 
-from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,6 +30,11 @@ class JsonPlace(NamedTuple):
     is_escaped: bool = False
     in_number: bool = False
     depth: int = 0
+
+    @property
+    def in_value(self) -> bool:
+        """Inside a string or a number, which could go on."""
+        return self.in_string or self.in_number
 
     def after(self, byte: int) -> "JsonPlace":
         """The place behind one more byte."""
@@ -75,18 +79,16 @@ def shortest_ending(
     """
     prefixes = [_Prefix(matcher, place, (), Mask(matcher, control_count))]
     for _ in range(_MOST_BYTES):
-        longer: dict[tuple[bytes, JsonPlace], list[_Prefix]] = {}
+        longer: dict[tuple[bytes, JsonPlace, int], _Prefix] = {}
         for prefix in prefixes:
             if prefix.mask.allows(eos_id):
                 return list(prefix.ids)
             for token in _next_ids(prefix.mask, prefix.place):
                 following = prefix.longer_by(token)
-                alike = longer.setdefault((following.mask.bits, following.place), [following])
-                # The first and the last: in a pattern two places may have one mask.
-                alike[1:] = [following] if following is not alike[0] else []
-        # What is less deep has less to close.
-        ranked = sorted(chain(*longer.values()), key=lambda prefix: prefix.place.depth)
-        prefixes = ranked[:_WIDTH]
+                alike = following.mask.bits, following.place, following.turns
+                longer.setdefault(alike, following)
+        # What is less deep has less to close, and what has ended more values has fewer to come.
+        prefixes = sorted(longer.values(), key=_rank)[:_WIDTH]
         if not prefixes:
             return None
     return None
@@ -99,13 +101,22 @@ class _Prefix(NamedTuple):
     place: JsonPlace
     ids: tuple[int, ...]
     mask: Mask
+    ended: int = 0  # bytes outside of strings and numbers
+    turns: int = 0  # times that the mask became another, which tells places of a pattern apart
 
     def longer_by(self, token: int) -> "_Prefix":
         matcher, control_count = self.matcher.deep_copy(), self.mask.control_count
         matcher.consume_token(token)
         is_byte = token >= control_count
         place = self.place.after(token - control_count) if is_byte else self.place
-        return _Prefix(matcher, place, (*self.ids, token), Mask(matcher, control_count))
+        mask = Mask(matcher, control_count)
+        ended = self.ended + (not place.in_value)
+        turns = self.turns + (mask.bits != self.mask.bits)
+        return _Prefix(matcher, place, (*self.ids, token), mask, ended, turns)
+
+
+def _rank(prefix: _Prefix) -> tuple[int, int, int]:
+    return prefix.place.depth, -prefix.ended, -prefix.turns
 
 
 def _next_ids(mask: Mask, place: JsonPlace) -> list[int]:

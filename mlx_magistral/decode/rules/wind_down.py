@@ -61,7 +61,7 @@ class WindDown:
         self._left -= 1
         if not is_answer or token == self._eos_id:
             return
-        was_value = _is_value(self._place)
+        was_value = self._place.in_value
         if token < self._control_count:
             self._matcher.consume_token(token)
         else:
@@ -70,7 +70,7 @@ class WindDown:
                 self._place = self._place.after(byte)
         if self._value_ids is not None:
             self._value_ids -= 1
-        self._is_same_value = was_value and _is_value(self._place)
+        self._is_same_value = was_value and self._place.in_value
         if not self._is_same_value:
             self._value_ids = None
 
@@ -132,7 +132,7 @@ class WindDown:
         """Leave the model what ends this answer soon."""
         mask = Mask(self._matcher, self._control_count)
         was_in_zone, self._in_zone = self._in_zone, True
-        if _is_value(self._place):
+        if self._place.in_value:
             if self._value_ids is None:
                 # What is being written when the zone begins has had its time.
                 self._value_ids = self._slack // _VALUE_PART if was_in_zone else 0
@@ -155,7 +155,3 @@ class WindDown:
         if mask.allows(self._eos_id):
             return [self._eos_id]
         return mask.among(_CLOSERS) or mask.among(b",")
-
-
-def _is_value(place: JsonPlace) -> bool:
-    return place.in_string or place.in_number
