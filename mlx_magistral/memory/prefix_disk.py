@@ -30,6 +30,8 @@ _FORMAT = 1
 # A file that belongs to no entry after this time was left by a process that died.
 _ABANDONED_S = 3600
 _READ_BYTES = 1 << 20
+# Above the clock tick of APFS and of Linux's file systems; with a longer one a miss is possible.
+_TICK_NS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -150,21 +152,28 @@ class PrefixDisk:
         return sum(entry.nbytes for entry in entries)
 
     def _listed(self) -> list[DiskEntry]:
-        """``entries``, read again only where the folder has changed: a hundred take 7 ms.
-
-        Two changes within one tick of the file system's clock may look like one; what comes of that
-        is a miss, or an entry that is gone, which is a miss as well.
-        """
+        """``entries``, read again only where the folder has changed: a hundred take 7 ms."""
         listing = self._listing
         try:
             changed_ns = self.folder.stat().st_mtime_ns
         except OSError:
             return []
         if changed_ns != listing.changed_ns:
-            listing.entries, listing.changed_ns = self.entries(), changed_ns
+            # A change that follows within one tick of the file system's clock looks like this one.
+            is_settled = time.time_ns() - changed_ns > _TICK_NS
+            listing.entries = self.entries()
+            listing.changed_ns = changed_ns if is_settled else None
         return listing.entries
 
     def _evict(self) -> None:
+        arrays, manifests = (set(self.folder.glob(f"*.{kind}")) for kind in ("safetensors", "json"))
+        whole = {path.stem for path in arrays} & {path.stem for path in manifests}
+        for path in self.folder.iterdir():
+            if path.stem not in whole and _age_s(path) > _ABANDONED_S:
+                path.unlink(missing_ok=True)
+        # Manifests are not read where there is nothing to remove.
+        if sum(map(_size, arrays)) <= self.budget_bytes:
+            return
         entries = self.entries()
         total = sum(entry.nbytes for entry in entries)
         # The budget holds for pinned entries too: the latest, in half of it, only go last.
@@ -178,10 +187,6 @@ class PrefixDisk:
                 break
             self._remove(entry.name)
             total -= entry.nbytes
-        known = {entry.name for entry in entries}
-        for path in self.folder.iterdir():
-            if path.stem not in known and _age_s(path) > _ABANDONED_S:
-                path.unlink(missing_ok=True)
 
     def _read(self, manifest: Path) -> DiskEntry | None:
         try:
@@ -266,3 +271,10 @@ def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
