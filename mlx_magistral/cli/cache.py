@@ -9,7 +9,8 @@ import click
 from mlx_magistral.cli.options import debug_option
 
 if TYPE_CHECKING:
-    from mlx_magistral.memory.prefix_disk import DiskEntry, PrefixDisk
+    from mlx_magistral.memory.prefix_disk import PrefixDisk
+    from mlx_magistral.memory.prefix_index import DiskEntry
 
 
 @click.command()

@@ -19,32 +19,16 @@ from pathlib import Path
 import mlx.core as mx
 
 from mlx_magistral.errors import PrefixCacheError
+from mlx_magistral.memory.prefix_index import FORMAT, DiskEntry, PrefixIndex, packed
 
 FOLDER_VARIABLE = "MLX_MAGISTRAL_CACHE"
 DEFAULT_DISK_BYTES = 4_000_000_000
 # The arrays of each layer, as KVCache.export gives them.
 Layers = list[tuple[mx.array, ...]]
 
-# Raised when what an entry holds changes its meaning; others are then never found.
-_FORMAT = 1
 # A file that belongs to no entry after this time was left by a process that died.
 _ABANDONED_S = 3600
 _READ_BYTES = 1 << 20
-# Above the clock tick of APFS and of Linux's file systems; with a longer one a miss is possible.
-_TICK_NS = 50_000_000
-
-
-@dataclass(frozen=True)
-class DiskEntry:
-    """A manifest. ``used`` is in seconds since 1970."""
-
-    name: str
-    fingerprint: str
-    tokens: list[int]
-    nbytes: int
-    checksum: int
-    is_pinned: bool
-    used: float
 
 
 def default_folder() -> Path:
@@ -53,40 +37,37 @@ def default_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "mlx-magistral" / "prefixes"
 
 
-@dataclass
-class _Listing:
-    """What the folder held when it last changed; manifests never change while they are there."""
-
-    changed_ns: int | None = None
-    entries: list[DiskEntry] = field(default_factory=list)
-
-
 @dataclass(frozen=True)
 class PrefixDisk:
     """At most ``budget_bytes`` in ``folder``, which is made at the first save."""
 
     folder: Path
     budget_bytes: int = DEFAULT_DISK_BYTES
-    _listing: _Listing = field(default_factory=_Listing, repr=False, compare=False)
+    _index: PrefixIndex = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", PrefixIndex(self.folder))
 
     def entries(self) -> list[DiskEntry]:
         """All whole entries, least recently used first; damaged ones are removed."""
-        found = [self._read(path) for path in self.folder.glob("*.json")]
-        return sorted((each for each in found if each), key=lambda entry: entry.used)
+        return self._index.listed()
 
     def load(
         self, fingerprint: str, tokens: Sequence[int], at_least: int
     ) -> tuple[Layers | None, int]:
         """The arrays of the entry that shares most ids, more than ``at_least``, and how many."""
+        wanted = packed(tokens)
         shared = [
-            (common_length(entry.tokens, tokens), entry)
-            for entry in self._listed()
+            (common_length(entry.tokens, wanted), entry)
+            for entry in self._index.entries()
             if entry.fingerprint == fingerprint
         ]
         for length, entry in sorted(shared, key=lambda pair: pair[0], reverse=True):
             if length <= at_least:
                 break
-            layers = self._arrays(entry)
+            # As it is now: another process may have written it anew since it was read.
+            current = self._index.find(entry.name)
+            layers = None if current is None else self._arrays(current)
             if layers is not None:
                 return layers, length
         return None, 0
@@ -100,7 +81,7 @@ class PrefixDisk:
         """
         nbytes = sum(array.nbytes for arrays in layers for array in arrays)
         name = hashlib.sha256(f"{fingerprint}{tokens}".encode()).hexdigest()[:32]
-        if nbytes > self.budget_bytes or self._read(self.folder / f"{name}.json") is not None:
+        if nbytes > self.budget_bytes or self._index.find(name) is not None:
             return
         draft = self.folder / f"draft-{uuid.uuid4().hex}.safetensors"
         try:
@@ -121,7 +102,7 @@ class PrefixDisk:
             if draft.stat().st_size < nbytes:
                 raise PrefixCacheError(f"{draft} was not written whole. Is the disk full?")
             manifest = {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "fingerprint": fingerprint,
                 "tokens": tokens,
                 "nbytes": draft.stat().st_size,
@@ -139,7 +120,6 @@ class PrefixDisk:
                 f"computed anew next time. Set {FOLDER_VARIABLE} to another folder."
             ) from error
         finally:
-            self._listing.changed_ns = None
             if self.folder.is_dir() and os.access(self.folder, os.W_OK):
                 draft.unlink(missing_ok=True)
                 draft.with_suffix(".draft").unlink(missing_ok=True)
@@ -148,32 +128,10 @@ class PrefixDisk:
         """Remove everything; returns the bytes of the entries."""
         entries = self.entries()
         for entry in entries:
-            self._remove(entry.name)
+            self._index.remove(entry.name)
         return sum(entry.nbytes for entry in entries)
 
-    def _listed(self) -> list[DiskEntry]:
-        """``entries``, read again only where the folder has changed: a hundred take 7 ms."""
-        listing = self._listing
-        try:
-            changed_ns = self.folder.stat().st_mtime_ns
-        except OSError:
-            return []
-        if changed_ns != listing.changed_ns:
-            # A change that follows within one tick of the file system's clock looks like this one.
-            is_settled = time.time_ns() - changed_ns > _TICK_NS
-            listing.entries = self.entries()
-            listing.changed_ns = changed_ns if is_settled else None
-        return listing.entries
-
     def _evict(self) -> None:
-        arrays, manifests = (set(self.folder.glob(f"*.{kind}")) for kind in ("safetensors", "json"))
-        whole = {path.stem for path in arrays} & {path.stem for path in manifests}
-        for path in self.folder.iterdir():
-            if path.stem not in whole and _age_s(path) > _ABANDONED_S:
-                path.unlink(missing_ok=True)
-        # Manifests are not read where there is nothing to remove.
-        if sum(map(_size, arrays)) <= self.budget_bytes:
-            return
         entries = self.entries()
         total = sum(entry.nbytes for entry in entries)
         # The budget holds for pinned entries too: the latest, in half of it, only go last.
@@ -185,40 +143,19 @@ class PrefixDisk:
         for entry in sorted(entries, key=lambda entry: entry.name in protected):
             if total <= self.budget_bytes:
                 break
-            self._remove(entry.name)
+            self._index.remove(entry.name)
             total -= entry.nbytes
-
-    def _read(self, manifest: Path) -> DiskEntry | None:
-        try:
-            used = manifest.stat().st_mtime
-            content = json.loads(manifest.read_text("utf-8"))
-            if content["format"] != _FORMAT:
-                return None
-            entry = DiskEntry(
-                name=manifest.stem,
-                fingerprint=str(content["fingerprint"]),
-                tokens=[int(token) for token in content["tokens"]],
-                nbytes=int(content["nbytes"]),
-                checksum=int(content["checksum"]),
-                is_pinned=bool(content["is_pinned"]),
-                used=used,
-            )
-            is_whole = manifest.with_suffix(".safetensors").stat().st_size == entry.nbytes
-        except OSError:
-            return None  # removed by another process meanwhile, or not readable
-        except (ValueError, KeyError, TypeError):
-            is_whole = False
-        if not is_whole:
-            self._remove(manifest.stem)
-            return None
-        return entry
+        known = {entry.name for entry in entries}
+        for path in self.folder.iterdir():
+            if path.stem not in known and _age_s(path) > _ABANDONED_S:
+                path.unlink(missing_ok=True)
 
     def _arrays(self, entry: DiskEntry) -> Layers | None:
         """Checked arrays; a damaged entry is removed."""
         file = self.folder / f"{entry.name}.safetensors"
         try:
             if _checksum(file) != entry.checksum:
-                self._remove(entry.name)
+                self._index.remove(entry.name)
                 return None
             stored = mx.load(str(file), stream=mx.cpu)
             os.utime(self.folder / f"{entry.name}.json")
@@ -233,28 +170,16 @@ class PrefixDisk:
         mx.eval(layers)
         return layers
 
-    def _remove(self, name: str) -> None:
-        self._listing.changed_ns = None
-        # The manifest first: without it the entry is gone for everyone.
-        for suffix in (".json", ".safetensors"):
-            try:
-                (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
-            except OSError:
-                return  # a folder that may only be read keeps it
-
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many ids two sequences share from the start."""
-    shared, most = 0, min(len(a), len(b))
-    while (
-        shared < most
-    ):  # Slices are compared in C, twice each id at most; a loop is 50 times that.
-        middle = (shared + most + 1) // 2
-        if a[shared:middle] == b[shared:middle]:
-            shared = middle
-        else:
-            most = middle - 1
-    return shared
+    """How many ids two sequences share from the start: by halves, which compare in C."""
+    low, high = 0, min(len(a), len(b))
+    if a[:high] == b[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
+    return low
 
 
 def _checksum(file: Path) -> int:
@@ -271,10 +196,3 @@ def _age_s(path: Path) -> float:
         return time.time() - path.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
