@@ -65,9 +65,9 @@ class Scheduler:
         self._drop_finished()
         return paused
 
-    def write_prompts(self) -> None:
-        """What is due to the disk, now that nothing else is to do."""
-        self._model.memory.write_prompts()
+    def write_prompts(self, is_idle: Callable[[], bool]) -> None:
+        """What is due to the disk, while nothing else is to do."""
+        self._model.memory.write_prompts(is_idle)
 
     @staticmethod
     def first_length(member: Member) -> int:
