@@ -34,14 +34,22 @@ _WIDE_COLUMNS = 76
 class ConversionDisplay(Watcher):
     """Draws what a Watcher is told; use as a context manager, so that the live line ends."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_quiet: bool = False,
+        is_verbose: bool = False,
+    ) -> None:
         self._clock = clock
+        self._is_verbose = is_verbose
+        self._tensor = ""
         self._begun = 0.0
         self._weights = 0
         self._waiting = 0  # weights not yet done when this run began
         self._done = 0  # by this run
         self._is_estimated = False
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, quiet=is_quiet)
         # A log keeps each line whole; a terminal's lines break between words.
         self._console.soft_wrap = not self._console.is_terminal
         name = TextColumn(
@@ -56,7 +64,7 @@ class ConversionDisplay(Watcher):
         self._progress = Progress(
             *columns,
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=is_quiet or not self._console.is_terminal,
             transient=True,
             expand=True,
         )
@@ -98,6 +106,9 @@ class ConversionDisplay(Watcher):
         self._progress.reset(self._task, total=amount)
 
     def started(self, tensor: str) -> None:
+        if self._is_verbose and tensor != self._tensor:
+            self._tensor = tensor
+            self._console.print(tensor)
         # Every name has these, and the line has room for the rest alone.
         name = tensor.removeprefix("model.").removesuffix(".weight").removesuffix(".safetensors")
         self._progress.update(self._task, description=name)

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import click
 
-from mlx_magistral.cli.options import debug_option
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_model)
+@click.argument("b", shell_complete=complete_model)
 @click.option(
     "--data",
     type=_FILE,
@@ -22,6 +23,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside A or B.")
 @click.option("--plot", is_flag=True, help="Also the error after each layer, as bars.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@output_options
 @debug_option
 def command(
     a: str,
@@ -31,6 +33,8 @@ def command(
     tokenizer: Path | None,
     plot: bool,
     as_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
 ) -> None:
     """KL(A||B), top-1 agreement and perplexities of models A and B on the same tokens.
 
@@ -43,12 +47,17 @@ def command(
     from magistral_convert.display import ConversionDisplay
     from magistral_convert.source_kinds import resolve_source
     from magistral_convert.text_choice import choose_text
+    from mlx_magistral.cli.fetching import fetch_source
 
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
+    is_quiet = is_quiet or as_json
+    for name in (a, b):
+        fetch_source(name, is_shown=not is_quiet)
     one, other = (resolve_source(name) for name in (a, b))
     folders = [side.folder for side in (one, other) if (side.folder / "tekken.json").exists()]
     folder = folders[0] if folders else one.folder
     sequences = choose_text(folder, data, tokenizer=tokenizer, limit=tokens)
-    with ConversionDisplay() as display:
+    with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
         measured = compare_models(one, other, sequences, display)
     table = measured.summary()
     if as_json:
