@@ -8,9 +8,9 @@ from pathlib import Path
 
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
-from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.display import ThinkMode, fold, stats_parts
 from mlx_magistral.errors import MagistralError, UsageError
+from mlx_magistral.terminal.size import terminal_size
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?\s*", re.DOTALL)
 _OFF = ("off", "none")
