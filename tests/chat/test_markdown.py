@@ -122,5 +122,4 @@ def test_wrap_keeps_words_and_takes_control_characters_out() -> None:
     ],
 )  # fmt: skip
 def test_nothing_of_an_answer_is_left_out(text: str, shown: list[str]) -> None:
-    lines = plain(MarkdownRenderer(60, has_colour=True).lines(text))
-    assert [line.strip() for line in lines] == [line.strip() for line in shown] or lines == shown
+    assert plain(MarkdownRenderer(60, has_colour=True).lines(text)) == shown
