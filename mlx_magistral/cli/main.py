@@ -84,6 +84,9 @@ class LazyGroup(click.Group):
             code = super().main(args, *rest, **extra)
         except click.Abort:
             code = INTERRUPTED
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
         except click.UsageError as error:
             code = _fail(_usage_message(error), error.exit_code)
         except click.ClickException as error:
