@@ -26,7 +26,7 @@ from .files import write_file
 from .folder import write_side_files
 from .journal import Journal
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes
+from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
 from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
@@ -182,8 +182,8 @@ class _Conversion:
         free = shutil.disk_usage(self._journal.folder).free
         if free < needed:
             raise ConversionError(
-                f"{self._journal.folder.parent} has {free / 1e9:.1f} GB free and the conversion "
-                f"still needs {needed / 1e9:.1f} GB. Free some space or choose another disk."
+                f"{self._journal.folder.parent} has {readable_bytes(free)} free and the conversion "
+                f"still needs {readable_bytes(needed)}. Free some space or choose another disk."
             )
 
     def _memory_bytes(self) -> int:

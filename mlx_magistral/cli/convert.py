@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    A hub id is downloaded first. The plain recipe needs 0.2 GB of memory for any model. What was
+    A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
     killed, download or conversion, goes on where it stopped when the same command is run again.
 
     \b
@@ -66,16 +66,21 @@ def command(
     fetch_source(source, is_shown=not is_quiet)
     opened = resolve_source(source)
     text = _text(recipe, opened, calibration)
-    with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
-        report = convert_checkpoint(
-            opened,
-            output,
-            recipe,
-            text=text,
-            tokenizer=tokenizer,
-            restart=restart,
-            watcher=display,
-        )
+    try:
+        with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+            report = convert_checkpoint(
+                opened,
+                output,
+                recipe,
+                text=text,
+                tokenizer=tokenizer,
+                restart=restart,
+                watcher=display,
+            )
+    except KeyboardInterrupt:
+        kept = output.with_name(output.name + ".partial")
+        click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
+        raise
     remember_folder(output)
     click.echo(output if is_quiet else _summary(output, report))
 

@@ -157,10 +157,19 @@ def command(
     if as_json:
         click.echo(json.dumps(reply.to_dict(), ensure_ascii=False))
     if reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"]):
-        click.echo("The JSON is not complete: --max-tokens ended it.", err=True)
+        click.echo(_length_note(reply.content), err=True)
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+def _length_note(content: str | None) -> str:
+    """What --max-tokens did to an answer in JSON."""
+    try:
+        json.loads(content or "")
+    except ValueError:
+        return "The JSON is not complete: --max-tokens ended it."
+    return "The JSON is whole, but shorter than the model wanted: --max-tokens ended it."
 
 
 def _load(
