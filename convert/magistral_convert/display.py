@@ -30,14 +30,22 @@ _ESTIMATE_AFTER_SECONDS = 5.0
 class ConversionDisplay(Watcher):
     """Draws what a Watcher is told; use as a context manager, so that the live line ends."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_quiet: bool = False,
+        is_verbose: bool = False,
+    ) -> None:
         self._clock = clock
+        self._is_verbose = is_verbose
+        self._tensor = ""
         self._begun = 0.0
         self._weights = 0
         self._waiting = 0  # weights not yet done when this run began
         self._done = 0  # by this run
         self._is_estimated = False
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=is_quiet)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -47,7 +55,7 @@ class ConversionDisplay(Watcher):
             TimeRemainingColumn(),
             TextColumn("left"),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=is_quiet or not self._console.is_terminal,
             transient=True,
         )
         self._task = self._progress.add_task("", total=None)
@@ -85,6 +93,9 @@ class ConversionDisplay(Watcher):
         self._begun = self._clock()  # hashing what was there is no part of the pace
 
     def started(self, tensor: str) -> None:
+        if self._is_verbose and tensor != self._tensor:
+            self._tensor = tensor
+            self._console.print(tensor)
         self._progress.update(self._task, description=tensor)
 
     def advanced(self, weights: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import ConversionError
+from mlx_magistral.hub_cache import hub_origin
 from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.version import __version__
 
@@ -235,7 +236,8 @@ class _Conversion:
         quality = self._measure()
         # In the plan's order, whichever run finished which shard.
         shards = {shard.file: self._records[shard.file] for shard in plan.shards}
-        description = self._source.description
+        # A hub's repository and commit, where it came from there: names, not paths.
+        description = self._source.description | hub_origin(self._source.folder)
         card = write_model_card(plan, recipe, description, shards, quality, __version__)
         files["README.md"] = write_file(folder / "README.md", card.encode(), self._fault)
         manifest = Manifest(

@@ -11,7 +11,7 @@ from .recipe import NOT_QUANTIZED, Recipe
 _WORST_SHOWN = 5
 
 _MAGISTRAL_SMALL = {"dim": 5120, "n_layers": 40, "vocab_size": 131072}
-_BASE = "base_model: mistralai/Magistral-Small-2507\n"
+_BASE = "mistralai/Magistral-Small-2507"
 
 _TEXT = """\
 ---
@@ -72,9 +72,11 @@ def write_model_card(
         bits = f"{recipe.dtype}, not quantized"
     elif recipe.overrides:
         bits += f", {len(recipe.overrides)} modules otherwise"
+    is_magistral = source["config"].items() >= _MAGISTRAL_SMALL.items()
+    base = source.get("repository") or (_BASE if is_magistral else None)
     return _TEXT.format(
         title=f"Mistral for MLX: {bits}",
-        base=_BASE if source["config"].items() >= _MAGISTRAL_SMALL.items() else "",
+        base=f"base_model: {base}\n" if base else "",
         version=version,
         kind=source["kind"],
         weights=plan.weights,

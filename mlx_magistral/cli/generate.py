@@ -179,11 +179,11 @@ def _load(
     if model is None and not is_quiet:
         click.echo(_NANO_NOTE, err=True)
 
-    from mlx_magistral.cli.pull import fetch_model
+    from mlx_magistral.cli.fetching import fetch_model
     from mlx_magistral.engine import Magistral
 
     if model is not None:
-        fetch_model(model, force=False, is_shown=has_bar)
+        fetch_model(model, is_shown=has_bar)
     loaded = Magistral.load(model, **memory)
     if model is not None and Path(model).is_dir():
         remember_folder(Path(model))

@@ -7,6 +7,7 @@ RAM under a byte budget, and on disk where a PrefixDisk is given (prefix_disk.py
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import mlx.core as mx
 
@@ -24,7 +25,7 @@ class _Entry:
     layers: Layers
     is_pinned: bool
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         return sum(array.nbytes for arrays in self.layers for array in arrays)
 
@@ -98,10 +99,14 @@ class PrefixCache:
 
     def shrink(self, nbytes: int) -> None:
         """Drop the oldest entries until at most ``nbytes`` are held, pinned ones last."""
+        held = self.nbytes
+        if held <= nbytes:
+            return
         for each in sorted(self._entries, key=lambda each: each.is_pinned):
-            if self.nbytes <= nbytes:
-                return
             self._entries.remove(each)
+            held -= each.nbytes
+            if held <= nbytes:
+                return
 
     def _save(self, tokens: list[int], layers: Layers, is_pinned: bool) -> None:
         if self.disk is None:
@@ -173,10 +178,9 @@ def _token_bytes(cache: Iterable[KVCache]) -> float:
 
 
 def _copy(cache: Sequence[KVCache], tokens: int) -> Layers:
-    layers = []
-    for layer in cache:
-        layers.append(layer.export(tokens))
-        mx.eval(layers[-1])
+    """Started here, and not waited for: whoever decodes goes on meanwhile."""
+    layers = [layer.export(tokens) for layer in cache]
+    mx.async_eval(layers)  # type: ignore[no-untyped-call]
     return layers
 
 

@@ -13,36 +13,22 @@ import time
 import uuid
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlx.core as mx
 
 from mlx_magistral.errors import PrefixCacheError
+from mlx_magistral.memory.prefix_index import FORMAT, DiskEntry, PrefixIndex, packed
 
 FOLDER_VARIABLE = "MLX_MAGISTRAL_CACHE"
 DEFAULT_DISK_BYTES = 4_000_000_000
 # The arrays of each layer, as KVCache.export gives them.
 Layers = list[tuple[mx.array, ...]]
 
-# Raised when what an entry holds changes its meaning; others are then never found.
-_FORMAT = 1
 # A file that belongs to no entry after this time was left by a process that died.
 _ABANDONED_S = 3600
 _READ_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class DiskEntry:
-    """A manifest. ``used`` is in seconds since 1970."""
-
-    name: str
-    fingerprint: str
-    tokens: list[int]
-    nbytes: int
-    checksum: int
-    is_pinned: bool
-    used: float
 
 
 def default_folder() -> Path:
@@ -57,25 +43,31 @@ class PrefixDisk:
 
     folder: Path
     budget_bytes: int = DEFAULT_DISK_BYTES
+    _index: PrefixIndex = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_index", PrefixIndex(self.folder))
 
     def entries(self) -> list[DiskEntry]:
         """All whole entries, least recently used first; damaged ones are removed."""
-        found = [self._read(path) for path in self.folder.glob("*.json")]
-        return sorted((each for each in found if each), key=lambda entry: entry.used)
+        return self._index.listed()
 
     def load(
         self, fingerprint: str, tokens: Sequence[int], at_least: int
     ) -> tuple[Layers | None, int]:
         """The arrays of the entry that shares most ids, more than ``at_least``, and how many."""
+        wanted = packed(tokens)
         shared = [
-            (common_length(entry.tokens, tokens), entry)
-            for entry in self.entries()
+            (common_length(entry.tokens, wanted), entry)
+            for entry in self._index.entries()
             if entry.fingerprint == fingerprint
         ]
         for length, entry in sorted(shared, key=lambda pair: pair[0], reverse=True):
             if length <= at_least:
                 break
-            layers = self._arrays(entry)
+            # As it is now: another process may have written it anew since it was read.
+            current = self._index.find(entry.name)
+            layers = None if current is None else self._arrays(current)
             if layers is not None:
                 return layers, length
         return None, 0
@@ -89,7 +81,7 @@ class PrefixDisk:
         """
         nbytes = sum(array.nbytes for arrays in layers for array in arrays)
         name = hashlib.sha256(f"{fingerprint}{tokens}".encode()).hexdigest()[:32]
-        if nbytes > self.budget_bytes or self._read(self.folder / f"{name}.json") is not None:
+        if nbytes > self.budget_bytes or self._index.find(name) is not None:
             return
         draft = self.folder / f"draft-{uuid.uuid4().hex}.safetensors"
         try:
@@ -110,7 +102,7 @@ class PrefixDisk:
             if draft.stat().st_size < nbytes:
                 raise PrefixCacheError(f"{draft} was not written whole. Is the disk full?")
             manifest = {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "fingerprint": fingerprint,
                 "tokens": tokens,
                 "nbytes": draft.stat().st_size,
@@ -134,9 +126,12 @@ class PrefixDisk:
 
     def clear(self) -> int:
         """Remove everything; returns the bytes of the entries."""
-        entries = self.entries()
+        return self.remove(self.entries())
+
+    def remove(self, entries: Sequence[DiskEntry]) -> int:
+        """Remove these; returns their bytes."""
         for entry in entries:
-            self._remove(entry.name)
+            self._index.remove(entry.name)
         return sum(entry.nbytes for entry in entries)
 
     def _evict(self) -> None:
@@ -151,44 +146,19 @@ class PrefixDisk:
         for entry in sorted(entries, key=lambda entry: entry.name in protected):
             if total <= self.budget_bytes:
                 break
-            self._remove(entry.name)
+            self._index.remove(entry.name)
             total -= entry.nbytes
         known = {entry.name for entry in entries}
         for path in self.folder.iterdir():
             if path.stem not in known and _age_s(path) > _ABANDONED_S:
                 path.unlink(missing_ok=True)
 
-    def _read(self, manifest: Path) -> DiskEntry | None:
-        try:
-            used = manifest.stat().st_mtime
-            content = json.loads(manifest.read_text("utf-8"))
-            if content["format"] != _FORMAT:
-                return None
-            entry = DiskEntry(
-                name=manifest.stem,
-                fingerprint=str(content["fingerprint"]),
-                tokens=[int(token) for token in content["tokens"]],
-                nbytes=int(content["nbytes"]),
-                checksum=int(content["checksum"]),
-                is_pinned=bool(content["is_pinned"]),
-                used=used,
-            )
-            is_whole = manifest.with_suffix(".safetensors").stat().st_size == entry.nbytes
-        except OSError:
-            return None  # removed by another process meanwhile, or not readable
-        except (ValueError, KeyError, TypeError):
-            is_whole = False
-        if not is_whole:
-            self._remove(manifest.stem)
-            return None
-        return entry
-
     def _arrays(self, entry: DiskEntry) -> Layers | None:
         """Checked arrays; a damaged entry is removed."""
         file = self.folder / f"{entry.name}.safetensors"
         try:
             if _checksum(file) != entry.checksum:
-                self._remove(entry.name)
+                self._index.remove(entry.name)
                 return None
             stored = mx.load(str(file), stream=mx.cpu)
             os.utime(self.folder / f"{entry.name}.json")
@@ -203,19 +173,16 @@ class PrefixDisk:
         mx.eval(layers)
         return layers
 
-    def _remove(self, name: str) -> None:
-        # The manifest first: without it the entry is gone for everyone.
-        for suffix in (".json", ".safetensors"):
-            try:
-                (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
-            except OSError:
-                return  # a folder that may only be read keeps it
-
 
 def common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many ids two sequences share from the start."""
-    limit = min(len(a), len(b))
-    return next((index for index in range(limit) if a[index] != b[index]), limit)
+    """How many ids two sequences share from the start: by halves, which compare in C."""
+    low, high = 0, min(len(a), len(b))
+    if a[:high] == b[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
+    return low
 
 
 def _checksum(file: Path) -> int:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chat.terminal import Terminal
+from terminal import Terminal
 
 from mlx_magistral.cli.tool_question import tool_question
 from mlx_magistral.events import ToolCall
 
+GENERATE = (sys.executable, "-m", "mlx_magistral", "generate")
 # Ctrl-C is typed only where no reply runs, so it is the question that gets it.
 QUESTION = "What is 4821 * 377?"
 
@@ -49,7 +50,7 @@ def program(tmp_path: Path) -> Iterator[Terminal]:
     )
     tool = f"calculator(expression)={sys.executable} {script}"
     flags = ("-m", "nano", "--temperature", "0", "--tool", tool, QUESTION)
-    terminal = Terminal(tmp_path, *flags, command="generate")
+    terminal = Terminal(tmp_path, *flags, program=GENERATE)
     terminal.wait("Run it? [y/N]:")
     assert "calculator wants to run:" in terminal.shown
     assert re.search(r'^ +"expression": "4821 ?\* ?377"$', terminal.shown, re.MULTILINE)

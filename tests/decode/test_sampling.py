@@ -7,7 +7,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from mlx_magistral.decode import sampling
+from mlx_magistral.decode import nucleus
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.errors import UsageError
 
@@ -133,6 +133,6 @@ def test_a_nucleus_is_the_same_without_sorting_everything(monkeypatch: pytest.Mo
     likeliest = set(mx.argsort(-logits[0])[:size].tolist())  # type: ignore[arg-type]
     assert size < 100
     for widest in (400, 128):
-        monkeypatch.setattr(sampling, "_WIDEST_NUCLEUS", widest)
+        monkeypatch.setattr(nucleus, "_WIDEST_NUCLEUS", widest)
         assert drawn() <= likeliest
         assert len(drawn()) > size // 2

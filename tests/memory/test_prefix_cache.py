@@ -130,7 +130,7 @@ def test_disk_budget_removes_the_least_recently_used(model: Transformer, tmp_pat
     for age, prompt in zip((300, 200, 100), prompts, strict=True):
         prefixes.store(prompt, filled(model, prompt), to_disk=True)
         for entry in disk.entries():
-            if entry.tokens == prompt:
+            if list(entry.tokens) == prompt:
                 os.utime(tmp_path / f"{entry.name}.json", (entry.used - age, entry.used - age))
     assert sorted(entry.tokens[0] for entry in disk.entries()) == [102, 103]
     assert len(list(tmp_path.iterdir())) == 4
@@ -157,6 +157,7 @@ def test_damaged_entry_is_a_miss_and_is_removed(
         manifest.write_text(json.dumps({"format": 1}))
     else:
         data.unlink()
+    prefixes = PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY))  # a process that begins
     assert restored(prefixes, model, PROMPT) == 0
     assert damage == "missing" or list(tmp_path.iterdir()) == []
     prefixes.store(PROMPT, filled(model, PROMPT), to_disk=True)
