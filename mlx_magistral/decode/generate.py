@@ -100,7 +100,7 @@ def decode(
         inputs = stepper.inputs
         if inputs is not None:
             hidden = model.hidden(inputs[None], cache)
-            wanted = model.logits(hidden[:, -stepper.wanted_logits :])[0]
+            wanted = model.logits(hidden[:, -stepper.wanted_logits :]).squeeze(0)
             mx.async_eval(stepper.dispatch(wanted))  # type: ignore[no-untyped-call]
         yield from stepper.read()
 
