@@ -67,7 +67,7 @@ class Service:
             )
             await run.start(wanted, request.receive)
             if stream is not None:
-                return EventStream(stream(run), stack.pop_all())
+                return EventStream(stream(run), stack.pop_all(), run.has_more)
             try:
                 replies = await collect(run, len(wanted), self.backend.model_name, watch)
                 return JSONResponse(whole(replies, watch))
