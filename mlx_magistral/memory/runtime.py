@@ -19,6 +19,9 @@ from mlx_magistral.model.transformer import Transformer
 _LEAST_DISK_TOKENS = 64
 # Of prompts that wait for the disk while other replies go on; the oldest are forgotten.
 _MOST_UNWRITTEN = 64
+# Kept prefixes take no more than so many whole contexts, however much memory is free: what is older
+# is hardly asked for again, and a small model would fill a large machine in a day.
+MOST_PREFIX_CONTEXTS = 16
 
 
 @dataclass(frozen=True)
@@ -130,5 +133,6 @@ def plan_memory(
     prefixes = None
     if options.reuse_prefixes:
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits)
-        prefixes = PrefixCache(fingerprint, plan.free_bytes, PrefixDisk(default_folder()))
+        ram_bytes = min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes)
+        prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
     return ModelMemory(plan, prefixes, wired)
