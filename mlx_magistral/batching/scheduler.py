@@ -30,6 +30,8 @@ class Scheduler:
 
     def __init__(self, model: Magistral, max_batch: int) -> None:
         plan = model.memory.plan
+        # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
+        model.memory.allow_rounding()
         self.room = KVRoom(model.config, model.memory)
         self.running: list[Member] = []
         self._model = model
