@@ -1,9 +1,20 @@
 """Run Mistral's reasoning model on a Mac. Importing this package imports no mlx, no tokenizer."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mlx_magistral.version import __version__
+# pyproject's requires-python. An older one cannot read the modules below, so it is told here: no
+# traceback, whether this is a command or an import.
+OLDEST_PYTHON = (3, 11)
+if sys.version_info < OLDEST_PYTHON:  # this file itself stays readable for old ones
+    sys.exit(
+        f"error: mlx-magistral needs Python {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer, and "
+        f"{sys.executable} is {sys.version_info[0]}.{sys.version_info[1]}. Install a newer one, "
+        "from python.org or by `brew install python`, and make a new virtual environment with it."
+    )
+
+from mlx_magistral.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from mlx_magistral.engine import Magistral

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from mlx_magistral.errors import MagistralError, ModelNotFoundError, UsageError
 from mlx_magistral.hub import NANO, nano_folder
-from mlx_magistral.hub_files import WEIGHT_FORMATS
+from mlx_magistral.hub_cache import cache_folder, repository_folder
+from mlx_magistral.hub_files import WEIGHT_FORMATS, has_all_weights
 from mlx_magistral.settings import config_file, write_text_atomically
 
 _FOLDERS_FILE = "folders.json"
@@ -87,8 +88,6 @@ def what_to_remove(name: str) -> list[Path]:
             also = f": it also holds {strangers[0]}" if strangers else ""
             raise UsageError(f"{name} is no model folder{also}. Nothing was deleted.")
         return [folder.resolve()]
-    from mlx_magistral.hub_download import repository_folder
-
     if name.count("/") == 1 and ".." not in name and (cached := repository_folder(name)).is_dir():
         return [cached]
     raise ModelNotFoundError(f"There is no model {name} on this disk. See `mlx-magistral list`.")
@@ -112,8 +111,6 @@ def _strangers(folder: Path) -> list[str]:
 
 def _cached() -> list[tuple[str, Path]]:
     """Mistral-shaped models in the hub's cache; the newest snapshot of each."""
-    from mlx_magistral.hub_download import cache_folder
-
     found = []
     for repository in sorted(cache_folder().glob("models--*--*")):
         snapshots = [each for each in (repository / "snapshots").glob("*") if _is_mistral(each)]
@@ -131,23 +128,16 @@ def _is_mistral(snapshot: Path) -> bool:
 
 
 def _describe(name: str, folder: Path, origin: str) -> LocalModel:
-    nbytes = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    is_complete = is_model_folder(folder) and has_all_weights(folder)
+    # Of half a download the folder has names alone; what has arrived is among the blobs.
+    where = folder if is_complete or origin != "hub" else repository_folder(name) / "blobs"
+    nbytes = sum(path.stat().st_size for path in where.iterdir() if path.is_file())
     if (folder / "config.json").is_file():
         quantization = _read(folder / "config.json").get("quantization")
         bits = str(quantization.get("bits", "?")) if isinstance(quantization, dict) else "16"
     else:
         bits = "16"
-    return LocalModel(name, folder, origin, nbytes, bits, _is_complete(folder))
-
-
-def _is_complete(folder: Path) -> bool:
-    if not is_model_folder(folder):
-        return False
-    places = _read(folder / "model.safetensors.index.json").get("weight_map")
-    names = set(places.values()) if isinstance(places, dict) else set()
-    if any((folder / "consolidated.safetensors").parent.glob("consolidated*.safetensors")):
-        return True
-    return all((folder / str(name)).is_file() for name in names)
+    return LocalModel(name, folder, origin, nbytes, bits, is_complete)
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -5,8 +5,9 @@ stream is a terminal that can show them.
 """
 
 import os
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Protocol, TextIO
 
@@ -68,7 +69,8 @@ class Display:
             case Finished():
                 self.close()
                 if self._has_stats:
-                    _write(self._stderr, _dim(stats_line(event), self._is_fancy) + "\n")
+                    lines = fold(stats_parts(event), terminal_columns())
+                    _write(self._stderr, _dim("\n".join(lines), self._is_fancy) + "\n")
 
     def close(self) -> None:
         """End open lines; a second call changes nothing."""
@@ -92,7 +94,29 @@ def can_style(stream: TextIO) -> bool:
     return stream.isatty() and not is_plain
 
 
-def stats_line(finished: Finished) -> str:
+def can_redraw(stream: TextIO) -> bool:
+    """Whether a line on this stream can be written over."""
+    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def terminal_columns() -> int:
+    """The window's width now: windows are resized."""
+    return max(shutil.get_terminal_size().columns, 10)
+
+
+def fold(parts: Sequence[str], columns: int) -> list[str]:
+    """Parts joined by dots, in as many lines as the window needs."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        joined = f"{lines[-1]} · {part}"
+        if len(joined) <= columns:
+            lines[-1] = joined
+        else:
+            lines.append(part)
+    return lines
+
+
+def stats_parts(finished: Finished) -> list[str]:
     """The figures under a reply: rates, time to first token, token counts, peak memory."""
     usage, timings = finished.usage, finished.timings
     answer_tokens = usage.completion_tokens - usage.reasoning_tokens
@@ -107,7 +131,7 @@ def stats_line(finished: Finished) -> str:
         parts.insert(0, f"ended by {finished.reason}")
     elif finished.limit is not None:
         parts.insert(0, f"thinking closed by {finished.limit}")
-    return " · ".join(parts)
+    return parts
 
 
 class _Thinking:

@@ -4,7 +4,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from typing import NamedTuple
 
 from mlx_magistral.errors import MagistralError, SettingsError
@@ -55,6 +54,29 @@ def platform_problem() -> str | None:
     return None
 
 
+def import_problem(error: ImportError) -> str:
+    """What to do when a package, as a rule mlx, cannot be loaded on this machine."""
+    return platform_problem() or (
+        f"A package cannot be loaded: {_first_line(error)}. Run `mlx-magistral doctor`, or install "
+        f"again with `{sys.executable} -m pip install --upgrade mlx-magistral`."
+    )
+
+
+def mlx_problem(error: RuntimeError) -> str | None:
+    """What to do about an error that MLX raised; None for one of another's."""
+    # MLX has no class of its own: its messages begin with the place, as in [metal::malloc].
+    if type(error) is not RuntimeError or not str(error).startswith("["):
+        return None
+    return (
+        f"MLX failed: {_first_line(error)}. Run `mlx-magistral doctor`; where memory ended, "
+        "`mlx-magistral fit` shows what fits."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def _python() -> Check:
     return Check(OK, "Python", f"{platform.python_version()} at {sys.executable}")
 
@@ -71,6 +93,8 @@ def _system() -> Check:
 
 
 def _packages() -> Iterator[Check]:
+    from importlib import metadata
+
     for name in _PACKAGES:
         try:
             yield Check(OK, name, metadata.version(name))
@@ -92,7 +116,7 @@ def _backend() -> Check:
 
 
 def _disk() -> Check:
-    from mlx_magistral.hub_download import cache_folder
+    from mlx_magistral.hub_cache import cache_folder
 
     folder = cache_folder()
     existing = folder
@@ -137,6 +161,11 @@ def _models() -> Iterator[Check]:
     from mlx_magistral.model.checkpoint import open_checkpoint
 
     for model in local_models():
+        if model.origin == "hub" and not model.is_complete:
+            advice = f"To go on: mlx-magistral pull {model.name}; to drop it: mlx-magistral rm"
+            found = f"here only in part, {model.nbytes / 1e9:.3f} GB"
+            yield Check(WARN, model.name, found, f"{advice} {model.name}")
+            continue
         try:
             nbytes = open_checkpoint(model.folder).nbytes
         except MagistralError as error:

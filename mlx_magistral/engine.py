@@ -17,7 +17,7 @@ from mlx_magistral.decode.drafts import SpeculateOption
 from mlx_magistral.decode.generate import OnPrefill
 from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.decode.rules.control import ControlOptions
-from mlx_magistral.decode.rules.grammar import make_guidance_tokenizer
+from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
 from mlx_magistral.decode.rules.structure import structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
 from mlx_magistral.drafting import draft_bytes, load_draft
@@ -67,7 +67,7 @@ class Magistral:
         self.is_loaded = True
         self._folder: Path | None = None
         self.draft_model: DraftModel | None = None
-        self._guidance_tokenizer: Any = None
+        self._made_guidance: Guidance | None = None
         self._costs: PassCosts | None = None
 
     @classmethod
@@ -171,7 +171,9 @@ class Magistral:
                 chat, tools=tool_schemas, raw_system=raw_system, thinking=thinking
             )
         limit = self._room_for_reply(len(tokens), max_tokens)
-        rules = structure_rules(control, self.tokenizer, tool_schemas, thinking, self._guidance)
+        rules = structure_rules(
+            control, self.tokenizer, tool_schemas, thinking, self._guidance, limit
+        )
         if begun and (control.answer_schema or control.tool_choice not in ("auto", "none")):
             raise UsageError(
                 "Answers under a schema or a tool choice start at their beginning: leave out the "
@@ -249,11 +251,11 @@ class Magistral:
             self._costs = PassCosts(name, costs_folder())
         return self._costs
 
-    def _guidance(self) -> Any:
+    def _guidance(self) -> Guidance:
         """The vocabulary for grammars, made once: it takes a second for the full one."""
-        if self._guidance_tokenizer is None:
-            self._guidance_tokenizer = make_guidance_tokenizer(self.tokenizer)
-        return self._guidance_tokenizer
+        if self._made_guidance is None:
+            self._made_guidance = make_guidance(self.tokenizer)
+        return self._made_guidance
 
 
 def _split(options: dict[str, Any]) -> tuple[SamplingOptions, ControlOptions]:

@@ -8,8 +8,8 @@ import os
 import re
 from pathlib import Path
 
-from mlx_magistral.errors import ModelNotFoundError
-from mlx_magistral.hub_files import SIDE_FILES, WEIGHT_FORMATS
+from mlx_magistral.errors import HubError, ModelNotFoundError
+from mlx_magistral.hub_cache import find_snapshot, is_begun
 from mlx_magistral.settings import read_settings
 
 NANO = "nano"
@@ -68,21 +68,16 @@ def find_local(model: str | Path) -> Path | None:
             'mistralai/Magistral-Small-2507 either. Check the path, or use "nano", the embedded '
             "model."
         )
-    return _cached_snapshot(name)
+    return find_snapshot(name)
 
 
-def _cached_snapshot(repository: str) -> Path | None:
-    """The newest complete snapshot in the local hub cache, found without the network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    for weights in WEIGHT_FORMATS:
-        patterns = [*weights, *SIDE_FILES]
-        try:
-            # The hub's client remembers the repository's listing and refuses a partial snapshot.
-            snapshot = snapshot_download(repository, local_files_only=True, allow_patterns=patterns)
-        except LocalEntryNotFoundError:
-            continue
-        if any(Path(snapshot).glob(weights[0])):
-            return Path(snapshot)
-    return None
+def require_local(model: str | Path) -> Path:
+    """As find_local; raises HubError with the next step for a hub id that is not here whole."""
+    folder = find_local(model)
+    if folder is not None:
+        return folder
+    if is_begun(str(model)):
+        raise HubError(
+            f"{model} is here only in part. Go on with the download: mlx-magistral pull {model}"
+        )
+    raise HubError(f"{model} is not on this disk. Run: mlx-magistral pull {model}")

@@ -6,12 +6,13 @@ beside the cache's blobs; the client then finds them whole and lays out the snap
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import HubError
+from mlx_magistral.hub_cache import cache_folder, repository_folder
 from mlx_magistral.hub_errors import clear_hub_errors
 from mlx_magistral.hub_files import files_to_download
 
@@ -69,36 +70,30 @@ def inspect_repository(repository: str) -> Repository:
 def download(repository: Repository, on_progress: OnProgress | None = None) -> Path:
     """Fetch what is missing and return the snapshot's folder.
 
-    Raises HubError; what has arrived is kept, and the next call goes on from there.
+    The small files come first, and the folder with them: half a download then has a name and an
+    architecture. Raises HubError; what has arrived is kept, and the next call goes on from there.
     """
+    report = on_progress or (lambda name, done, total: None)
+    small = [file for file in repository.files if not file.name.endswith(".safetensors")]
+    with clear_hub_errors(repository.name):
+        _fetch_all(repository, small, report)
+        return _fetch_all(repository, repository.files, report)
+
+
+def _fetch_all(repository: Repository, files: Sequence[RemoteFile], report: OnProgress) -> Path:
+    """Fetch files and lay them out as a snapshot; files that are here cost nothing."""
     from huggingface_hub import snapshot_download
 
-    report = on_progress or (lambda name, done, total: None)
-    with clear_hub_errors(repository.name):
-        for file in repository.files:
-            if file.sha256 is not None:
-                _fetch(repository, file, file.sha256, report)
-        return Path(
-            snapshot_download(
-                repository.name,
-                allow_patterns=[file.name for file in repository.files],
-                tqdm_class=_silent_bar(lambda total: None),
-            )
+    for file in files:
+        if file.sha256 is not None:
+            _fetch(repository, file, file.sha256, report)
+    return Path(
+        snapshot_download(
+            repository.name,
+            allow_patterns=[file.name for file in files],
+            tqdm_class=silent_bar(),
         )
-
-
-def cache_folder() -> Path:
-    """Where the hub's client keeps models."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
-
-
-def repository_folder(repository: str) -> Path:
-    """Where the cache keeps a repository, whether it is there or not."""
-    from huggingface_hub.file_download import repo_folder_name
-
-    return cache_folder() / repo_folder_name(repo_id=repository, repo_type="model")
+    )
 
 
 def _fetch(repository: Repository, file: RemoteFile, sha256: str, report: OnProgress) -> None:
@@ -112,6 +107,8 @@ def _fetch(repository: Repository, file: RemoteFile, sha256: str, report: OnProg
     with WeakFileLock(lock):
         if not blob.exists():
             partial = _partial(blob)
+            here = partial.stat().st_size if partial.exists() else 0
+            report(file.name, min(here, file.nbytes - 1), file.nbytes)
             _receive(repository, file, partial, report)
             _check(partial, file, sha256)
             partial.replace(blob)
@@ -139,7 +136,7 @@ def _receive(repository: Repository, file: RemoteFile, partial: Path, report: On
                     resume_size=start,
                     headers=build_hf_headers(),
                     expected_size=file.nbytes,
-                    tqdm_class=_silent_bar(moved),
+                    tqdm_class=silent_bar(moved),
                 )
         except HfHubHTTPError:
             raise
@@ -162,7 +159,7 @@ def _check(partial: Path, file: RemoteFile, sha256: str) -> None:
         )
 
 
-def _silent_bar(on_moved: Callable[[int], None]) -> type[Any]:
+def silent_bar(on_moved: Callable[[int], None] = lambda total: None) -> type[Any]:
     """The client's progress bar, which shows nothing and tells the bytes moved so far."""
     from huggingface_hub.utils.tqdm import tqdm
 

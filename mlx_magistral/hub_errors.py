@@ -2,11 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from logging import CRITICAL
 
 from mlx_magistral.errors import HubError, ModelNotFoundError
 
 _LOGIN = "run `hf auth login`"
+# Errors of this machine's disk, and what helps.
+_LOCAL = {
+    ENOSPC: "Free some, or set HF_HOME to a larger disk, and run the same command again.",
+    EDQUOT: "Free some, or set HF_HOME to another disk, and run the same command again.",
+    EACCES: "Give yourself the right to write there, or set HF_HOME to another folder.",
+    EROFS: "Set HF_HOME to a folder that can be written.",
+}
 
 
 @contextmanager
@@ -30,12 +38,18 @@ def clear_hub_errors(repository: str, doing: str = "downloaded") -> Iterator[Non
         ) from error
     except errors.OfflineModeIsEnabled as error:
         raise HubError(
-            f"{repository} is not on this disk and HF_HUB_OFFLINE is set. Unset it to download."
+            f"{repository} is not on this disk, or only in part, and HF_HUB_OFFLINE is set. Unset "
+            "it to download."
         ) from error
     except errors.HfHubHTTPError as error:
         raise HubError(_refusal(repository, doing, error)) from error
     # The client's transport errors (no network, cut connection) have this HTTPError as their base.
     except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+        if isinstance(error, OSError) and error.errno in _LOCAL:
+            raise HubError(
+                f"{repository} could not be {doing}: {error.strerror} ({error.filename or 'disk'})."
+                f" {_LOCAL[error.errno]} What has arrived is kept."
+            ) from error
         raise HubError(
             f"{repository} could not be {doing} ({_first_line(error)}). Check the network and run "
             "the same command again; what has arrived is kept."

@@ -1,6 +1,8 @@
 """Which files of a repository a model needs: one weight format, and the small ones beside it."""
 
 import fnmatch
+import json
+from pathlib import Path
 
 from mlx_magistral.errors import HubError
 
@@ -19,6 +21,11 @@ WEIGHT_FORMATS = (
     ("model*.safetensors", "model.safetensors.index.json"),
     ("consolidated*.safetensors", "consolidated.safetensors.index.json"),
 )
+
+
+def has_all_weights(folder: Path) -> bool:
+    """Whether all files of one format are here: those its index names, or any where it has none."""
+    return any(_is_whole(folder, *form) for form in WEIGHT_FORMATS)
 
 
 def files_to_download(repository_files: list[str]) -> list[str]:
@@ -40,3 +47,16 @@ def files_to_download(repository_files: list[str]) -> list[str]:
         "The repository holds no model*.safetensors and no consolidated*.safetensors. Choose one "
         "in the HF, native Mistral or MLX format."
     )
+
+
+def _is_whole(folder: Path, pattern: str, index: str) -> bool:
+    # A link of the cache may lead nowhere.
+    if not any(file.is_file() for file in folder.glob(pattern)):
+        return False
+    if not (folder / index).is_file():
+        return True
+    try:
+        places = json.loads((folder / index).read_bytes())["weight_map"]
+        return all((folder / str(name)).is_file() for name in places.values())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlx_magistral.errors import HubError
-from mlx_magistral.hub_download import inspect_repository
+from mlx_magistral.hub_download import inspect_repository, silent_bar
 from mlx_magistral.hub_errors import clear_hub_errors
 from mlx_magistral.model.config import ModelConfig, read_json
 from mlx_magistral.model.names import is_skipped
@@ -32,7 +32,7 @@ def read_remote(repository: str) -> RemoteModel:
         weights = [name for name in wanted if name.endswith(".safetensors")]
         is_native = weights[0].startswith("consolidated")
         config_name = "params.json" if is_native else "config.json"
-        config_file = Path(hf_hub_download(repository, config_name))
+        config_file = Path(hf_hub_download(repository, config_name, tqdm_class=silent_bar()))
         try:
             headers = [api.parse_safetensors_file_metadata(repository, name) for name in weights]
         except SafetensorsParsingError as error:

@@ -80,10 +80,10 @@ class ReplyProgress:
         self._clock.tick()
         self.tokens.append(token)
         events = self._passed(self.steering.take_events())
-        if self._stops.found is not None or token in self.stop_tokens:
-            self.reason = FinishReason.STOP
-        elif self.steering.ended is not None:
+        if self._stops.found is None and self.steering.ended is not None:
             self.reason = self.steering.ended
+        elif self._stops.found is not None or token in self.stop_tokens:
+            self.reason = FinishReason.STOP
         return events
 
     def finish(self, reason: FinishReason) -> list[Event]:

@@ -7,6 +7,7 @@ Conversions by others often hold a tokenizer.json alone, which we do not read: i
 from pathlib import Path
 
 from mlx_magistral.errors import MagistralError, TokenizerError
+from mlx_magistral.hub_download import silent_bar
 from mlx_magistral.hub_errors import clear_hub_errors
 from mlx_magistral.hub_files import CARD
 
@@ -57,7 +58,7 @@ def _fetch(base: str) -> Path:
         except LocalEntryNotFoundError:
             pass
         try:
-            return Path(hf_hub_download(base, _TEKKEN))
+            return Path(hf_hub_download(base, _TEKKEN, tqdm_class=silent_bar()))
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError as error:

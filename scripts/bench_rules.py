@@ -11,12 +11,8 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from mlx_magistral.decode.rules.grammar import (
-    GrammarMask,
-    answer_grammar,
-    make_guidance_tokenizer,
-    make_matcher,
-)
+from mlx_magistral.decode.rules.grammar import GrammarMask, answer_grammar
+from mlx_magistral.decode.rules.guidance import make_guidance, make_matcher
 from mlx_magistral.decode.rules.loop_guard import LoopGuard, OnLoop
 from mlx_magistral.decode.rules.steering import Place
 from mlx_magistral.hub import nano_folder
@@ -34,7 +30,7 @@ def main() -> None:
     tokens = iter(tokenizer.encode("some words 12 that go on, and others. " * 9) * ROUNDS)
     place = Place(ParserState.CONTENT)
     started = time.perf_counter()
-    guidance = make_guidance_tokenizer(tokenizer)
+    guidance = make_guidance(tokenizer).vocabulary
     print(f"vocabulary of {tokenizer.vocab_size:,} for grammars: {_since(started):.2f} s, once")
     matcher = make_matcher(answer_grammar(tokenizer, schema=SCHEMA), guidance)
     matcher.consume_tokens(tokenizer.encode('{"name": "An'))

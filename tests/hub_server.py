@@ -1,5 +1,6 @@
 """A hub on the loopback interface: enough of its HTTP protocol for the real client to download."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -18,7 +19,8 @@ class HubServer:
 
     A repository listed in ``refused`` answers with that status and X-Error-Code instead. Weights
     are in LFS: their address redirects to /cdn/. ``cuts`` are byte counts after which the next
-    answers from there break off; ``damaged`` sends other bytes than were announced.
+    answers from there break off; ``damaged`` sends other bytes than were announced. Answers
+    longer than ``hold_after`` bytes wait there until ``release`` is set.
     """
 
     def __init__(self, repositories: dict[str, Path]) -> None:
@@ -30,6 +32,8 @@ class HubServer:
         self.bytes_by_range = 0
         self.cuts: list[int] = []
         self.damaged = False
+        self.hold_after: int | None = None
+        self.release = threading.Event()
         self.leaked_token = False
         self.retry_after: str | None = None
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -40,6 +44,7 @@ class HubServer:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.release.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -154,7 +159,13 @@ class HubServer:
                     self.wfile.write(data[: hub.cuts.pop(0)])
                     self.close_connection = True
                     return
-                self.wfile.write(data)
+                hold = hub.hold_after
+                if hold is not None and self.path.startswith("/cdn/") and len(data) > hold:
+                    self.wfile.write(data[:hold])
+                    hub.release.wait(60)
+                    data = data[hold:]
+                with contextlib.suppress(ConnectionError):  # the client was stopped
+                    self.wfile.write(data)
 
         return Handler
 

@@ -61,7 +61,8 @@ def test_pipes_get_plain_text_and_the_answer_alone_on_stdout() -> None:
     assert err == "3+4=7\n\n"
 
 
-def test_terminal_gets_dim_thinking_and_a_stats_line() -> None:
+def test_terminal_gets_dim_thinking_and_a_stats_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     out, err = shown(Terminal(), Terminal(), REPLY)
     assert out == "It is 7.\n"
     assert err.startswith(f"{DIM}3+4{RESET}{DIM}=7{RESET}\n\n{DIM}prefill 40 tok/s · decode 12.3")

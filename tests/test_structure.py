@@ -38,8 +38,7 @@ def test_every_answer_validates(request: pytest.FixtureRequest, name: str, numbe
     """scripts/fuzz_schemas.py answers the hundreds that CI has no time for."""
     tally = fuzz(request.getfixturevalue(name), numbers)
     assert tally.wrong == []
-    # One that max_tokens cuts off says so; every other one is whole and valid.
-    assert tally.valid + tally.cut == tally.count and tally.cut <= 0.1 * tally.count
+    assert tally.valid == tally.count
     assert tally.thought == len(numbers[::4])
 
 

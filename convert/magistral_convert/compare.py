@@ -63,6 +63,7 @@ def compare_models(
                 f"{getattr(b.config, key)}. Compare two forms of one model."
             )
     watcher = watcher or Watcher()
+    watcher.expected(a.config.n_layers)
     hidden_a, hidden_b = ([embed(side, row[None]) for row in sequences] for side in (a, b))
     layer_errors = []
     for layer in range(a.config.n_layers):
@@ -73,6 +74,7 @@ def compare_models(
                 hidden[place] = layer_forward(weights, states, side.config)
                 mx.eval(hidden[place])
         layer_errors.append(_relative_error(hidden_a, hidden_b))
+        watcher.advanced(1)
     watcher.started("logits")
     return _compare_logits(a, b, hidden_a, hidden_b, sequences, tuple(layer_errors))
 

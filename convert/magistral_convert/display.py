@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from .memory import readable_bytes
 from .plan import ConversionPlan
@@ -25,30 +27,46 @@ from .progress import Watcher
 # The estimate waits for a whole layer of a large model after its embedding, and for a steady pace.
 _ESTIMATE_AFTER_SHARE = 0.05
 _ESTIMATE_AFTER_SECONDS = 5.0
+# A line from which on there is room for a bar and two times.
+_WIDE_COLUMNS = 76
 
 
 class ConversionDisplay(Watcher):
     """Draws what a Watcher is told; use as a context manager, so that the live line ends."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        is_quiet: bool = False,
+        is_verbose: bool = False,
+    ) -> None:
         self._clock = clock
+        self._is_verbose = is_verbose
+        self._tensor = ""
         self._begun = 0.0
         self._weights = 0
         self._waiting = 0  # weights not yet done when this run began
         self._done = 0  # by this run
         self._is_estimated = False
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False, quiet=is_quiet)
+        # A log keeps each line whole; a terminal's lines break between words.
+        self._console.soft_wrap = not self._console.is_terminal
+        name = TextColumn(
+            "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        )
+        share = TaskProgressColumn(table_column=Column(no_wrap=True))
+        left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True))
+        columns: tuple[ProgressColumn, ...] = (name, share, left, TextColumn("left"))
+        if self._console.width >= _WIDE_COLUMNS:
+            passed = (TimeElapsedColumn(), TextColumn("elapsed,"))
+            columns = (name, BarColumn(bar_width=20), share, *passed, left, TextColumn("left"))
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("elapsed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            *columns,
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=is_quiet or not self._console.is_terminal,
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task("", total=None)
 
@@ -84,8 +102,16 @@ class ConversionDisplay(Watcher):
             self._waiting -= weights
         self._begun = self._clock()  # hashing what was there is no part of the pace
 
+    def expected(self, amount: int) -> None:
+        self._progress.reset(self._task, total=amount)
+
     def started(self, tensor: str) -> None:
-        self._progress.update(self._task, description=tensor)
+        if self._is_verbose and tensor != self._tensor:
+            self._tensor = tensor
+            self._console.print(tensor)
+        # Every name has these, and the line has room for the rest alone.
+        name = tensor.removeprefix("model.").removesuffix(".weight").removesuffix(".safetensors")
+        self._progress.update(self._task, description=name)
 
     def advanced(self, weights: int) -> None:
         self._progress.advance(self._task, weights)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import ConversionError
+from mlx_magistral.hub_cache import hub_origin
 from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.version import __version__
 
@@ -25,7 +26,7 @@ from .files import write_file
 from .folder import write_side_files
 from .journal import Journal
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes
+from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
 from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
@@ -181,8 +182,8 @@ class _Conversion:
         free = shutil.disk_usage(self._journal.folder).free
         if free < needed:
             raise ConversionError(
-                f"{self._journal.folder.parent} has {free / 1e9:.1f} GB free and the conversion "
-                f"still needs {needed / 1e9:.1f} GB. Free some space or choose another disk."
+                f"{self._journal.folder.parent} has {readable_bytes(free)} free and the conversion "
+                f"still needs {readable_bytes(needed)}. Free some space or choose another disk."
             )
 
     def _memory_bytes(self) -> int:
@@ -235,7 +236,8 @@ class _Conversion:
         quality = self._measure()
         # In the plan's order, whichever run finished which shard.
         shards = {shard.file: self._records[shard.file] for shard in plan.shards}
-        description = self._source.description
+        # A hub's repository and commit, where it came from there: names, not paths.
+        description = self._source.description | hub_origin(self._source.folder)
         card = write_model_card(plan, recipe, description, shards, quality, __version__)
         files["README.md"] = write_file(folder / "README.md", card.encode(), self._fault)
         manifest = Manifest(

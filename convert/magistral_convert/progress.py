@@ -20,11 +20,14 @@ class Watcher:
     def resumed(self, shards: int, weights: int) -> None:
         """So many shards, and weights in them, were there already and still hash right."""
 
+    def expected(self, amount: int) -> None:
+        """A further pass over the model begins; ``advanced`` will add up to this."""
+
     def started(self, tensor: str) -> None:
         """Work on a tensor (HF name) begins."""
 
     def advanced(self, weights: int) -> None:
-        """So many more weights are done."""
+        """So many more weights are done, or so much of what was expected."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from .recipe import NOT_QUANTIZED, Recipe
 _WORST_SHOWN = 5
 
 _MAGISTRAL_SMALL = {"dim": 5120, "n_layers": 40, "vocab_size": 131072}
-_BASE = "base_model: mistralai/Magistral-Small-2507\n"
+_BASE = "mistralai/Magistral-Small-2507"
 
 _TEXT = """\
 ---
@@ -56,6 +56,16 @@ Relative error of a tensor: root of (sum of squared differences / sum of squares
 {quality}
 """
 
+_NOT_MEASURED = """
+## Distance from the source
+
+Not measured: this recipe reads no text. KL divergence, agreement and perplexities on a text, a
+built-in one or your own, come from
+
+```sh
+mlx-magistral compare SOURCE FOLDER --data FILE
+```"""
+
 
 def write_model_card(
     plan: ConversionPlan,
@@ -72,9 +82,11 @@ def write_model_card(
         bits = f"{recipe.dtype}, not quantized"
     elif recipe.overrides:
         bits += f", {len(recipe.overrides)} modules otherwise"
+    is_magistral = source["config"].items() >= _MAGISTRAL_SMALL.items()
+    base = source.get("repository") or (_BASE if is_magistral else None)
     return _TEXT.format(
         title=f"Mistral for MLX: {bits}",
-        base=_BASE if source["config"].items() >= _MAGISTRAL_SMALL.items() else "",
+        base=f"base_model: {base}\n" if base else "",
         version=version,
         kind=source["kind"],
         weights=plan.weights,
@@ -99,6 +111,6 @@ def worst_tensors(records: Mapping[str, ShardRecord]) -> list[tuple[str, TensorR
 
 def _quality_section(quality: Mapping[str, Any]) -> str:
     if not quality:
-        return ""
+        return _NOT_MEASURED
     rows = "\n".join(f"| {name} | {value} |" for name, value in quality.items())
     return f"\n## Measured: the source is A, this is B\n\n| | |\n|---|---|\n{rows}"

@@ -117,9 +117,11 @@ class BatchEngine:
             with self._changed:
                 self._waiting.extendleft(reversed(paused))
                 self._publish()
-                is_idle = not (self._waiting or self._scheduler.running)
-            if is_idle:
-                self._scheduler.write_prompts()
+            self._scheduler.write_prompts(self._is_idle)
+
+    def _is_idle(self) -> bool:
+        with self._changed:
+            return not (self._waiting or self._scheduler.running)
 
     def _wait_for_work(self) -> bool:
         """False when there is none and none will come."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
+from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.decode.stepper import Stepper
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
@@ -71,10 +72,15 @@ class Member:
         if self.stepper is None:
             self.stepper = self.progress.make_stepper(logits)
 
-    def dispatch(self, logits: mx.array) -> mx.array:
-        """Draw ahead from this step's logits; returns what to start computing."""
+    def prepare(self, logits: mx.array) -> PendingDraw | None:
+        """The draw from this step's logits, to be made for ``accept``; None where it waits."""
         assert self.stepper is not None
-        return self.stepper.dispatch(logits)
+        return self.stepper.prepare(logits)
+
+    def accept(self, token: mx.array) -> None:
+        """The draw that ``prepare`` returned, made."""
+        assert self.stepper is not None
+        self.stepper.accept(token)
 
     def read(self) -> None:
         """Take this step's ids and tell of their events; may end the reply."""

@@ -6,6 +6,7 @@ between any two passes and gives it up as soon as it ends. Belongs to one thread
 streams are per thread.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,30 +15,25 @@ import mlx.core as mx
 
 from mlx_magistral.batching.forward import Segment, run_pass
 from mlx_magistral.batching.member import Member
+from mlx_magistral.batching.prompt_rows import PromptRows
 from mlx_magistral.batching.room import KVRoom
+from mlx_magistral.decode.sampling import PendingDraw, draw_together
 from mlx_magistral.engine import Magistral
 from mlx_magistral.events import FinishReason
-from mlx_magistral.memory.machine import Backend
 from mlx_magistral.model.cache import STEP_TOKENS
-
-# Rows of prompt beside replies that decode. A Mac's GPU does 128 rows of a 24B model in about the
-# time of 5 to 10 decode steps, by arithmetic, not measured; a CPU's time goes with the rows.
-BUSY_CHUNK_TOKENS = {Backend.METAL: 128, Backend.CPU: 64}
 
 
 class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
     def __init__(self, model: Magistral, max_batch: int) -> None:
-        plan = model.memory.plan
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
         model.memory.allow_rounding()
         self.room = KVRoom(model.config, model.memory)
         self.running: list[Member] = []
         self._model = model
         self._max_batch = max_batch
-        self._chunk_tokens = plan.chunk_tokens
-        self._busy_tokens = min(BUSY_CHUNK_TOKENS[plan.machine.backend], plan.chunk_tokens)
+        self._prompt_rows = PromptRows(model.memory.plan)
 
     def has_place_for(self, member: Member) -> bool:
         """Whether there is a place, and memory for all that was said and asked."""
@@ -71,9 +67,9 @@ class Scheduler:
         self._drop_finished()
         return paused
 
-    def write_prompts(self) -> None:
-        """What is due to the disk, now that nothing else is to do."""
-        self._model.memory.write_prompts()
+    def write_prompts(self, is_idle: Callable[[], bool]) -> None:
+        """What is due to the disk, while nothing else is to do."""
+        self._model.memory.write_prompts(is_idle)
 
     @staticmethod
     def first_length(member: Member) -> int:
@@ -94,23 +90,24 @@ class Scheduler:
 
     def _pass(self, decoding: list[Member]) -> None:
         """One id of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
-        reading = self._prompts(self._busy_tokens if decoding else self._chunk_tokens)
+        started_at = time.perf_counter()
+        reading = self._prompts(self._prompt_rows.limit(bool(decoding)))
         saying = [
             (member, Segment(inputs, member.cache, member.stepper.wanted_logits))
             for member in decoding
             if member.stepper is not None and (inputs := member.stepper.inputs) is not None
         ]
-        started: list[mx.array] = []
         if saying or reading:
             segments = [segment for _, segment in saying + reading]
             parts = run_pass(self._model.model, segments)
-            for (member, _), logits in zip(saying, parts, strict=False):
-                self._guarded(member, partial(self._draw, logits, started))
+            started = self._draw([member for member, _ in saying], parts[: len(saying)])
             states = [layer.state for member, _ in reading for layer in member.cache]
             mx.async_eval(started, states)  # type: ignore[no-untyped-call]
             if reading and not decoding:
                 # Nothing else waits here, and passes would pile up in the queue.
                 mx.eval(states)
+                rows = sum(len(segment.tokens) for _, segment in reading)
+                self._prompt_rows.measure(rows, time.perf_counter() - started_at)
             for (member, segment), logits in zip(reading, parts[len(saying) :], strict=True):
                 if segment.wanted:
                     self._guarded(member, partial(self._begin, logits))
@@ -133,8 +130,24 @@ class Scheduler:
             reading.append((member, Segment(mx.array(piece), member.cache, int(is_last))))
         return reading
 
-    def _draw(self, logits: mx.array, started: list[mx.array], member: Member) -> None:
-        started.append(member.dispatch(logits))
+    def _draw(self, members: list[Member], parts: list[mx.array]) -> list[mx.array]:
+        """The next ids, all in one go, from each one's logits; returns what to start computing."""
+        draws: list[tuple[Member, PendingDraw]] = []
+        waiting: list[mx.array] = []
+
+        def prepare(logits: mx.array, member: Member) -> None:
+            draw = member.prepare(logits)
+            if draw is None:
+                waiting.append(logits)
+            else:
+                draws.append((member, draw))
+
+        for member, logits in zip(members, parts, strict=True):
+            self._guarded(member, partial(prepare, logits))
+        tokens = draw_together([draw for _, draw in draws])
+        for (member, _), token in zip(draws, tokens, strict=True):
+            member.accept(token)
+        return tokens + waiting
 
     def _begin(self, logits: mx.array, member: Member) -> None:
         progress = member.progress

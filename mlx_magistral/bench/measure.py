@@ -60,7 +60,7 @@ def measure(
     runs: int,
     bytes_per_s: float,
     peer: Callable[[list[int], int], Run] | None = None,
-    on_run: Callable[[], None] = lambda: None,
+    on_run: Callable[[Case, Run], None] = lambda case, run: None,
 ) -> list[Result]:
     """Run every case ``runs`` times in turn, after one round that is not counted.
 
@@ -77,7 +77,7 @@ def measure(
                 run = _run(loaded, case, prompt, decode_tokens)
             if round_:
                 found[case].append(run)
-            on_run()
+            on_run(case, run)
     return [
         Result(case, median, _share(loaded, case, median, decode_tokens, bytes_per_s))
         for case, median in ((case, _median(found[case])) for case in cases)

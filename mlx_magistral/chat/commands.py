@@ -9,7 +9,7 @@ from pathlib import Path
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
 from mlx_magistral.chat.size import terminal_size
-from mlx_magistral.display import ThinkMode, stats_line
+from mlx_magistral.display import ThinkMode, fold, stats_parts
 from mlx_magistral.errors import MagistralError, UsageError
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?\s*", re.DOTALL)
@@ -139,7 +139,8 @@ def _expand(chat: Chat, rest: str) -> None:
 def _stats(chat: Chat, rest: str) -> None:
     if chat.last_finished is None:
         raise UsageError("There is no reply yet.")
-    chat.screen.show(stats_line(chat.last_finished))
+    for line in fold(stats_parts(chat.last_finished), terminal_size()[0] - 1):
+        chat.screen.show(line)
     total = chat.context_tokens
     cached = chat.last_finished.usage.cached_tokens
     chat.screen.show(
@@ -204,10 +205,9 @@ def _sessions(chat: Chat, rest: str) -> None:
 
 def _model(chat: Chat, rest: str) -> None:
     if rest:
-        from mlx_magistral.hub import find_local
+        from mlx_magistral.hub import require_local
 
-        if find_local(rest) is None:
-            raise UsageError(f"{rest} is not on this disk; generate -m {rest} downloads it.")
+        require_local(rest)
         chat.use_model(rest)
         chat.thread.prepare()
     chat.screen.note(f"Model: {chat.settings.model or 'nano'}")

@@ -161,6 +161,23 @@ def read_session(path: Path) -> tuple[SessionContent, list[str]]:
     return content, notes
 
 
+def read_questions(path: Path) -> frozenset[str]:
+    """The texts of every user message in the file, whatever was taken back. Raises SessionError."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise SessionError(f"The session {path} cannot be read: {error.strerror}.") from error
+    found = set()
+    for line in lines:
+        try:
+            message = json.loads(line)["message"]
+            if message["role"] == "user":
+                found.add(str(message["content"]))
+        except (ValueError, KeyError, TypeError):
+            continue  # another record, or a damaged line
+    return frozenset(found)
+
+
 def _parse(path: Path) -> tuple[SessionContent, list[str], int]:
     """Also returns how many bytes of the file are whole lines."""
     try:

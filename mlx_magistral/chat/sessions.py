@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlx_magistral.chat.session import SUFFIX, Session, SessionContent, read_session
+from mlx_magistral.chat.session import SUFFIX, Session, SessionContent, read_questions, read_session
 from mlx_magistral.errors import SessionError, UsageError
 
 FOLDER_VARIABLE = "MLX_MAGISTRAL_DATA"
@@ -68,6 +68,13 @@ class SessionStore:
     def read(self, name: str) -> SessionContent:
         """A session's content, by its whole name; raises SessionError."""
         return read_session(self._path(name))[0]
+
+    def questions(self, name: str) -> frozenset[str]:
+        """All that was ever asked in a session, turns that were taken back too."""
+        try:
+            return read_questions(self._path(name))
+        except SessionError:
+            return frozenset()
 
     def find(self, words: str) -> str:
         """The one session that this is the name of, or a part of it; raises SessionError."""

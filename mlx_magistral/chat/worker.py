@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from mlx_magistral.doctor import import_problem, mlx_problem
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.events import Event
 
@@ -142,6 +143,10 @@ class ModelThread:
             self.error = error
         except MemoryError:
             self.error = MagistralError("There is no memory left for this model.")
+        except ImportError as error:
+            self.error = MagistralError(import_problem(error))
+        except RuntimeError as error:  # what mlx raises
+            self.error = MagistralError(mlx_problem(error) or f"The model failed to load: {error}.")
         self.is_loading = False
 
     def _reply(self, run: Run) -> None:

@@ -1,26 +1,33 @@
 """``mlx-magistral bench``: how fast a model runs here."""
 
 import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mlx_magistral.cli.options import debug_option, model_option
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option, model_option, output_options
 from mlx_magistral.errors import UsageError
 
 if TYPE_CHECKING:
     from mlx_magistral.bench.bandwidth import Bandwidth
-    from mlx_magistral.bench.measure import Case, Result
+    from mlx_magistral.bench.measure import Case, Result, Run
+    from mlx_magistral.cli.steps import Steps
 
 # Blocks that the fastest case's bar has.
 _BAR = 10
+_HEADINGS = ("prompt", "KV", "guessing", "prefill", "decode", "ids/pass", "peak", "of limit")
 
 
 @click.command()
 @model_option
-@click.option("--draft", help="A smaller model of the same vocabulary that guesses.")
+@click.option(
+    "--draft",
+    shell_complete=complete_model,
+    help="A smaller model of the same vocabulary that guesses.",
+)
 @click.option(
     "--prompt-tokens", type=click.IntRange(1), multiple=True, default=(512, 2048), show_default=True
 )
@@ -42,6 +49,7 @@ _BAR = 10
 @click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Of each case.")
 @click.option("--versus", type=click.Choice(["mlx-lm"]), help="Run it too, on the same folder.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@output_options
 @debug_option
 def command(
     model: str | None,
@@ -53,6 +61,8 @@ def command(
     runs: int,
     versus: str | None,
     as_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
 ) -> None:
     """Measure prefill and decode, and the share of the memory's bandwidth that decode reaches.
 
@@ -65,10 +75,14 @@ def command(
     from mlx_magistral.bench.bandwidth import machine_bandwidth
     from mlx_magistral.bench.measure import Case, measure
     from mlx_magistral.bench.peer import load_peer
+    from mlx_magistral.cli.fetching import fetch_model
+    from mlx_magistral.cli.steps import Steps
     from mlx_magistral.engine import Magistral
     from mlx_magistral.hub import default_model, resolve_model
 
     name = model or default_model()
+    is_quiet = is_quiet or as_json
+    fetch_model(name, is_shown=not is_quiet)
     peer = None if versus is None else load_peer(resolve_model(name))
     loaded = Magistral.load(name, draft=draft)
     longest = max(prompt_tokens) + tokens
@@ -86,8 +100,8 @@ def command(
     if versus is not None:
         cases += [Case(length, engine=versus) for length in prompt_tokens]
     bandwidth = machine_bandwidth()
-    total = len(cases) * (runs + 1)
-    with click.progressbar(length=total, label="Running", file=sys.stderr) as bar:
+    with Steps(is_quiet=is_quiet, is_verbose=is_verbose and not as_json) as steps:
+        tell = _Told(steps, len(cases) * (runs + 1))
         results = measure(
             loaded,
             cases,
@@ -95,12 +109,28 @@ def command(
             runs=runs,
             bytes_per_s=bandwidth.bytes_per_s,
             peer=peer,
-            on_run=lambda: bar.update(1),
+            on_run=tell,
         )
     if as_json:
         click.echo(json.dumps(_as_dict(loaded.name, results, bandwidth, tokens, runs)))
     else:
         _print(results, bandwidth)
+
+
+class _Told:
+    """Each run as a step, counted."""
+
+    def __init__(self, steps: "Steps", total: int) -> None:
+        self._steps = steps
+        self._total = total
+        self._done = 0
+
+    def __call__(self, case: "Case", run: "Run") -> None:
+        self._done += 1
+        self._steps.started(
+            f"{self._done} of {self._total} runs: {case.prompt_tokens:,} tokens, prefill "
+            f"{run.prefill_tps:,.0f}, decode {run.decode_tps:.1f} tok/s"
+        )
 
 
 def _as_dict(
@@ -136,20 +166,31 @@ def _ratios(results: list["Result"]) -> dict[int, float]:
 
 
 def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
+    columns = window_columns()
+    if columns is not None and columns < TABLE_COLUMNS:
+        _print_list(results)
+    else:
+        _print_table(results)
+    limit = f"{bandwidth.bytes_per_s / 1e9:.0f} GB/s ({bandwidth.source})"
+    echo(f"Prefill and decode in tok/s. The limit is reading the weights at {limit}.")
+    for length, ratio in _ratios(results).items():
+        echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
+
+
+def _print_list(results: list["Result"]) -> None:
+    for each in results:
+        prompt, bits, guessing, *figures = _row(each.case, each)
+        echo(f"{prompt} tokens, {bits}-bit KV, guessing {guessing}:")
+        pairs = zip(_HEADINGS[3:], figures, strict=True)
+        echo("  " + ", ".join(f"{heading} {figure}" for heading, figure in pairs), 2)
+
+
+def _print_table(results: list["Result"]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
-    for heading in (
-        "prompt",
-        "KV",
-        "guessing",
-        "prefill",
-        "decode",
-        "ids/pass",
-        "peak",
-        "of limit",
-    ):
+    for heading in _HEADINGS:
         side: Literal["left", "right"] = "left" if heading == "guessing" else "right"
         table.add_column(heading, justify=side, no_wrap=True)
     table.add_column("", no_wrap=True)
@@ -157,10 +198,6 @@ def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
     for each in results:
         table.add_row(*_row(each.case, each), "█" * round(_BAR * each.run.decode_tps / fastest))
     Console().print(table)
-    limit = f"{bandwidth.bytes_per_s / 1e9:.0f} GB/s ({bandwidth.source})"
-    click.echo(f"Prefill and decode in tok/s. The limit is reading the weights at {limit}.")
-    for length, ratio in _ratios(results).items():
-        click.echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
 
 
 def _row(case: "Case", result: "Result") -> list[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.options import debug_option
 
 if TYPE_CHECKING:
@@ -41,12 +42,13 @@ def command(action: str, as_json: bool) -> None:
         return
     for entry in reversed(entries):
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))
-        click.echo(
+        echo(
             f"{entry.name[:12]}  model {entry.fingerprint[:8]}  {len(entry.tokens):6,} tokens  "
-            f"{entry.nbytes / 1e6:9.1f} MB  used {used}" + ("  pinned" if entry.is_pinned else "")
+            f"{entry.nbytes / 1e6:9.1f} MB  used {used}" + ("  pinned" if entry.is_pinned else ""),
+            2,
         )
     total = sum(entry.nbytes for entry in entries) / 1e6
-    click.echo(
+    echo(
         f"{disk.folder}: {len(entries)} prefixes, {total:.1f} of {disk.budget_bytes / 1e6:.0f} MB."
     )
 

@@ -106,6 +106,10 @@ def command(
         tool_texts=commands,
         files=list(files),
     )
+    if settings.model is not None:
+        from mlx_magistral.cli.fetching import fetch_named
+
+        fetch_named(settings.model)
     _run(settings, conversation, notes)
 
 

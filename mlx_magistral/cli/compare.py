@@ -5,24 +5,33 @@ from pathlib import Path
 
 import click
 
-from mlx_magistral.cli.options import debug_option
-
-_BAR_COLUMNS = 50
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
 
 @click.command()
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=complete_model)
+@click.argument("b", shell_complete=complete_model)
 @click.option(
     "--data",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='Text, or JSONL of {"messages"}, {"text"} or {"tokens"}.  [default: a built-in text]',
 )
 @click.option("--tokens", type=click.IntRange(min=2), default=8192, show_default=True)
-@click.option("--layers", is_flag=True, help="Also the error after each layer, as bars.")
+@click.option("--plot", is_flag=True, help="Also the error after each layer, as bars.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@output_options
 @debug_option
-def command(a: str, b: str, data: Path | None, tokens: int, layers: bool, as_json: bool) -> None:
+def command(
+    a: str,
+    b: str,
+    data: Path | None,
+    tokens: int,
+    plot: bool,
+    as_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+) -> None:
     """KL(A||B), top-1 agreement and perplexities of models A and B on the same tokens.
 
     Both stream through layer by layer, so neither has to fit in memory.
@@ -31,18 +40,39 @@ def command(a: str, b: str, data: Path | None, tokens: int, layers: bool, as_jso
       mlx-magistral compare mistralai/Magistral-Small-2507 magistral-4bit --data traces.jsonl
     """
     from magistral_convert.compare import compare_models
+    from magistral_convert.display import ConversionDisplay
     from magistral_convert.source_kinds import resolve_source
     from magistral_convert.text_choice import choose_text
+    from mlx_magistral.cli.fetching import fetch_source
 
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
+    is_quiet = is_quiet or as_json
+    for name in (a, b):
+        fetch_source(name, is_shown=not is_quiet)
     one, other = (resolve_source(name) for name in (a, b))
-    measured = compare_models(one, other, choose_text(one.folder, data, limit=tokens))
+    sequences = choose_text(one.folder, data, limit=tokens)
+    with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+        measured = compare_models(one, other, sequences, display)
     table = measured.summary()
-    errors = [float(f"{error:.4g}") for error in measured.layer_errors] if layers else []
     if as_json:
-        click.echo(json.dumps(table | ({"layer errors": errors} if layers else {})))
+        errors = [float(f"{error:.4g}") for error in measured.layer_errors]
+        click.echo(json.dumps(table | {"layer errors": errors}))
         return
     for name, value in table.items():
         click.echo(f"{name:16} {value}")
+    if plot:
+        _plot(measured.layer_errors)
+
+
+def _plot(errors: tuple[float, ...]) -> None:
+    """Relative error of B's hidden states after each layer, over the width of the terminal."""
+    from rich.bar import Bar
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("layer", "error", "", box=None, padding=(0, 1), pad_edge=False, expand=True)
+    table.columns[2].ratio = 1
+    largest = max(errors)
     for layer, error in enumerate(errors):
-        bar = "#" * round(_BAR_COLUMNS * error / (max(errors) or 1.0))
-        click.echo(f"layer {layer:<3} {error:<10} {bar}")
+        table.add_row(str(layer), f"{error:.4g}", Bar(largest or 1.0, 0, error))
+    Console().print(table)

@@ -1,9 +1,11 @@
 """``mlx-magistral config``: what commands take when a flag is not given."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
+from mlx_magistral.cli.layout import echo_fact
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
 from mlx_magistral.settings import (
@@ -14,12 +16,28 @@ from mlx_magistral.settings import (
     read_settings,
 )
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _ARGUMENTS = {"list": 0, "path": 0, "get": 1, "unset": 1, "set": 2}
+
+
+def _complete(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list["CompletionItem"]:
+    """A key, then a value where there are few."""
+    from click.shell_completion import CompletionItem
+
+    if _ARGUMENTS.get(context.params["action"], 0) == 0:
+        return []
+    given = context.params["arguments"] or ()
+    words = SETTINGS if not given else map(str, SETTINGS[given[0]].choices)
+    return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
 @click.command()
 @click.argument("action", type=click.Choice(list(_ARGUMENTS)), default="list")
-@click.argument("arguments", nargs=-1, metavar="[KEY [VALUE]]")
+@click.argument("arguments", nargs=-1, metavar="[KEY [VALUE]]", shell_complete=_complete)
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
 def command(action: str, arguments: tuple[str, ...], as_json: bool) -> None:
@@ -62,7 +80,7 @@ def _list(as_json: bool) -> None:
     for key, setting in SETTINGS.items():
         value = values.get(key)
         shown = "-" if value is None else json.dumps(value, ensure_ascii=False)
-        click.echo(f"{key:15} {shown:12} {setting.help}")
+        echo_fact(key, f"{shown:12} {setting.help}", 15)
 
 
 def _get(key: str, as_json: bool) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_magistral.cli.options import Decorator, debug_option
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import Decorator, debug_option, output_options, refuse_both
 
 if TYPE_CHECKING:
     from magistral_convert.calibration_data import CalibrationText
@@ -22,7 +23,7 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
 
 
 @click.command()
-@click.argument("source")
+@click.argument("source", shell_complete=complete_model)
 @click.argument("output", type=click.Path(path_type=Path))
 @_choice("--bits", "4 6 8 16", "4", "Bits a weight; 16 keeps the weights as they are.")
 @_choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias.")
@@ -33,6 +34,7 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
 @click.option("--calibration", type=_FILE, help="Text or JSONL instead of the built-in text.")
 @click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside SOURCE.")
 @click.option("--restart", is_flag=True, help="Throw an unfinished conversion away.")
+@output_options
 @debug_option
 def command(
     source: str,
@@ -40,12 +42,14 @@ def command(
     calibration: Path | None,
     tokenizer: Path | None,
     restart: bool,
+    is_quiet: bool,
+    is_verbose: bool,
     **aim: Any,
 ) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    The plain recipe needs 0.2 GB of memory for any model. A killed conversion goes on where it
-    stopped when the same command is run again.
+    A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
+    killed, download or conversion, goes on where it stopped when the same command is run again.
 
     \b
       mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
@@ -55,22 +59,30 @@ def command(
     from magistral_convert.pipeline import convert_checkpoint
     from magistral_convert.source_kinds import resolve_source
     from mlx_magistral.catalog import remember_folder
+    from mlx_magistral.cli.fetching import fetch_source
 
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
     recipe = _recipe(**aim)
+    fetch_source(source, is_shown=not is_quiet)
     opened = resolve_source(source)
     text = _text(recipe, opened, calibration)
-    with ConversionDisplay() as display:
-        report = convert_checkpoint(
-            opened,
-            output,
-            recipe,
-            text=text,
-            tokenizer=tokenizer,
-            restart=restart,
-            watcher=display,
-        )
+    try:
+        with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+            report = convert_checkpoint(
+                opened,
+                output,
+                recipe,
+                text=text,
+                tokenizer=tokenizer,
+                restart=restart,
+                watcher=display,
+            )
+    except KeyboardInterrupt:
+        kept = output.with_name(output.name + ".partial")
+        click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
+        raise
     remember_folder(output)
-    click.echo(_summary(output, report))
+    click.echo(output if is_quiet else _summary(output, report))
 
 
 def _recipe(

@@ -4,7 +4,11 @@ import json
 
 import click
 
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.options import debug_option
+
+# Where the text begins beside ok, warn or fail.
+_HANGING = 6
 
 
 @click.command()
@@ -28,7 +32,7 @@ def command(as_json: bool, quiet: bool) -> int:
     else:
         for check in checks:
             if not quiet or check.state != OK:
-                click.echo(f"{check.state:5} {check.name}: {check.found}")
+                echo(f"{check.state:5} {check.name}: {check.found}", _HANGING)
                 if check.advice:
-                    click.echo(f"      {check.advice}")
+                    echo(f"{'':{_HANGING}}{check.advice}", _HANGING)
     return 1 if any(check.state == FAIL for check in checks) else 0

@@ -1,28 +1,36 @@
 """A download on stderr: a live bar with rate and time left, or a line a file where none can be."""
 
-import os
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
+from mlx_magistral.display import can_redraw
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
 class DownloadProgress:
-    """Give ``report`` to ``download``; use as a context manager."""
+    """Give ``report`` to ``download``; use as a context manager.
 
-    def __init__(self, total_bytes: int, *, is_shown: bool) -> None:
+    ``present_bytes`` of the total are here from an earlier run: they are shown, and are no part of
+    the rate.
+    """
+
+    def __init__(self, name: str, total_bytes: int, present_bytes: int, *, is_shown: bool) -> None:
+        self._name = name
         self._total = total_bytes
+        self._present = present_bytes
         self._is_shown = is_shown
+        self._first: dict[str, int] = {}
         self._done: dict[str, int] = {}
         self._whole: set[str] = set()
         self._bar: tuple[Progress, TaskID] | None = None
 
     def __enter__(self) -> "DownloadProgress":
-        if self._is_shown and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        if self._is_shown and can_redraw(sys.stderr):
             from rich.console import Console
             from rich.progress import (
                 BarColumn,
@@ -33,11 +41,11 @@ class DownloadProgress:
             )
 
             console = Console(stderr=True)
-            columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
             # A bar beside the figures needs room; the figures come first.
             shown = columns if console.width < 60 else (BarColumn(), *columns)
             bar = Progress(*shown, console=console)
-            self._bar = bar, bar.add_task("", total=self._total)
+            self._bar = bar, bar.add_task("", total=self._total, completed=self._present)
             bar.start()
         return self
 
@@ -49,14 +57,21 @@ class DownloadProgress:
     ) -> None:
         if self._bar is not None:
             self._bar[0].stop()
+        if isinstance(error, KeyboardInterrupt):
+            click.echo(
+                f"Stopped; what has arrived is kept. To go on: mlx-magistral pull {self._name}",
+                err=True,
+            )
 
     def report(self, name: str, done: int, total: int) -> None:
         """Bytes of one file that are here, of its total."""
-        is_whole_now = done == total and name not in self._whole
+        self._first.setdefault(name, done)
         self._done[name] = done
         if self._bar is not None:
-            self._bar[0].update(self._bar[1], completed=sum(self._done.values()))
-        elif self._is_shown and is_whole_now:
+            moved = sum(self._done.values()) - sum(self._first.values())
+            self._bar[0].update(self._bar[1], completed=self._present + moved)
+        if done < total or name in self._whole:
+            return
+        self._whole.add(name)
+        if self._bar is None and self._is_shown:
             click.echo(f"{name}: {total / 1e6:.1f} MB", err=True)
-        if is_whole_now:
-            self._whole.add(name)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
 
@@ -35,7 +37,7 @@ class _Row(NamedTuple):
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_model)
 @click.option(
     "--bits",
     type=click.Choice([str(bits) for bits in _WEIGHT_BITS]),
@@ -81,7 +83,12 @@ def command(
     rows = _rows(
         config, weights, machine, contexts or (ceiling or 0,), tuple(map(int, kv_bits)) or _KV_BITS
     )
-    click.echo(json.dumps(_as_object(machine, rows)) if as_json else _table(machine, rows))
+    if as_json:
+        click.echo(json.dumps(_as_object(machine, rows)))
+        return
+    echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Sizes in GB.")
+    _print(_without_hopeless(rows))
+    echo(f"The total includes a reserve of {rows[0].plan.reserve_bytes / 1e9:.2f}.")
 
 
 def _weights(model: str | None, bits: tuple[int, ...]) -> tuple["ModelConfig", list[_Weights]]:
@@ -130,25 +137,38 @@ def _reason(plan: "MemoryPlan", longest: int) -> str:
     return f"{over}: {longest:,} tokens would fit" if longest else f"{over}: no context fits"
 
 
-def _table(machine: "Machine", rows: list[_Row]) -> str:
-    lines = [
-        f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Sizes in GB.",
-        "weights          context  KV bits      KV  workspace   total",
-    ]
+def _without_hopeless(rows: list[_Row]) -> list[_Row]:
+    """One row says for every context that the weights alone are too much."""
     hopeless: set[str] = set()
+    left = []
+    for row in rows:
+        if row.weights not in hopeless:
+            left.append(row)
+        if row.plan.weights_alone_exceed:
+            hopeless.add(row.weights)
+    return left
+
+
+def _print(rows: list[_Row]) -> None:
+    """A table, or in a narrow window a list under each of the weights."""
+    columns = window_columns()
+    is_narrow = columns is not None and columns < TABLE_COLUMNS
+    above = ""
+    if not is_narrow:
+        click.echo("weights          context  KV bits      KV  workspace   total")
     for name, plan, reason in rows:
-        if name in hopeless:
-            continue
-        if plan.weights_alone_exceed:
-            hopeless.add(name)  # one line says it for every context
         total = (plan.peak_bytes + plan.reserve_bytes) / 1e9
-        lines.append(
-            f"{name:9} {plan.weight_bytes / 1e9:6.2f}{plan.context_tokens:9,}{plan.kv_bits:9}"
-            f"{plan.kv_bytes / 1e9:8.2f}{plan.workspace_bytes / 1e9:11.2f}{total:8.2f}  "
-            + (f"no, {reason}" if reason else f"fits, chunks of {plan.chunk_tokens}")
-        )
-    reserve = rows[0].plan.reserve_bytes / 1e9
-    return "\n".join([*lines, f"The total includes a reserve of {reserve:.2f}."])
+        fits = f"no, {reason}" if reason else f"fits, chunks of {plan.chunk_tokens}"
+        if not is_narrow:
+            click.echo(
+                f"{name:9} {plan.weight_bytes / 1e9:6.2f}{plan.context_tokens:9,}{plan.kv_bits:9}"
+                f"{plan.kv_bytes / 1e9:8.2f}{plan.workspace_bytes / 1e9:11.2f}{total:8.2f}  {fits}"
+            )
+            continue
+        if name != above:
+            echo(f"{name}, {plan.weight_bytes / 1e9:.2f}:")
+        above = name
+        echo(f"  {plan.context_tokens:,} tokens, {plan.kv_bits}-bit KV: {total:.2f}, {fits}", 4)
 
 
 def _as_object(machine: "Machine", rows: list[_Row]) -> dict[str, Any]:

@@ -157,10 +157,19 @@ def command(
     if as_json:
         click.echo(json.dumps(reply.to_dict(), ensure_ascii=False))
     if reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"]):
-        click.echo("The JSON is not complete: --max-tokens ended it.", err=True)
+        click.echo(_length_note(reply.content), err=True)
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+def _length_note(content: str | None) -> str:
+    """What --max-tokens did to an answer in JSON."""
+    try:
+        json.loads(content or "")
+    except ValueError:
+        return "The JSON is not complete: --max-tokens ended it."
+    return "The JSON is whole, but shorter than the model wanted: --max-tokens ended it."
 
 
 def _load(
@@ -170,11 +179,11 @@ def _load(
     if model is None and not is_quiet:
         click.echo(_NANO_NOTE, err=True)
 
-    from mlx_magistral.cli.pull import fetch_model
+    from mlx_magistral.cli.fetching import fetch_model
     from mlx_magistral.engine import Magistral
 
     if model is not None:
-        fetch_model(model, force=False, is_shown=has_bar)
+        fetch_model(model, is_shown=has_bar)
     loaded = Magistral.load(model, **memory)
     if model is not None and Path(model).is_dir():
         remember_folder(Path(model))

@@ -4,6 +4,7 @@ import json
 
 import click
 
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.options import debug_option
 
 
@@ -49,6 +50,8 @@ def command(as_json: bool, quiet: bool) -> None:
             click.echo(each.name)
             continue
         mark = "*" if each.name == default else " "
-        state = "" if each.is_complete else "  incomplete"
-        # The name is last: in a narrow window it wraps and the figures stay aligned.
-        click.echo(f"{mark} {each.nbytes / 1e9:7.3f} GB {each.bits:>3}-bit  {each.name}{state}")
+        # The name is last: where it does not fit it has a line of its own.
+        echo(f"{mark} {each.nbytes / 1e9:7.3f} GB {each.bits:>3}-bit  {each.name}", 2)
+        if not each.is_complete:
+            step = f"mlx-magistral pull {each.name}" if each.origin == "hub" else "convert again"
+            echo(f"  incomplete; to go on: {step}", 4)

@@ -95,7 +95,16 @@ class LazyGroup(click.Group):
         except ImportError as error:
             if is_debug:
                 raise
-            code = _fail(_import_message(error), 1)
+            from mlx_magistral.doctor import import_problem
+
+            code = _fail(import_problem(error), 1)
+        except RuntimeError as error:
+            from mlx_magistral.doctor import mlx_problem
+
+            problem = mlx_problem(error)
+            if is_debug or problem is None:
+                raise
+            code = _fail(problem, 1)
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
@@ -103,16 +112,6 @@ class LazyGroup(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
-
-
-def _import_message(error: ImportError) -> str:
-    """What to do when a package, as a rule mlx, cannot be loaded on this machine."""
-    from mlx_magistral.doctor import platform_problem
-
-    return platform_problem() or (
-        f"A package cannot be loaded: {error}. Run `mlx-magistral doctor`, or install again with "
-        f"`{sys.executable} -m pip install --upgrade mlx-magistral`."
-    )
 
 
 def _usage_message(error: click.UsageError) -> str:

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 def complete_model(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list["CompletionItem"]:
-    """Names that ``--model`` takes, then folders; reads names alone."""
+    """Names that ``--model`` takes, and folders; reads names alone."""
     from click.shell_completion import CompletionItem
 
     from mlx_magistral.catalog import model_names
 
     names = [name for name in model_names() if name.startswith(incomplete)]
-    return [*map(CompletionItem, names), CompletionItem(incomplete, type="dir")]
+    # Folders first: in bash that item takes those before it away, and folders come where no
+    # name fits.
+    return [CompletionItem(incomplete, type="dir"), *map(CompletionItem, names)]

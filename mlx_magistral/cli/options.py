@@ -146,3 +146,22 @@ def sampling_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_SAMPLING):
         command = option(command)
     return command
+
+
+_QUIET = click.option(
+    "is_quiet", "--quiet", "-q", is_flag=True, help="Nothing on stderr but errors."
+)
+_VERBOSE = click.option(
+    "is_verbose", "--verbose", "-v", is_flag=True, help="A line on stderr for each step."
+)
+
+
+def output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --quiet and --verbose, the same in every long command."""
+    return _QUIET(_VERBOSE(command))
+
+
+def refuse_both(*, is_quiet: bool, is_verbose: bool) -> None:
+    """Raise UsageError where somebody asks for less and for more."""
+    if is_quiet and is_verbose:
+        raise UsageError("--quiet and --verbose exclude each other. Leave one out.")

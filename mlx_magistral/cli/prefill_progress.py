@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from mlx_magistral.display import can_redraw, terminal_columns
+
 # A prompt that takes less is answered before the line could be read.
 _QUIET_S = 1.0
 
@@ -19,10 +21,12 @@ class PrefillProgress:
 
     def __call__(self, done: int, total: int) -> None:
         """Show the count after a second, and wipe it at the end."""
-        if not self._stream.isatty():
+        if not can_redraw(self._stream):
             return
         if done < total and self._clock() - self._started >= _QUIET_S:
-            self._stream.write(f"\r\x1b[Kreading the prompt: {done:,} of {total:,} tokens")
+            line = f"reading the prompt: {done:,} of {total:,} tokens"
+            # A line that wraps could not be wiped.
+            self._stream.write(f"\r\x1b[K{line[: terminal_columns() - 1]}")
             self._is_shown = True
         elif done >= total and self._is_shown:
             self._stream.write("\r\x1b[K")

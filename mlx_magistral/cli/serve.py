@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, take_memory
 from mlx_magistral.errors import MissingExtraError, UsageError
 
@@ -14,7 +15,9 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 
 
 @click.command()
-@click.argument("model", required=False, envvar="MLX_MAGISTRAL_MODEL")
+@click.argument(
+    "model", required=False, envvar="MLX_MAGISTRAL_MODEL", shell_complete=complete_model
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
@@ -45,13 +48,16 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         from mlx_magistral.server.uvicorn_server import DrainingServer, bind
     except ModuleNotFoundError as error:
         raise MissingExtraError("Servers", "serve") from error
+    from mlx_magistral.cli.fetching import fetch_named
     from mlx_magistral.engine import Magistral
+    from mlx_magistral.hub import default_model
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     if options.pop("is_verbose"):
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = bind(host, port)
     click.get_current_context().call_on_close(listener.close)
+    fetch_named(model or default_model())
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **(memory | {"reuse_prefixes": True}))
     if loaded.memory.note is not None:

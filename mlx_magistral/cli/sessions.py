@@ -7,9 +7,10 @@ from pathlib import Path
 import click
 
 from mlx_magistral.chat.sessions import SessionStore, SessionSummary
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.cli.session_options import complete_session
-from mlx_magistral.errors import SessionError, UsageError
+from mlx_magistral.errors import MagistralError, SessionError, UsageError
 
 _json_option = click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 _name_argument = click.argument("name", shell_complete=complete_session)
@@ -99,10 +100,10 @@ def export(name: str, file: Path | None, force: bool) -> None:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @debug_option
 def rm(name: str, yes: bool) -> int:
-    """Delete the conversation NAME for good; asks first.
+    """Delete the conversation NAME for good, and the prefixes that only it uses; asks first."""
+    from mlx_magistral.chat.forgetting import entries_of
+    from mlx_magistral.memory.prefix_disk import PrefixDisk, default_folder
 
-    What was computed for it stays until `mlx-magistral cache clear`.
-    """
     store = SessionStore()
     if not store.exists(name):
         raise SessionError(f"There is no session {name!r}. See `mlx-magistral sessions`.")
@@ -112,8 +113,19 @@ def rm(name: str, yes: bool) -> int:
         title = store.read(name).title
         if not click.confirm(f"Delete {name} ({title!r})?", err=True):
             return 1
+    disk = PrefixDisk(default_folder())
+    remains = ""
+    try:
+        entries = entries_of(store, name, disk)
+    except MagistralError as error:
+        entries = []
+        remains = f"What was computed for it stays until `mlx-magistral cache clear`: {error}"
     store.delete(name)
-    click.echo(f"Deleted {name}.")
+    freed = disk.remove(entries)
+    with_it = f", and {freed / 1e6:.1f} MB that were computed for it" if entries else ""
+    click.echo(f"Deleted {name}{with_it}.")
+    if remains:
+        click.echo(remains, err=True)
     return 0
 
 
@@ -134,4 +146,4 @@ def _print(found: list[SessionSummary], as_json: bool) -> None:
         click.echo(json.dumps({"sessions": rows}, ensure_ascii=False))
         return
     for each in found:
-        click.echo(f"{summary_line(each)}  {shortened(each.title)}")
+        echo(f"{summary_line(each)}  {shortened(each.title)}", 2)

@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
+from mlx_magistral.cli.layout import echo_fact
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
-from mlx_magistral.errors import HubError
+
+_KEY_COLUMNS = 15
 
 
 @click.command()
@@ -22,23 +24,21 @@ def command(model: str | None, as_json: bool) -> None:
       mlx-magistral show nano
       mlx-magistral show magistral-4bit --json
     """
-    from mlx_magistral.hub import default_model, find_local
+    from mlx_magistral.hub import default_model, require_local
 
     name = model or default_model()
-    folder = find_local(name)
-    if folder is None:
-        raise HubError(f"{name} is not on this disk. Run: mlx-magistral pull {name}")
-    facts = _facts(name, folder)
+    facts = _facts(name, require_local(name))
     if as_json:
         click.echo(json.dumps(facts))
         return
     for key, value in facts.items():
         if value not in (None, {}):
-            shown = _pairs(value) if isinstance(value, dict) else value
-            click.echo(f"{key.replace('_', ' '):15} {shown}")
+            shown = _readable(key, value)
+            echo_fact(key.replace("_", " "), shown, _KEY_COLUMNS)
 
 
 def _facts(name: str, folder: Path) -> dict[str, Any]:
+    from mlx_magistral.hub_cache import hub_origin
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import longest_context, make_plan
     from mlx_magistral.model.checkpoint import open_checkpoint
@@ -64,7 +64,7 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
         "weight_bytes": checkpoint.nbytes,
         "bits_per_weight": round(8 * checkpoint.nbytes / weights, 3),
         "tokenizer": "tekken.json" if (folder / "tekken.json").is_file() else None,
-        "source": {key: value for key, value in made.get("source", {}).items() if key == "kind"},
+        "source": hub_origin(folder) or _made_from(made.get("source", {})),
         "recipe": made.get("recipe", {}),
         "quality": made.get("quality", {}),
         "memory": plan.describe(),
@@ -73,11 +73,26 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def _made_from(source: dict[str, Any]) -> dict[str, Any]:
+    """What conversion.json tells of the source; the repository where it came from the hub."""
+    return {key: source[key] for key in ("repository", "commit", "kind") if key in source}
+
+
 def _product(shape: tuple[int, ...]) -> int:
     total = 1
     for size in shape:
         total *= size
     return total
+
+
+def _readable(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return _pairs(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key.endswith("_bytes"):
+        return f"{value / 1e9:.3f} GB"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _pairs(values: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 import mlx.core as mx
 
 from mlx_magistral.decode.rules.steering import Steering
-from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.decode.sampling import PendingDraw, Sampler, draw_together
 
 
 class Draw:
@@ -19,12 +19,25 @@ class Draw:
         self._logits: mx.array | None = None
         self._token: mx.array | None = None
 
+    def prepare(self, logits: mx.array) -> PendingDraw | None:
+        """The draw, to be made and given to ``accept``; None where it has to wait."""
+        self._logits = logits
+        if self._steering and self._steering.must_see_id:
+            return None
+        return self._sampler.prepare(logits, self._adjustments)
+
+    def accept(self, token: mx.array) -> None:
+        """The draw that ``prepare`` asked for."""
+        self._token = token
+
     def dispatch(self, logits: mx.array) -> mx.array:
         """Draw, unless that has to wait; returns what to start computing."""
-        self._logits = logits
-        if not (self._steering and self._steering.must_see_id):
-            self._token = self._sampler(logits, self._adjustments)
-        return logits if self._token is None else self._token
+        pending = self.prepare(logits)
+        if pending is None:
+            return logits
+        [token] = draw_together([pending])
+        self.accept(token)
+        return token
 
     def settled(self) -> mx.array:
         """The draw under the adjustments that hold now."""

@@ -5,17 +5,15 @@ on the tempered distribution. Everything stays on the device; nothing here waits
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import mlx.core as mx
 
+from mlx_magistral.decode.nucleus import RowFilter, draw_rows, split_rows
 from mlx_magistral.decode.rules.adjust import Adjust
 from mlx_magistral.errors import UsageError
-
-# Sorting all of 131,072 ids takes 12 ms on the CPU of two cores this was measured on, finding and
-# sorting these 2. A nucleus of more ids, an eighth of the vocabulary, is cut to them.
-_WIDEST_NUCLEUS = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,81 +60,114 @@ class Sampler:
     """
 
     def __init__(self, options: SamplingOptions, prompt_tokens: list[int], vocab_size: int) -> None:
-        self._options = options
-        self._key = mx.random.key(secrets.randbits(64) if options.seed is None else options.seed)
+        self.options = options
+        self.key = mx.random.key(secrets.randbits(64) if options.seed is None else options.seed)
         self._seen: mx.array | None = None
         if options.repetition_penalty != 1:
             self._seen = mx.zeros((vocab_size,), dtype=mx.bool_)
             self._seen[mx.array(prompt_tokens)] = True
-        self._before = self._key, self._seen
+        self._before = self.key, self._seen
 
     def __call__(self, logits: mx.array, adjustments: Sequence[Adjust] = ()) -> mx.array:
         """Draw from logits of shape (1, vocab); returns a lazy uint32 id of shape (1,)."""
-        self._before = self._key, self._seen
+        return draw_together([self.prepare(logits, adjustments)])[0]
+
+    def prepare(self, logits: mx.array, adjustments: Sequence[Adjust] = ()) -> "PendingDraw":
+        """A draw for ``draw_together``, penalty and adjustments applied."""
+        self._before = self.key, self._seen
         logits = logits.astype(mx.float32)
         if self._seen is not None:
-            penalty = self._options.repetition_penalty
+            penalty = self.options.repetition_penalty
             penalized = mx.where(logits > 0, logits / penalty, logits * penalty)
             logits = mx.where(self._seen, penalized, logits)
         for adjust in adjustments:
             logits = adjust(logits)
-        token = mx.argmax(logits, axis=-1) if self._options.is_greedy else self._draw(logits)
-        self._see(token)
-        return token
+        return PendingDraw(self, logits)
 
     @property
     def state(self) -> SamplerState:
         """What the next draw depends on beside its logits; set it to go back to it."""
-        return self._key, self._seen
+        return self.key, self._seen
 
     @state.setter
     def state(self, state: SamplerState) -> None:
-        self._key, self._seen = state
+        self.key, self._seen = state
 
     def undo(self) -> None:
         """Take the latest draw back, its random number included: drawing again repeats it."""
-        self._key, self._seen = self._before
+        self.key, self._seen = self._before
 
     def write(self, tokens: Sequence[int]) -> None:
         """Take note of ids that were not drawn here."""
         for token in tokens:
-            self._see(mx.array([token]))
+            self.see(mx.array([token]))
 
-    def _see(self, token: mx.array) -> None:
+    def see(self, token: mx.array) -> None:
+        """Take note of an id, for the repetition penalty."""
         # Not in place: what undo goes back to has to stay as it was.
         if self._seen is not None:
             self._seen = self._seen | (mx.arange(self._seen.shape[0]) == token)
 
-    def _draw(self, logits: mx.array) -> mx.array:
-        options = self._options
-        self._key, key = mx.random.split(self._key)
-        logits = logits / options.temperature
-        if options.min_p > 0:
-            # p >= min_p * p_max, without a softmax: the normaliser cancels.
-            floor = mx.max(logits, axis=-1, keepdims=True) + mx.log(mx.array(options.min_p))
-            logits = mx.where(logits >= floor, logits, -mx.inf)
-        if options.top_k == 0 and options.top_p == 1:
-            return mx.random.categorical(logits, key=key)
-        # Filter and draw in sorted order, so that nothing is scattered back to vocabulary order.
-        order = _likeliest(logits, options.top_k or _WIDEST_NUCLEUS)
-        ranked = mx.take_along_axis(logits, order, axis=-1)
-        if options.top_p < 1:
-            # Of all ids, but for those that top_k leaves out.
-            among = ranked if options.top_k else logits
-            probabilities = mx.exp(ranked - mx.logsumexp(among, axis=-1, keepdims=True))
-            before = mx.cumsum(probabilities, axis=-1) - probabilities
-            ranked = mx.where(before < options.top_p, ranked, -mx.inf)
-        rank = mx.random.categorical(ranked, key=key)
-        return mx.take_along_axis(order, rank[..., None], axis=-1)[..., 0]
+
+class PendingDraw(NamedTuple):
+    """A draw that is due, from logits (1, vocab)."""
+
+    sampler: Sampler
+    logits: mx.array
 
 
-def _likeliest(logits: mx.array, count: int) -> mx.array:
-    """The indices (1, count) of the largest logits, best first."""
-    if count >= logits.shape[-1]:
-        return mx.argsort(-logits, axis=-1)
-    found = mx.argpartition(-logits, count - 1, axis=-1)[..., :count]
-    ranks = mx.argsort(-mx.take_along_axis(logits, found, axis=-1), axis=-1)
-    return mx.take_along_axis(found, ranks, axis=-1)
+def draw_together(draws: Sequence[PendingDraw]) -> list[mx.array]:
+    """The ids of several replies' draws, each lazy, uint32 and of shape (1,), noted by its sampler.
+
+    Those that are filtered alike are made in one go; each is what it would be alone.
+    """
+    drawn: dict[int, mx.array] = {}
+    for indices in _alike(draws).values():
+        logits = [draws[index].logits for index in indices]
+        rows = mx.concatenate(logits) if len(logits) > 1 else logits[0]
+        samplers = [draws[index].sampler for index in indices]
+        if samplers[0].options.is_greedy:
+            tokens = split_rows(mx.argmax(rows, axis=-1))
+        else:
+            tokens = draw_rows(rows, _next_keys(samplers), _row_filter(samplers))
+        drawn.update(zip(indices, tokens, strict=True))
+    for index, draw in enumerate(draws):
+        draw.sampler.see(drawn[index])
+    return [drawn[index] for index in range(len(draws))]
+
+
+def _alike(draws: Sequence[PendingDraw]) -> dict[tuple[bool, bool, bool, int], list[int]]:
+    """Indices of the draws that take the same steps."""
+    groups: dict[tuple[bool, bool, bool, int], list[int]] = {}
+    for index, draw in enumerate(draws):
+        options = draw.sampler.options
+        steps = options.is_greedy, options.top_p < 1, options.min_p > 0, options.top_k
+        groups.setdefault(steps, []).append(index)
+    return groups
+
+
+def _next_keys(samplers: Sequence[Sampler]) -> list[mx.array]:
+    """Each sampler's key for this draw; it goes on with another."""
+    if len(samplers) == 1:
+        samplers[0].key, key = mx.random.split(samplers[0].key)
+        return [key]
+    split: Callable[[mx.array], mx.array] = mx.vmap(mx.random.split)
+    pairs = split(mx.stack([sampler.key for sampler in samplers]))  # (n, 2, 2)
+    own: list[mx.array] = []
+    for sampler, pair in zip(samplers, pairs, strict=True):
+        sampler.key, key = pair
+        own.append(key)
+    return own
+
+
+def _row_filter(samplers: Sequence[Sampler]) -> RowFilter:
+    every = [sampler.options for sampler in samplers]
+    return RowFilter(
+        [options.temperature for options in every],
+        [options.top_p for options in every],
+        [options.min_p for options in every],
+        every[0].top_k,
+    )
 
 
 def _require(is_valid: bool, name: str, value: object, expected: str) -> None:

@@ -10,7 +10,7 @@ import mlx.core as mx
 from mlx_magistral.decode.draw import Draw
 from mlx_magistral.decode.logprobs import LogprobMeter, Measured
 from mlx_magistral.decode.rules.steering import Steering
-from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.decode.sampling import PendingDraw, Sampler, draw_together
 
 
 class Stepper:
@@ -54,18 +54,34 @@ class Stepper:
         """How many of the last inputs ``dispatch`` needs logits of."""
         return len(self._forced) if self._forced and self._meter is not None else 1
 
-    def dispatch(self, logits: mx.array) -> mx.array:
-        """Take the logits (wanted_logits, vocab); returns the array to start computing."""
+    def prepare(self, logits: mx.array) -> PendingDraw | None:
+        """Take the logits (wanted_logits, vocab); returns a draw to be made for ``accept``, if any.
+
+        Where there is none the logits themselves are what to start computing.
+        """
         if self._forced:
             if self._meter is not None:
                 # The first forced id takes the place of a draw from the logits before it.
                 chosen_from = mx.concatenate([self._logits, logits[:-1]])
                 self._measured = self._meter.measure(chosen_from, mx.array(self._forced))
             self._logits = logits[-1:]
-            return self._logits
+            return None
         self._logits = logits
         self._draw = Draw(self._sampler, self._steering)
-        return self._draw.dispatch(logits)
+        return self._draw.prepare(logits)
+
+    def accept(self, token: mx.array) -> None:
+        """Take the draw that ``prepare`` returned, made."""
+        self._draw.accept(token)
+
+    def dispatch(self, logits: mx.array) -> mx.array:
+        """``prepare`` and ``accept`` for one reply; returns the array to start computing."""
+        pending = self.prepare(logits)
+        if pending is None:
+            return self._logits
+        [token] = draw_together([pending])
+        self.accept(token)
+        return token
 
     def read(self) -> list[int]:
         """The ids of this round: the one that was drawn, or all that were forced after it."""

@@ -8,6 +8,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import mlx.core as mx
 
@@ -26,7 +27,7 @@ class _Entry:
     layers: Layers
     is_pinned: bool
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         return sum(array.nbytes for arrays in self.layers for array in arrays)
 
@@ -113,10 +114,14 @@ class PrefixCache:
 
     def shrink(self, nbytes: int) -> None:
         """Drop the oldest entries until at most ``nbytes`` are held, pinned ones last."""
+        held = self.nbytes
+        if held <= nbytes:
+            return
         for each in sorted(self._entries, key=lambda each: each.is_pinned):
-            if self.nbytes <= nbytes:
-                return
             self._entries.remove(each)
+            held -= each.nbytes
+            if held <= nbytes:
+                return
 
     def _write(self, tokens: "array[int]", layers: Layers, is_pinned: bool) -> None:
         if self.disk is None:
@@ -187,10 +192,9 @@ def _token_bytes(cache: Iterable[KVCache]) -> float:
 
 
 def _copy(cache: Sequence[KVCache], tokens: int) -> Layers:
-    layers = []
-    for layer in cache:
-        layers.append(layer.export(tokens))
-        mx.eval(layers[-1])
+    """Started here, and not waited for: whoever decodes goes on meanwhile."""
+    layers = [layer.export(tokens) for layer in cache]
+    mx.async_eval(layers)  # type: ignore[no-untyped-call]
     return layers
 
 

@@ -124,7 +124,10 @@ class PrefixDisk:
 
     def clear(self) -> int:
         """Remove everything; returns the bytes of the entries."""
-        entries = self.entries()
+        return self.remove(self.entries())
+
+    def remove(self, entries: Sequence[DiskEntry]) -> int:
+        """Remove these; returns their bytes."""
         for entry in entries:
             self._index.remove(entry.name)
         return sum(entry.nbytes for entry in entries)

@@ -1,6 +1,6 @@
 """ModelMemory: the plan of a loaded model and the prefixes it keeps, as an engine uses them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mlx_magistral.errors import UsageError
@@ -116,12 +116,11 @@ class ModelMemory:
                 self.prefixes.save(prompt, cache, is_pinned=is_pinned)
         self._unwritten.clear()
 
-    def write_prompts(self) -> None:
-        """Write what is due and still in RAM, when nobody waits for anything else."""
-        due, self._unwritten = self._unwritten, []
-        for prompt, is_pinned in due:
-            if self.prefixes is not None:
-                self.prefixes.write(prompt, is_pinned=is_pinned)
+    def write_prompts(self, is_idle: Callable[[], bool] = lambda: True) -> None:
+        """Write what is due and still in RAM, one prompt after the other while nobody waits."""
+        while self._unwritten and self.prefixes is not None and is_idle():
+            prompt, is_pinned = self._unwritten.pop(0)
+            self.prefixes.write(prompt, is_pinned=is_pinned)
 
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""

@@ -7,6 +7,7 @@ pass, and so the reading of the weights (Sarathi-Serve, arXiv:2403.02310, calls 
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import mlx.core as mx
@@ -31,7 +32,7 @@ class RaggedCache:
         self, caches: Sequence[KVCache], lengths: Sequence[int], positions: mx.array
     ) -> None:
         self._caches = caches
-        self._lengths = lengths
+        self._ends = list(accumulate(lengths))[:-1]
         self.offset = positions  # (rows,): each row's own
 
     def make_mask(
@@ -46,19 +47,15 @@ class RaggedCache:
 
     def split(self, q: mx.array, k: mx.array, v: mx.array) -> list[SequenceRows]:
         """Each of (rows, heads, 1, head_dim) by sequence."""
-        # (rows, heads, 1, head_dim) -> (1, heads, rows, head_dim)
-        q, k, v = (each.transpose(2, 1, 0, 3) for each in (q, k, v))
-        parts, start = [], 0
-        for cache, length in zip(self._caches, self._lengths, strict=True):
-            end = start + length
-            own_q, own_k, own_v = (each[:, :, start:end] for each in (q, k, v))
-            parts.append(SequenceRows(own_q, own_k, own_v, cache.make_mask(length), cache))
-            start = end
-        return parts
+        parts = (mx.split(each, self._ends, axis=0) for each in (q, k, v))
+        return [
+            SequenceRows(_turned(q), _turned(k), _turned(v), cache.make_mask(q.shape[0]), cache)
+            for q, k, v, cache in zip(*parts, self._caches, strict=True)
+        ]
 
     def join(self, outs: Sequence[mx.array]) -> mx.array:
         """What ``split`` took apart: back to (rows, heads, 1, head_dim)."""
-        return mx.concatenate(list(outs), axis=2).transpose(2, 1, 0, 3)
+        return mx.concatenate([_turned(out) for out in outs], axis=0)
 
 
 def ragged_caches(
@@ -73,3 +70,8 @@ def ragged_caches(
         ]
     )
     return [RaggedCache(layer, lengths, positions) for layer in zip(*sequences, strict=True)]
+
+
+def _turned(x: mx.array) -> mx.array:
+    """Between (rows, heads, 1, head_dim) and (1, heads, rows, head_dim), the same for one row."""
+    return x if x.shape[0] == 1 and x.shape[2] == 1 else x.transpose(2, 1, 0, 3)

@@ -1,7 +1,6 @@
 """From a backend's callbacks to an async iterator, and from a lost client to a cancelled ticket."""
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +13,7 @@ from mlx_magistral.events import Event, Finished
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server.api_errors import ApiError, from_error
 from mlx_magistral.server.backend import Backend, GenerationRequest, Ticket
+from mlx_magistral.server.mailbox import Mailbox
 from mlx_magistral.server.metrics import Metrics
 
 log = logging.getLogger("mlx_magistral.server")
@@ -29,10 +29,13 @@ class Run:
     Use as an async context manager: leaving it, for whatever reason, cancels what still runs.
     """
 
-    def __init__(self, backend: Backend, metrics: Metrics, timeout_s: float) -> None:
+    def __init__(
+        self, backend: Backend, metrics: Metrics, mailbox: Mailbox, timeout_s: float
+    ) -> None:
         self._backend = backend
         self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
+        self._mailbox = mailbox
+        self._loop = mailbox.loop
         self._deadline = self._loop.time() + timeout_s
         # None says that the client is gone.
         self._queue: asyncio.Queue[tuple[int, Event | MagistralError] | None] = asyncio.Queue()
@@ -112,8 +115,7 @@ class Run:
 
     def _callback(self, index: int) -> Any:
         def on_event(event: Event | MagistralError) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens
-                self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, event))
+            self._mailbox.post(self._queue.put_nowait, (index, event))
 
         return on_event
 

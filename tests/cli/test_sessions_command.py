@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.cli.main import main
 from mlx_magistral.events import FinishReason, Reply, Timings, Usage
+from mlx_magistral.memory.prefix_disk import PrefixDisk
 
 REPLY = Reply(
     model="nano",
@@ -145,3 +146,48 @@ def test_tab_completes_names(before: str, monkeypatch: pytest.MonkeyPatch) -> No
     }
     result = CliRunner().invoke(main, [], prog_name="mlx-magistral", env=asked)
     assert result.stdout == "plain,thesis\n"
+
+
+def entries(folder: Path) -> list[int]:
+    return sorted(len(each.tokens) for each in PrefixDisk(folder).entries() if not each.is_pinned)
+
+
+def test_rm_takes_what_was_computed_for_it_and_for_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "prefixes"
+    monkeypatch.setenv("MLX_MAGISTRAL_CACHE", str(folder))
+    long = "What is 37 + 48? " + "Take your time. " * 20
+
+    def ask(session: str, text: str) -> None:
+        command = ["generate", "-m", "nano", "--session", session, "--max-tokens", "80", text]
+        result = CliRunner().invoke(main, command)
+        assert result.exit_code == 0, result.output
+
+    ask("shared", long)
+    ask("thesis-2", long)
+    before = entries(folder)
+    assert len(before) == 1
+    ask("thesis-2", "now add 5 " * 20)
+    assert len(entries(folder)) == 2
+    assert ", and " in run("rm", "thesis-2", "--yes").stdout
+    assert entries(folder) == before
+    deleted = run("rm", "shared", "--yes")
+    assert "MB that were computed for it." in deleted.stdout and deleted.stderr == ""
+    assert entries(folder) == []
+    # The official system prompt is nobody's secret.
+    assert any(each.is_pinned for each in PrefixDisk(folder).entries())
+
+
+def test_rm_says_what_stays_where_the_model_is_gone(
+    store: SessionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLX_MAGISTRAL_CACHE", str(tmp_path / "prefixes"))
+    CliRunner().invoke(main, ["generate", "-m", "nano", "--reuse-prefixes", "Say it. " * 30])
+    assert PrefixDisk(tmp_path / "prefixes").entries()
+    session = store.create(question="?", model="gone-4bit", name="old")
+    session.add_user("?")
+    session.close()
+    deleted = run("rm", "old", "--yes")
+    assert deleted.stdout == "Deleted old.\n"
+    assert "stays until `mlx-magistral cache clear`: There is no folder gone-4bit" in deleted.stderr

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
 from mlx_magistral.cli.structure import CommandTools
+from mlx_magistral.cli.tool_question import tool_question
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import ToolCall
 
@@ -92,4 +93,4 @@ def test_a_command_runs_only_after_a_yes(monkeypatch: pytest.MonkeyPatch) -> Non
 
         monkeypatch.setattr("click.confirm", confirm)
         assert tools.run(call("a", "{}")) == expected
-    assert asked == ["Run echo ran with {}?"] * 2
+    assert asked == [tool_question(["echo", "ran"], call("a", "{}"))] * 2

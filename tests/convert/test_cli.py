@@ -50,15 +50,35 @@ def test_compare_prints_a_table_bars_or_json(native_folder: Path, tmp_path: Path
     data = tmp_path / "ids.jsonl"
     data.write_text(json.dumps({"tokens": list(range(64))}))
     _run("convert", native_folder, tmp_path / "out", "--bits", 8)
-    arguments = ["compare", native_folder, tmp_path / "out", "--data", data, "--layers"]
+    arguments = ["compare", native_folder, tmp_path / "out", "--data", data]
     result = _run(*arguments)
     assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()
-    assert lines[0].split() == ["tokens", "64"]
-    assert lines[-1].startswith("layer 2") and lines[-1].endswith("#")
+    assert result.stdout.splitlines()[0].split() == ["tokens", "64"]
+    assert "layer" not in result.stdout
     table = json.loads(_run(*arguments, "--json").stdout)
     assert 0 < table["KL mean"] < 0.01
     assert len(table["layer errors"]) == 3
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_compare_plots_the_error_of_each_layer(
+    native_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    data = tmp_path / "ids.jsonl"
+    data.write_text(json.dumps({"tokens": list(range(64))}))
+    _run("convert", native_folder, tmp_path / "out", "--bits", 8)
+    result = _run("compare", native_folder, tmp_path / "out", "--data", data, "--plot")
+    assert result.exit_code == 0, result.output
+    errors = json.loads(
+        _run("compare", native_folder, tmp_path / "out", "--data", data, "--json").stdout
+    )["layer errors"]
+    rows = [line for line in result.stdout.splitlines() if "\N{FULL BLOCK}" in line]
+    assert [row.split()[:2] for row in rows] == [[str(n), f"{e:.4g}"] for n, e in enumerate(errors)]
+    assert max(map(len, rows)) <= columns
+    longest = max(rows, key=lambda row: row.count("\N{FULL BLOCK}"))
+    assert longest == rows[errors.index(max(errors))]
+    assert longest.count("\N{FULL BLOCK}") >= columns - 16
 
 
 @pytest.mark.parametrize(

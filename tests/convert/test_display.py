@@ -1,5 +1,7 @@
 """What a conversion says before and while it runs."""
 
+import re
+
 import pytest
 
 from magistral_convert.display import ConversionDisplay
@@ -52,3 +54,20 @@ def test_what_an_earlier_run_did_is_not_to_go(capsys: pytest.CaptureFixture[str]
 def test_a_short_conversion_needs_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:
     _run(0.06, 100)
     assert "to go" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_the_live_line_keeps_its_figures_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with ConversionDisplay() as display:
+        display.expected(200)
+        display.started("model.layers.10.post_attention_layernorm.weight")
+        display.advanced(50)
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).split("\r")[-2].strip()
+    assert line.startswith("layers.10.post_") and " 25% " in line and line.endswith("left")
+    assert len(line) <= columns
+    assert ("elapsed" in line) == (columns == 80)

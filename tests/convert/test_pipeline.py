@@ -101,7 +101,9 @@ def test_side_files_are_there(native_folder: Path, tmp_path: Path) -> None:
     assert (out / "tekken.json").read_text() == "{}"
     assert json.loads((out / "generation_config.json").read_text())["temperature"] == 0.7
     assert json.loads((out / "params.json").read_text())["head_dim"] == 64
-    assert "4-bit affine, groups of 64" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "4-bit affine, groups of 64" in card
+    assert "mlx-magistral compare SOURCE FOLDER" in card
     assert not (tmp_path / "out.partial").exists()
 
 

@@ -141,3 +141,19 @@ def test_the_disk_waits_for_the_reply_or_for_an_idle_batch(folder: Path, tmp_pat
         assert len(list(written.glob("*.json"))) == before + (not is_batch)
         memory.write_prompts()
         assert len(list(written.glob("*.json"))) == before + 1
+
+
+def test_writing_stops_when_there_is_other_work(folder: Path, tmp_path: Path) -> None:
+    memory = plan_memory(open_checkpoint(folder), MemoryOptions(reuse_prefixes=True))
+    memory.marks = MARKS
+    model = load_model(folder).model
+    for first in (7, 8, 9):
+        prompt = [first, *PROMPT]
+        cache = memory.new_cache(model)
+        mx.eval(model(mx.array([prompt]), cache))
+        memory.keep_prompt(prompt, cache, 0)
+    idle = iter([True, False])
+    memory.write_prompts(lambda: next(idle))
+    assert len(list((tmp_path / "prefixes").glob("*.json"))) == 1
+    memory.write_prompts()
+    assert len(list((tmp_path / "prefixes").glob("*.json"))) == 3

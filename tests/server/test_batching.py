@@ -20,6 +20,7 @@ QUESTIONS = [
     "Which is larger, 5 or 9?",
     "What is 900 - 77?",
 ]
+ENDLESS = {"type": "array", "items": {"type": "string", "minLength": 9}, "minItems": 1}
 TOOL = {
     "type": "function",
     "function": {
@@ -65,10 +66,14 @@ def test_each_has_its_own_options(nano: Magistral, backend: Backend) -> None:
         {"temperature": 0, "thinking": "skip", "max_tokens": 20},
         {"temperature": 0, "thinking": "force", "stop": ("boxed",)},
         {"temperature": 0, "think_budget": 3, "logprobs": 2},
+        {"seed": 2, "thinking": "skip", "max_tokens": 90, "schema": ENDLESS, "on_loop": "off"},
     ]
     asked = [Asked(backend, **options) for options in wanted]
     for options, each in zip(wanted, asked, strict=True):
         assert said(each.reply) == alone(nano, "What is 37 + 48?", **options)
+    wound_down = asked[-1].reply
+    assert wound_down.finish_reason is FinishReason.LENGTH and wound_down.content is not None
+    jsonschema.validate(json.loads(wound_down.content), ENDLESS)
 
 
 def test_a_prompt_is_read_while_others_decode(endless_backend: Backend) -> None:

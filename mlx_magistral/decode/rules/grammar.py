@@ -2,7 +2,7 @@
 
 mistral-common's own grammar for v13 refuses [THINK] where JSON is asked for. Here the grammar
 covers the answer alone, and the reply's state machine says when that begins, so that thinking
-costs no mask at all. llguidance (extra ``guidance``) parses; it is imported when first asked for.
+costs no mask at all. llguidance parses (guidance.py).
 """
 
 import json
@@ -14,12 +14,13 @@ import mlx.core as mx
 
 from mlx_magistral.decode.rules.adjust import Adjust, BanControls
 from mlx_magistral.decode.rules.schema import grammar_schema
-from mlx_magistral.decode.rules.steering import Place, ThinkTokens, Verdict
-from mlx_magistral.errors import MissingExtraError, UsageError
+from mlx_magistral.decode.rules.steering import Act, Place, ThinkTokens, Verdict
+from mlx_magistral.decode.rules.wind_down import WindDown
+from mlx_magistral.events import FinishReason, Limit
 from mlx_magistral.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher, LLTokenizer
+    from llguidance import LLMatcher
 
 # With forcing on, llguidance lets through text that has no alternative in one spelling only: the
 # one its tokenizer gives, glued to a marker. Where a word is one id without the merges up to it,
@@ -40,6 +41,41 @@ class GrammarMask:
         return mx.where(is_allowed, logits, -mx.inf)
 
 
+class Masked:
+    """Consumes ids of an answer, has it wound down in time, and makes the mask of the next id."""
+
+    def __init__(self, matcher: "LLMatcher", wind_down: WindDown, eos_id: int) -> None:
+        self._matcher = matcher
+        self._wind_down = wind_down
+        self._eos_id = eos_id
+
+    def feed(self, token: int, *, is_answer: bool) -> None:
+        """Take any id of the reply; those that are not of the answer are only counted."""
+        self._wind_down.feed(token, is_answer=is_answer)
+        if is_answer:
+            is_taken = self._matcher.consume_token(token)
+            assert is_taken or self._matcher.is_stopped(), self._matcher.get_error()
+
+    def verdict(self, token: int) -> Verdict | None:
+        """After an id of the answer, and before ``mask``."""
+        if token == self._eos_id:
+            if not self._wind_down.has_acted:
+                return None
+            return Verdict(Act.END, Limit.MAX_TOKENS, FinishReason.LENGTH)
+        ending = self._wind_down.next()
+        return Verdict(Act.WRITE, tokens=ending) if ending else None
+
+    def mask(self, extra: Sequence[int] = ()) -> GrammarMask:
+        """What may come next: what the grammar allows and the wind-down leaves, or ``extra``."""
+        words = bytearray(self._matcher.compute_bitmask())
+        only = [token for token in self._wind_down.only if _has(words, token)]
+        if only:
+            words = bytearray(len(words))
+        for token in (*only, *extra):
+            words[token // 8] |= 1 << token % 8
+        return GrammarMask(mx.array(memoryview(words).cast("I")))  # type: ignore[arg-type]
+
+
 class Grammar:
     """Masks the answer by a matcher, which sees the ids of the answer and none of the thinking.
 
@@ -48,14 +84,14 @@ class Grammar:
 
     def __init__(
         self,
-        matcher: "LLMatcher",
+        masked: Masked,
         think: ThinkTokens,
         control_count: int,
         *,
         in_reasoning: bool,
         may_think: bool,
     ) -> None:
-        self._matcher = matcher
+        self._masked = masked
         self._think = think
         self._may_think = may_think
         self._thinking_only: tuple[Adjust, ...] = (BanControls(control_count, (think.close,)),)
@@ -65,12 +101,12 @@ class Grammar:
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         """Take the id in and prepare the mask of the next one."""
-        if token not in (self._think.open, self._think.close) and not place.is_thinking:
-            is_taken = self._matcher.consume_token(token)
-            assert is_taken or self._matcher.is_stopped(), self._matcher.get_error()
+        is_answer = not place.is_thinking and token not in (self._think.open, self._think.close)
+        self._masked.feed(token, is_answer=is_answer)
         self._may_think = False
+        verdict = None if place.is_thinking else self._masked.verdict(token)
         self._follow(place.is_thinking)
-        return None
+        return verdict
 
     def _follow(self, is_thinking: bool) -> None:
         self.must_see_id = not is_thinking
@@ -78,60 +114,31 @@ class Grammar:
             self.adjustments = self._thinking_only
             return
         extra = (self._think.open,) if self._may_think else ()
-        self.adjustments = (_next_mask(self._matcher, extra),)
+        self.adjustments = (self._masked.mask(extra),)
 
 
 class CallGrammar:
     """Leaves the text alone and masks from [TOOL_CALLS] on, so that plain text costs nothing."""
 
-    def __init__(self, matcher: "LLMatcher", tool_calls: int) -> None:
-        self._matcher = matcher
+    def __init__(self, masked: Masked, tool_calls: int) -> None:
+        self._masked = masked
         self._tool_calls = tool_calls
         self.must_see_id = False
         self.adjustments: tuple[Adjust, ...] = ()
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         """Begin with the first call, then take each id in."""
-        if self.must_see_id or token == self._tool_calls:
-            is_taken = self._matcher.consume_token(token)
-            assert is_taken or self._matcher.is_stopped(), self._matcher.get_error()
-            self.must_see_id = True
-            self.adjustments = (_next_mask(self._matcher),)
-        return None
+        self.must_see_id = self.must_see_id or token == self._tool_calls
+        self._masked.feed(token, is_answer=self.must_see_id)
+        if not self.must_see_id:
+            return None
+        verdict = self._masked.verdict(token)
+        self.adjustments = (self._masked.mask(),)
+        return verdict
 
 
-def _next_mask(matcher: "LLMatcher", extra: Sequence[int] = ()) -> GrammarMask:
-    words = bytearray(matcher.compute_bitmask())
-    for token in extra:
-        words[token // 8] |= 1 << token % 8
-    return GrammarMask(mx.array(memoryview(words).cast("I")))  # type: ignore[arg-type]
-
-
-def make_guidance_tokenizer(tokenizer: Tokenizer) -> "LLTokenizer":
-    """The vocabulary as llguidance wants it; a second's work for all of Magistral's, so keep it."""
-    try:
-        import llguidance
-        from mistral_common.guidance.tokenizer import MistralLLGTokenizer
-    except ImportError as error:
-        raise MissingExtraError("Structured answers", "guidance") from error
-
-    return llguidance.LLTokenizer(
-        llguidance.TokenizerWrapper(MistralLLGTokenizer(tokenizer.tekkenizer))
-    )
-
-
-def make_matcher(grammar: str, guidance: "LLTokenizer") -> "LLMatcher":
-    """Compile a grammar; raises UsageError naming the schema feature that is not supported."""
-    from llguidance import LLMatcher
-
-    matcher = LLMatcher(guidance, grammar, log_level=0)
-    if matcher.is_error():
-        message = matcher.get_error()
-        what = message.partition("failed to compile JSON schema: ")[2] or message
-        lines = [line for line in what.split("\n") if "|" not in line and line.strip(" ^")]
-        explained = " ".join(" ".join(lines).split()).rstrip(".") or "its parts exclude each other"
-        raise UsageError(f"The schema cannot be enforced: {explained}. Leave that part out of it.")
-    return matcher
+def _has(words: bytearray, token: int) -> bool:
+    return bool(words[token // 8] >> token % 8 & 1)
 
 
 def answer_grammar(

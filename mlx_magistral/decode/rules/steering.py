@@ -19,16 +19,21 @@ class Act(Enum):
     """What a rule can ask for."""
 
     CLOSE_THINKING = auto()
+    WRITE = auto()
     END = auto()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A rule's decision about a reply, and the limit that made it, if one did."""
+    """A rule's decision about a reply, and the limit that made it, if one did.
+
+    ``tokens`` are the ids that WRITE puts in the place of draws.
+    """
 
     act: Act
     limit: Limit | None = None
     reason: FinishReason = FinishReason.STOP
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,8 @@ class Steering:
         if verdict.act is Act.END:
             self.ended = verdict.reason
             self.limit = verdict.limit
+        elif verdict.act is Act.WRITE:
+            self.forced = verdict.tokens
         elif place.is_thinking and not self._is_closed:
             self._is_closed = True
             self.limit = verdict.limit

@@ -1,18 +1,17 @@
 """From what a caller wants of an answer (a schema, tools, a tool choice) to the rule for it."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mlx_magistral.decode.rules.adjust import Adjust, Ban
 from mlx_magistral.decode.rules.control import ControlOptions, think_tokens
-from mlx_magistral.decode.rules.grammar import CallGrammar, Grammar, answer_grammar, make_matcher
+from mlx_magistral.decode.rules.grammar import CallGrammar, Grammar, Masked, answer_grammar
+from mlx_magistral.decode.rules.guidance import Guidance, make_matcher
 from mlx_magistral.decode.rules.steering import Place, Rule, Verdict
+from mlx_magistral.decode.rules.wind_down import WindDown
 from mlx_magistral.errors import MissingExtraError, UsageError
 from mlx_magistral.text.prompt import Thinking
 from mlx_magistral.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from llguidance import LLTokenizer
 
 
 class NoCalls:
@@ -33,13 +32,15 @@ def structure_rules(
     tokenizer: Tokenizer,
     tools: Sequence[dict[str, Any]],
     thinking: Thinking,
-    guidance: "Callable[[], LLTokenizer]",
+    guidance: Callable[[], Guidance],
+    max_tokens: int,
 ) -> list[Rule]:
     """The rules that a schema, tools and tool_choice ask for; none for free text.
 
     ``tools`` are OpenAI dicts. With tool_choice auto the text is free and calls are held to the
     tools, unless the extra is missing; what of a tool's parameters cannot be enforced is left to
-    the model there, except where the tool is ``strict``. Raises UsageError, MissingExtraError.
+    the model there, except where the tool is ``strict``. An answer or call is whole within
+    ``max_tokens`` ids of the reply if it can be. Raises UsageError, MissingExtraError.
     """
     functions = _chosen(options.tool_choice, [tool["function"] for tool in tools])
     schema = options.answer_schema
@@ -63,18 +64,25 @@ def structure_rules(
     )
     if schema is None and is_auto:
         try:
-            return [CallGrammar(make_matcher(grammar, guidance()), tool_calls)]
+            masked = _masked(grammar, guidance(), tokenizer, max_tokens)
         except MissingExtraError:
             return []
+        return [CallGrammar(masked, tool_calls)]
     return [
         Grammar(
-            make_matcher(grammar, guidance()),
+            _masked(grammar, guidance(), tokenizer, max_tokens),
             think_tokens(options, tokenizer),
             tokenizer.control_count,
             in_reasoning=thinking == "force",
             may_think=thinking == "auto",
         )
     ]
+
+
+def _masked(grammar: str, guidance: Guidance, tokenizer: Tokenizer, max_tokens: int) -> Masked:
+    matcher = make_matcher(grammar, guidance.vocabulary)
+    ahead = make_matcher(grammar, guidance.bytewise)
+    return Masked(matcher, WindDown(ahead, guidance, tokenizer, max_tokens), tokenizer.eos_id)
 
 
 def _chosen(choice: str, functions: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,23 +1,30 @@
-"""The real program in a pseudo-terminal, and the screen that a person would see."""
+"""A real program in a pseudo-terminal, and the screen that a person would see."""
 
 import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pexpect
 import pyte
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
+CHAT = (sys.executable, "-m", "mlx_magistral", "chat")
 
 
 class Terminal:
-    """Runs ``mlx-magistral chat`` with its output drawn on an emulated screen."""
+    """Runs a program, by default ``mlx-magistral chat``, and draws its output on a screen."""
 
     def __init__(
-        self, home: Path, *flags: str, columns: int = 80, lines: int = 24, **environment: str
+        self,
+        home: Path,
+        *flags: str,
+        program: Sequence[str] = CHAT,
+        columns: int = 80,
+        lines: int = 24,
+        **environment: str,
     ) -> None:
         self.raw = ""
         self._screen = pyte.HistoryScreen(columns, lines, history=2000, ratio=0.5)
@@ -29,8 +36,8 @@ class Terminal:
             if key not in ("NO_COLOR", "COLUMNS", "LINES", "SSH_CONNECTION")
         }
         self._process = pexpect.spawn(
-            sys.executable,
-            ["-m", "mlx_magistral", "chat", *flags],
+            program[0],
+            [*program[1:], *flags],
             dimensions=(lines, columns),
             encoding="utf-8",
             codec_errors="replace",
@@ -72,6 +79,11 @@ class Terminal:
             assert left > 0, f"never came: {wanted}\n{self.everything}"
             self._read(left)
         return self.everything
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the window another size, as a person who drags its corner."""
+        self._screen.resize(lines, columns)
+        self._process.setwinsize(lines, columns)
 
     def wait_for_prompt(self) -> str:
         """Until an empty prompt is the last thing above the toolbar."""

@@ -1,0 +1,120 @@
+"""A model fetched before a command uses it: disk and memory are looked at, progress is shown."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mlx_magistral.errors import HubError, MagistralError
+
+if TYPE_CHECKING:
+    from mlx_magistral.hub_download import Repository
+
+# Left free beside the download, so that the machine goes on working.
+_DISK_RESERVE_BYTES = 1_000_000_000
+
+
+def fetch_model(
+    model: str,
+    *,
+    force: bool = False,
+    is_shown: bool,
+    is_verbose: bool = False,
+    must_fit: bool = True,
+) -> tuple[Path, int]:
+    """The model's folder, downloaded where it is not here, and the bytes that were missing.
+
+    Raises HubError, ModelNotFoundError, and MemoryPlanError where it ``must_fit`` and does not;
+    ``force`` turns that, and too small a disk, into a line on stderr.
+    """
+    from mlx_magistral.hub import find_local
+    from mlx_magistral.hub_cache import is_begun
+
+    if (folder := find_local(model)) is not None:
+        return folder, 0
+    from mlx_magistral.cli.download_progress import DownloadProgress
+    from mlx_magistral.hub_download import download, inspect_repository
+
+    if is_begun(model) and is_shown:
+        click.echo(f"{model} is here in part; going on with the download.", err=True)
+    repository = inspect_repository(model)
+    nbytes = repository.missing_bytes
+    _check_disk(repository, force)
+    if must_fit:
+        _check_memory(model, force)
+    if is_verbose:
+        click.echo(f"{model} at commit {repository.commit}:", err=True)
+        for file in repository.files:
+            click.echo(f"  {file.nbytes / 1e6:9.1f} MB  {file.name}", err=True)
+    present = repository.nbytes - nbytes
+    with DownloadProgress(model, repository.nbytes, present, is_shown=is_shown) as progress:
+        folder = download(repository, progress.report)
+    _fetch_tokenizer(folder)
+    return folder, nbytes
+
+
+def fetch_named(name: str) -> None:
+    """Download a hub id that is not here whole, with progress on a terminal.
+
+    Other names are left to those who load them.
+    """
+    from mlx_magistral.hub import is_hub_id
+
+    if is_hub_id(name) and not Path(name).expanduser().exists():
+        fetch_model(name, is_shown=True)
+
+
+def fetch_source(name: str, *, is_shown: bool) -> None:
+    """Download a hub id that is read tensor by tensor, so that it need not fit the memory."""
+    if not Path(name).expanduser().exists():
+        fetch_model(name, is_shown=is_shown, must_fit=False)
+
+
+def _fetch_tokenizer(folder: Path) -> None:
+    """Now rather than at the first run, which may be offline."""
+    from mlx_magistral.tokenizer_source import find_tokenizer
+
+    try:
+        find_tokenizer(folder)
+    except MagistralError as error:
+        click.echo(str(error), err=True)
+
+
+def _check_disk(repository: "Repository", force: bool) -> None:
+    from mlx_magistral.hub_cache import cache_folder
+
+    existing = cache_folder()
+    while not existing.exists():
+        existing = existing.parent
+    free, needed = shutil.disk_usage(existing).free, repository.missing_bytes
+    if needed + _DISK_RESERVE_BYTES <= free:
+        return
+    message = (
+        f"{repository.name} needs {needed / 1e9:.2f} GB more and {existing} has {free / 1e9:.2f} "
+        f"GB free ({_DISK_RESERVE_BYTES / 1e9:.0f} GB stays free)."
+    )
+    if not force:
+        raise HubError(f"{message} Free some, set HF_HOME to a larger disk, or add --force.")
+    click.echo(message, err=True)
+
+
+def _check_memory(model: str, force: bool) -> None:
+    from mlx_magistral.errors import MemoryPlanError
+    from mlx_magistral.hub_headers import read_remote
+    from mlx_magistral.memory.machine import this_machine
+    from mlx_magistral.memory.plan import make_plan, require_fit
+    from mlx_magistral.model.config import DEFAULT_CONTEXT
+
+    remote = read_remote(model)
+    context = min(DEFAULT_CONTEXT, remote.config.max_position_embeddings or DEFAULT_CONTEXT)
+    plan = make_plan(remote.config, remote.weight_bytes, this_machine(), context)
+    try:
+        require_fit(remote.config, plan)
+    except MemoryPlanError as error:
+        # A source for convert need not fit; that is what --force is for.
+        if not force:
+            raise MemoryPlanError(
+                f"{error} To download it all the same, as for `mlx-magistral convert`, add --force."
+            ) from error
+        click.echo(str(error), err=True)

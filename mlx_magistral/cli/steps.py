@@ -1,0 +1,52 @@
+"""Steps: what a long command is doing, on stderr. Imports the converter, so import it late."""
+
+import sys
+from types import TracebackType
+
+import click
+
+from magistral_convert.progress import Watcher
+from mlx_magistral.cli.options import refuse_both
+from mlx_magistral.display import can_redraw, terminal_columns
+
+
+class Steps(Watcher):
+    """One live line on a terminal; a line a step where verbose; nothing where quiet.
+
+    Use as a context manager, so that the live line is wiped. Raises UsageError for both at once.
+    """
+
+    def __init__(self, *, is_quiet: bool, is_verbose: bool) -> None:
+        refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
+        self._is_verbose = is_verbose
+        self._is_live = can_redraw(sys.stderr) and not is_quiet and not is_verbose
+        self._step = ""
+
+    def __enter__(self) -> "Steps":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._wipe()
+
+    def started(self, tensor: str) -> None:
+        """A step begins; one that is told again goes on."""
+        if tensor == self._step:
+            return
+        self._wipe()
+        self._step = tensor
+        if self._is_verbose:
+            click.echo(tensor, err=True)
+        elif self._is_live:
+            sys.stderr.write(tensor[: terminal_columns() - 1])
+            sys.stderr.flush()
+
+    def _wipe(self) -> None:
+        if self._is_live and self._step:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._step = ""

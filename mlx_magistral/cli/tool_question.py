@@ -1,0 +1,52 @@
+"""What a person reads before a command of ``--tool`` runs: all of it, and nothing that hides.
+
+Models write the arguments. A terminal would obey their control characters, turn text around, or
+show nothing for some letters; here such characters are escapes, as Python writes them.
+"""
+
+import json
+import shlex
+import shutil
+from collections.abc import Sequence
+
+from mlx_magistral.events import ToolCall
+
+_INDENT = "  "
+
+
+def tool_question(command: Sequence[str], call: ToolCall, columns: int | None = None) -> str:
+    """The command, the arguments it reads, a line for each of them, and the question at last.
+
+    Wrapped to ``columns``, the terminal's by default, and never shortened: what is not shown
+    would run too.
+    """
+    width = (shutil.get_terminal_size().columns if columns is None else columns) - len(_INDENT)
+    lines = [
+        f"{call.name} wants to run:",
+        *_wrapped(shlex.join(command), width),
+        "which reads on stdin:",
+        *(line for each in _argument_lines(call.arguments) for line in _wrapped(each, width)),
+    ]
+    return "\n".join([*lines, "Run it?"])
+
+
+def visible(text: str) -> str:
+    """The text with escapes for what a terminal would not show as a letter."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def _argument_lines(arguments: str) -> list[str]:
+    try:
+        parsed = json.loads(arguments)
+    except ValueError:
+        return [arguments]
+    # Strings keep their escapes, so a line of them is a line of the arguments.
+    return json.dumps(parsed, ensure_ascii=False, indent=2).split("\n")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    shown = visible(text)
+    size = max(width, 20)
+    return [_INDENT + shown[at : at + size] for at in range(0, len(shown), size)]
