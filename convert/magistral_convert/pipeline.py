@@ -13,6 +13,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlx_magistral.errors import ConversionError
 from mlx_magistral.hub_cache import hub_origin
 from mlx_magistral.model.quant_config import QuantFormat
@@ -117,7 +119,10 @@ def _resolve_mix(
     assert text is not None and recipe.bits_per_weight is not None
     costs = journal.load(_COSTS_FILE)
     if costs is None:
-        tokens = text.calibration[: max(1, SENSITIVITY_TOKENS // text.calibration.shape[1])]
+        # From all over the text, whose kinds follow one another.
+        rows, length = text.calibration.shape
+        count = min(rows, max(1, SENSITIVITY_TOKENS // length))
+        tokens = text.calibration[np.linspace(0, rows - 1, count).round().astype(int)]
         widths = [width for width in MIX_WIDTHS if width >= recipe.bits]
         measured = measure_sensitivities(source, tokens, widths, recipe, watcher)
         costs = journal.store(_COSTS_FILE, measured)

@@ -37,7 +37,8 @@ class Run:
         self._mailbox = mailbox
         self._loop = mailbox.loop
         self._deadline = self._loop.time() + timeout_s
-        # None says that the client is gone.
+        self._is_gone = False
+        # None wakes whoever waits when the client is gone.
         self._queue: asyncio.Queue[tuple[int, Event | MagistralError] | None] = asyncio.Queue()
         self._tickets: dict[int, Ticket] = {}
         self._watcher: asyncio.Task[None] | None = None
@@ -66,6 +67,10 @@ class Run:
                 raise _logged(error) from error
         self._watcher = asyncio.create_task(self._watch(receive))
 
+    def has_more(self) -> bool:
+        """Whether an event is there that nobody has taken."""
+        return not self._queue.empty()
+
     def answer_now(self) -> None:
         """End the thinking of every reply, so that its answer begins."""
         for ticket in self._tickets.values():
@@ -91,6 +96,8 @@ class Run:
             yield index, event
 
     async def _next(self, wait_s: float) -> tuple[int, Event | MagistralError] | None:
+        if self._is_gone:  # What is in the queue would be written to nobody.
+            raise ClientGone
         left = self._deadline - self._loop.time()
         if left <= 0:
             raise ApiError(504, "The reply took longer than --request-timeout.", "timeout")
@@ -109,6 +116,7 @@ class Run:
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._is_gone = True
         for ticket in self._tickets.values():
             ticket.cancel()
         self._queue.put_nowait(None)

@@ -53,13 +53,21 @@ class Service:
         watch: Watch | None = None,
     ) -> Response:
         """Make the replies and send them, streamed where ``stream`` is given."""
+        if len(wanted) > self.backend.places:
+            raise ApiError(
+                400,
+                f"{len(wanted)} replies are asked for, and this server makes and queues "
+                f"{self.backend.places} at most.",
+                "invalid_value",
+                "n",
+            )
         async with contextlib.AsyncExitStack() as stack:
             run = await stack.enter_async_context(
                 Run(self.backend, self.metrics, self._mailbox(), self.request_timeout_s)
             )
             await run.start(wanted, request.receive)
             if stream is not None:
-                return EventStream(stream(run), stack.pop_all())
+                return EventStream(stream(run), stack.pop_all(), run.has_more)
             try:
                 replies = await collect(run, len(wanted), self.backend.model_name, watch)
                 return JSONResponse(whole(replies, watch))
