@@ -15,6 +15,7 @@ from mlx_magistral.decode.draft_model import DraftModel
 from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.errors import CheckpointError, MissingExtraError
 from mlx_magistral.hub import resolve_model
+from mlx_magistral.memory.sizes import token_kv_bytes
 from mlx_magistral.model.cache import make_cache
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.weight_files import HF_STEM, NATIVE_STEM, has_weights
@@ -28,10 +29,30 @@ _OTHER_VOCABULARY = (
 
 
 def draft_bytes(name: str) -> int:
-    """The weights of a draft model on disk, for the memory plan; its KV comes on top."""
+    """The weights of a draft model on disk, for the memory plan."""
     folder = resolve_model(name)
     stem = HF_STEM if has_weights(folder, HF_STEM) else NATIVE_STEM
     return sum(path.stat().st_size for path in folder.glob(f"{stem}*.safetensors"))
+
+
+def draft_token_bytes(name: str) -> float:
+    """The bytes of one token in a draft model's KV cache, for the memory plan.
+
+    0 where its config does not say: the plan's reserve has to do then.
+    """
+    folder = resolve_model(name)
+    try:
+        return token_kv_bytes(open_checkpoint(folder).config, 16)
+    except CheckpointError:
+        pass
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        heads = int(config["num_attention_heads"])
+        head_dim = config.get("head_dim") or config["hidden_size"] // heads
+        kv_heads = config.get("num_key_value_heads") or heads
+        return 2.0 * 2 * int(config["num_hidden_layers"]) * int(kv_heads) * int(head_dim)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def load_draft(name: str, tokenizer: Tokenizer) -> DraftModel:

@@ -20,7 +20,7 @@ from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
 from mlx_magistral.decode.rules.structure import structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
-from mlx_magistral.drafting import draft_bytes, load_draft
+from mlx_magistral.drafting import draft_bytes, draft_token_bytes, load_draft
 from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
 from mlx_magistral.events import Reply
 from mlx_magistral.hub import default_model, resolve_model
@@ -102,6 +102,7 @@ class Magistral:
             reuse_prefixes=reuse_prefixes,
             wired_bytes=wired_bytes,
             draft_bytes=0 if draft is None else draft_bytes(str(draft)),
+            draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
         )
         memory = plan_memory(checkpoint, wanted)
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.

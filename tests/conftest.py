@@ -19,6 +19,23 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def pass_costs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What passes cost here is measured once for all tests."""
+    return tmp_path_factory.mktemp("pass-costs")
+
+
+@pytest.fixture(autouse=True)
+def own_prefixes(
+    tmp_path_factory: pytest.TempPathFactory, pass_costs: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """No test goes on from what another, or somebody at this machine, has computed."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "prefixes-pass-costs").symlink_to(pass_costs, target_is_directory=True)
+    monkeypatch.setenv("MLX_MAGISTRAL_CACHE", str(folder / "prefixes"))
+    return folder / "prefixes"
+
+
+@pytest.fixture(scope="session")
 def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A native checkpoint of nano's shape with random weights, which greedy never ends.
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def command(action: str, as_json: bool) -> None:
     """List or clear the KV prefixes of earlier prompts on this disk.
 
-    The folder is MLX_MAGISTRAL_CACHE, else ~/.cache/mlx-magistral/prefixes.
+    They hold the prompts themselves, and only you can read them; --no-reuse-prefixes, or `config
+    set reuse_prefixes false`, keeps none. The folder is MLX_MAGISTRAL_CACHE, else
+    ~/.cache/mlx-magistral/prefixes.
 
     \b
       mlx-magistral cache list

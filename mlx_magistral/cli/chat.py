@@ -84,12 +84,15 @@ def command(
     if system is not None:
         conversation.set_system(system)
     memory = take_memory(options)
-    memory["reuse_prefixes"] = not no_log
+    memory["reuse_prefixes"] &= not no_log
 
     def load(name: str | None) -> "Magistral":
         from mlx_magistral.engine import Magistral
 
-        return Magistral.load(name, **memory)
+        loaded = Magistral.load(name, **memory)
+        if keep_reasoning:
+            loaded.memory.allow_rounding()
+        return loaded
 
     def make_tools(texts: tuple[str, ...]) -> CommandTools:
         return CommandTools(texts, needs_yes=not yes, can_ask=sys.stdin.isatty())

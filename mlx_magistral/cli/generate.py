@@ -130,19 +130,19 @@ def command(
     """
     question = whole_prompt(prompt, files)
     conversation, keep_reasoning = take_conversation(options)
-    is_session = conversation is not None
     conversation = conversation or Conversation(None)
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
     tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
     memory = take_memory(options)
-    memory["reuse_prefixes"] |= is_session
     memory["draft"] = options.pop("draft")
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
     loaded = _load(model, memory, has_bar=not (as_json or is_quiet), is_quiet=is_quiet)
+    if keep_reasoning:
+        loaded.memory.allow_rounding()
     if is_verbose:
         plan = loaded.memory.plan.describe()
         click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)

@@ -76,9 +76,10 @@ _MEMORY = (
         help="Never page out so much of the memory while the model is loaded.  [default: none]",
     ),
     click.option(
-        "--reuse-prefixes",
-        is_flag=True,
-        help="Keep the KV cache of prompts on disk and continue from it (see cache --help).",
+        "--reuse-prefixes/--no-reuse-prefixes",
+        default=True,
+        help="Keep what was computed of prompts, on disk too, and go on from it (cache --help).  "
+        "[default: reuse]",
     ),
 )
 

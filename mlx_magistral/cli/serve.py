@@ -59,7 +59,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     click.get_current_context().call_on_close(listener.close)
     fetch_named(model or default_model())
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
-    loaded = Magistral.load(model, **(memory | {"reuse_prefixes": True}))
+    loaded = Magistral.load(model, **memory)
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     backend = make_backend(

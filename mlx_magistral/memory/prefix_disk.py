@@ -8,6 +8,7 @@ is when the entry was last used. Any process may remove an entry; one that is go
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import uuid
@@ -29,6 +30,7 @@ Layers = list[tuple[mx.array, ...]]
 
 # A file that belongs to no entry after this time was left by a process that died.
 _ABANDONED_S = 3600
+_OWN_NAME = re.compile(r"(draft-)?[0-9a-f]{32}")
 _READ_BYTES = 1 << 20
 
 
@@ -83,7 +85,8 @@ class PrefixDisk:
             return
         draft = self.folder / f"draft-{uuid.uuid4().hex}.safetensors"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            # For nobody else's eyes: manifests hold the ids of prompts.
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if shutil.disk_usage(self.folder).free < nbytes + nbytes // 10:
                 raise PrefixCacheError(
                     f"The disk of {self.folder} has no room for a prefix; prompts are computed "
@@ -124,13 +127,22 @@ class PrefixDisk:
 
     def clear(self) -> int:
         """Remove everything; returns the bytes of the entries."""
-        return self.remove(self.entries())
+        freed = self.remove(self.entries())
+        for path in self._own_files():
+            path.unlink(missing_ok=True)
+        return freed
 
     def remove(self, entries: Sequence[DiskEntry]) -> int:
         """Remove these; returns their bytes."""
         for entry in entries:
             self._index.remove(entry.name)
         return sum(entry.nbytes for entry in entries)
+
+    def _own_files(self) -> list[Path]:
+        """Files by the names that are given here; others in the folder are somebody else's."""
+        if not self.folder.is_dir():
+            return []
+        return [path for path in self.folder.iterdir() if _OWN_NAME.fullmatch(path.stem)]
 
     def _evict(self) -> None:
         entries = self.entries()
@@ -147,7 +159,7 @@ class PrefixDisk:
             self._index.remove(entry.name)
             total -= entry.nbytes
         known = {entry.name for entry in entries}
-        for path in self.folder.iterdir():
+        for path in self._own_files():
             if path.stem not in known and _age_s(path) > _ABANDONED_S:
                 path.unlink(missing_ok=True)
 

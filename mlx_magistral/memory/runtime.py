@@ -31,7 +31,7 @@ class MemoryOptions:
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
     the model is loaded; nothing is wired unless asked for. ``draft_bytes`` are the weights of a
-    draft model beside.
+    draft model beside, and ``draft_token_bytes`` a token of its KV cache.
     """
 
     kv_bits: int | None = None
@@ -39,6 +39,7 @@ class MemoryOptions:
     reuse_prefixes: bool = False
     wired_bytes: int | None = None
     draft_bytes: int = 0
+    draft_token_bytes: float = 0
 
 
 @dataclass
@@ -147,7 +148,9 @@ def plan_memory(
     if context < 1 or (ceiling is not None and context > ceiling):
         raise UsageError(f"--context is {context:,}; this model takes 1 to {ceiling or context:,}.")
     machine = machine or this_machine()
-    weights = checkpoint.nbytes + options.draft_bytes
+    # A draft model reads as many tokens, and counts as weights: none of it depends on the plan.
+    draft_kv = int(options.draft_token_bytes * context)
+    weights = checkpoint.nbytes + options.draft_bytes + draft_kv
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)
     prefixes = None

@@ -54,16 +54,11 @@ def kv_bytes(config: ModelConfig, tokens: int, kv_bits: int) -> int:
 def prompt_bytes(
     config: ModelConfig, backend: Backend, chunk_tokens: int, tokens: int, kv_bits: int
 ) -> int:
-    """KV cache and temporaries at the peak of a prompt.
-
-    That is its last whole chunk or the rest after it, each with the cache as long as it is then.
-    """
-    rest = tokens % chunk_tokens
-    passes = [(chunk_tokens, tokens - rest), (rest, tokens)]
+    """KV cache and temporaries at the peak of a prompt, over all of its passes."""
+    starts = range(0, tokens, chunk_tokens)
     return max(
-        kv_bytes(config, end, kv_bits) + pass_bytes(config, backend, rows, end, kv_bits)
-        for rows, end in passes
-        if rows and end
+        _at_pass(config, backend, min(start + chunk_tokens, tokens), start, kv_bits)
+        for start in starts
     )
 
 
@@ -75,6 +70,20 @@ def decode_bytes(config: ModelConfig, backend: Backend, tokens: int, kv_bits: in
     layer_keys = tokens * config.n_kv_heads * config.head_dim * _ITEM
     kept = kv_bytes(config, tokens, kv_bits)
     return kept + pass_bytes(config, backend, 1, tokens, kv_bits) + _GROWING * layer_keys
+
+
+def _at_pass(config: ModelConfig, backend: Backend, end: int, start: int, kv_bits: int) -> int:
+    """KV cache and temporaries of a pass over tokens ``start`` to ``end``.
+
+    Where it makes the cache grow, one layer's old keys and values are still there beside the new
+    ones when attention runs, and with them the zeros that the values were lengthened by.
+    """
+    growing = 0.0
+    if backend is Backend.CPU and start and _in_steps(end) > _in_steps(start):
+        layer_token = token_kv_bytes(config, kv_bits) / config.n_layers
+        growing = layer_token * (_in_steps(start) + (_in_steps(end) - _in_steps(start)) / 2)
+    passing = pass_bytes(config, backend, end - start, end, kv_bits)
+    return kv_bytes(config, end, kv_bits) + passing + int(growing)
 
 
 def pass_bytes(config: ModelConfig, backend: Backend, rows: int, tokens: int, kv_bits: int) -> int:

@@ -30,11 +30,20 @@ def test_prompt_is_continued_from_disk_and_the_answer_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "prefixes"))
-    first, second = run("--reuse-prefixes", "--json"), run("--reuse-prefixes", "--json")
+    first, second = run("--json"), run("--json")
     prompt_tokens = json.loads(first.stdout)["usage"]["prompt_tokens"]
     assert (cached_tokens(first), cached_tokens(second)) == (0, prompt_tokens - 1)
     assert json.loads(first.stdout)["content"] == json.loads(second.stdout)["content"]
-    assert cached_tokens(run("--json")) == 0
+    assert (tmp_path / "prefixes").stat().st_mode & 0o077 == 0
+    assert cached_tokens(run("--no-reuse-prefixes", "--json")) == 0
+
+
+def test_nothing_is_written_where_it_is_turned_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "prefixes"))
+    assert run("--no-reuse-prefixes").exit_code == 0
+    assert not (tmp_path / "prefixes").exists()
 
 
 def test_folder_that_cannot_be_written_is_a_line_and_the_reply_comes(
@@ -42,7 +51,7 @@ def test_folder_that_cannot_be_written_is_a_line_and_the_reply_comes(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file" / "x"))
-    result = run("--reuse-prefixes")
+    result = run()
     assert result.stdout == "The sum is $\\boxed{85}$.\n"
     assert "cannot be written" in result.stderr and result.exit_code == 0
 

@@ -30,7 +30,8 @@ def test_the_second_turn_knows_the_first_and_prefills_only_what_is_new() -> None
     assert "Session sums: 1 turn so far; earlier thoughts are dropped" in second.stderr
     reply, before = json.loads(second.stdout), json.loads(first.stdout)
     assert reply["content"] == "The sum is $\\boxed{90}$."
-    assert reply["usage"]["cached_tokens"] == before["usage"]["prompt_tokens"]
+    # All but [/INST], which is read again with the answer that follows it.
+    assert reply["usage"]["cached_tokens"] == before["usage"]["prompt_tokens"] - 1
 
 
 def test_kept_thoughts_are_in_the_prompt() -> None:

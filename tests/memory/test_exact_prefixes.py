@@ -80,8 +80,10 @@ def test_bits_of_a_continued_conversation(
         hidden_dim=draw.choice([96, 128]),
     )
     model = Transformer(config)
+    # In float32 the CPU's products do depend on the rows of a pass; in bfloat16 they hardly do.
+    dtype = (mx.float32, mx.bfloat16)[seed % 2]
     weights = random_weights(config).items()
-    model.load_weights([(name, each.astype(mx.bfloat16)) for name, each in weights], strict=True)
+    model.load_weights([(name, each.astype(dtype)) for name, each in weights], strict=True)
     machine = Machine("m", Backend.CPU, 10**9)
     plan = make_plan(config, 0, machine, 2048, kv_bits=kv_bits, chunk_tokens=CHUNK)
 

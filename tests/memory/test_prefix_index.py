@@ -1,6 +1,7 @@
 """Each manifest is read once, and what other processes add, remove or write anew is seen."""
 
 import json
+import os
 from pathlib import Path
 
 import mlx.core as mx
@@ -48,3 +49,15 @@ def test_an_entry_that_was_written_anew_is_read_as_it_is_now(tmp_path: Path) -> 
     writer.save("f", [1, 2, 3], [tuple(array + 5 for array in LAYERS[0])])
     layers, length = reader.load("f", Wanted(packed([1, 2, 3, 4])), 0)
     assert length == 3 and layers is not None and layers[0][0].max().item() == 5
+
+
+def test_clear_leaves_what_is_not_the_caches(tmp_path: Path) -> None:
+    disk = PrefixDisk(tmp_path)
+    disk.save("f", [1, 2, 3], LAYERS)
+    (tmp_path / "notes.json").write_text("mine")
+    (tmp_path / f"draft-{0:032x}.safetensors").write_text("left by a process that died")
+    (tmp_path / f"{1:032x}.json").write_text('{"format": 0}')
+    os.utime(tmp_path / "notes.json", (1, 1))
+    disk.save("f", [4, 5, 6], LAYERS)
+    disk.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.json"]

@@ -157,3 +157,15 @@ def test_writing_stops_when_there_is_other_work(folder: Path, tmp_path: Path) ->
     assert len(list((tmp_path / "prefixes").glob("*.json"))) == 1
     memory.write_prompts()
     assert len(list((tmp_path / "prefixes").glob("*.json"))) == 3
+
+
+def test_a_draft_models_weights_and_kv_are_in_the_plan(folder: Path) -> None:
+    checkpoint = open_checkpoint(folder)
+    alone, beside = (
+        plan_memory(
+            checkpoint,
+            MemoryOptions(context_tokens=512, draft_bytes=weights, draft_token_bytes=token),
+        ).plan
+        for weights, token in ((0, 0), (1000, 40.0))
+    )
+    assert beside.peak_bytes - alone.peak_bytes == 1000 + 512 * 40
