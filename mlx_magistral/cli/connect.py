@@ -8,7 +8,7 @@ from mlx_magistral.errors import UsageError
 
 
 def _complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in _CLIENTS if name.startswith(incomplete)]
+    return [name for name in CLIENTS if name.startswith(incomplete)]
 
 
 @click.command()
