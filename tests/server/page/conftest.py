@@ -29,8 +29,9 @@ def endless_server(endless_model: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # a busy machine takes its time
     with sync_playwright() as driver:
         # Chromium's own sandbox does not start as root, which is what a build machine often is.
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -43,7 +44,7 @@ def browser() -> Iterator["Browser"]:
 def page(browser: "Browser") -> Iterator["Page"]:
     """A fresh browser profile; any error on the page, or request to elsewhere, fails the test."""
     context = browser.new_context(viewport={"width": 900, "height": 700})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(30_000)
     opened = context.new_page()
     problems: list[str] = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
