@@ -15,3 +15,10 @@ def test_index_names_the_pages_of_the_book() -> None:
     index = (DOCS / "README.md").read_text("utf-8")
     for name in ("quickstart", "choosing", "thinking", "memory", "converting", "api"):
         assert f"({name}.md)" in index
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text("utf-8")
+    assert [page.name for page in DOCS.glob("*.md") if f"({page.name})" not in index] == [
+        "README.md"
+    ]

@@ -83,12 +83,18 @@ class ConversionDisplay(Watcher):
         self._progress.stop()
 
     def planned(
-        self, plan: ConversionPlan, source_bytes: int, memory_bytes: int, warnings: tuple[str, ...]
+        self,
+        plan: ConversionPlan,
+        source_bytes: int,
+        memory_bytes: int,
+        warnings: tuple[str, ...],
+        seconds: float | None = None,
     ) -> None:
+        pace = "" if seconds is None else f" and {_readable_seconds(seconds)} at the pace of now"
         self._console.print(
             f"{readable_bytes(source_bytes)} -> {readable_bytes(plan.nbytes)}, "
             f"{plan.bits_per_weight:.2f} bits a weight, {len(plan.shards)} shards; needs about "
-            f"{readable_bytes(memory_bytes)} of memory"
+            f"{readable_bytes(memory_bytes)} of memory{pace}"
         )
         for warning in warnings:
             self._console.print(f"warning: {warning}")
@@ -127,4 +133,7 @@ class ConversionDisplay(Watcher):
 
 
 def _readable_seconds(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

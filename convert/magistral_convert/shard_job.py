@@ -26,7 +26,7 @@ from .shards import Fault, ShardWriter
 from .source import BLOCK_WEIGHTS, BlockRequest, Source, row_blocks
 
 # Feedback goes column by column, so its blocks are tall: fewer, larger steps.
-_FEEDBACK_BLOCK_WEIGHTS = 32 * BLOCK_WEIGHTS
+_FEEDBACK_BLOCK_WEIGHTS = 64 * BLOCK_WEIGHTS
 # Beyond these, reading and hashing in their one thread are what the others wait for.
 _MOST_THREADS = 4
 

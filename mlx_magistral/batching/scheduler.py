@@ -27,6 +27,8 @@ class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
     def __init__(self, model: Magistral, max_batch: int) -> None:
+        # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
+        model.memory.allow_rounding()
         self.room = KVRoom(model.config, model.memory)
         self.running: list[Member] = []
         self._model = model

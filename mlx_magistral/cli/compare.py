@@ -8,16 +8,19 @@ import click
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
 
 @click.command()
 @click.argument("a", shell_complete=complete_model)
 @click.argument("b", shell_complete=complete_model)
 @click.option(
     "--data",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=_FILE,
     help='Text, or JSONL of {"messages"}, {"text"} or {"tokens"}.  [default: a built-in text]',
 )
 @click.option("--tokens", type=click.IntRange(min=2), default=8192, show_default=True)
+@click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside A or B.")
 @click.option("--plot", is_flag=True, help="Also the error after each layer, as bars.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @output_options
@@ -27,6 +30,7 @@ def command(
     b: str,
     data: Path | None,
     tokens: int,
+    tokenizer: Path | None,
     plot: bool,
     as_json: bool,
     is_quiet: bool,
@@ -50,7 +54,9 @@ def command(
     for name in (a, b):
         fetch_source(name, is_shown=not is_quiet)
     one, other = (resolve_source(name) for name in (a, b))
-    sequences = choose_text(one.folder, data, limit=tokens)
+    folders = [side.folder for side in (one, other) if (side.folder / "tekken.json").exists()]
+    folder = folders[0] if folders else one.folder
+    sequences = choose_text(folder, data, tokenizer=tokenizer, limit=tokens)
     with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
         measured = compare_models(one, other, sequences, display)
     table = measured.summary()

@@ -65,7 +65,7 @@ def command(
     recipe = _recipe(**aim)
     fetch_source(source, is_shown=not is_quiet)
     opened = resolve_source(source)
-    text = _text(recipe, opened, calibration)
+    text = _text(recipe, opened, calibration, tokenizer)
     try:
         with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
             report = convert_checkpoint(
@@ -93,13 +93,15 @@ def _recipe(
     return Recipe(int(bits), int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
 
 
-def _text(recipe: "Recipe", source: "Source", calibration: Path | None) -> "CalibrationText | None":
+def _text(
+    recipe: "Recipe", source: "Source", calibration: Path | None, tokenizer: Path | None
+) -> "CalibrationText | None":
     from magistral_convert.calibration_data import CalibrationText
     from magistral_convert.text_choice import choose_text
 
     if not recipe.needs_text:
         return None
-    return CalibrationText.split(choose_text(source.folder, calibration))
+    return CalibrationText.split(choose_text(source.folder, calibration, tokenizer=tokenizer))
 
 
 def _summary(output: Path, report: "ConversionReport") -> str:

@@ -26,11 +26,11 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
+from mlx_magistral.cli.prompt_text import whole_prompt
 from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
 from mlx_magistral.display import Display, ThinkMode
-from mlx_magistral.errors import UsageError
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub import NANO
 from mlx_magistral.reply import ReplyCollector
@@ -128,7 +128,7 @@ def command(
       mlx-magistral generate -f notes.txt "Summarize." > summary.md
       cat main.py | mlx-magistral generate --think short "Find the bug."
     """
-    question = _whole_prompt(prompt, files)
+    question = whole_prompt(prompt, files)
     conversation, keep_reasoning = take_conversation(options)
     is_session = conversation is not None
     conversation = conversation or Conversation(None)
@@ -242,36 +242,6 @@ def _show(stream: "ReplyStream", display: Display | None, collector: ReplyCollec
     finally:
         if display is not None:
             display.close()
-
-
-def _whole_prompt(prompt: str | None, files: tuple[Path, ...]) -> str:
-    """The argument, then each file under its name, then stdin, with a blank line between."""
-    parts = [prompt or ""]
-    parts += [f"{path.name}:\n{_decoded(path.read_bytes(), str(path))}" for path in files]
-    parts.append(_piped_stdin())
-    text = "\n\n".join(part for part in parts if part.strip())
-    if not text:
-        raise UsageError(
-            'The prompt is empty. Give it as an argument, mlx-magistral generate "…", or on stdin.'
-        )
-    return text
-
-
-def _piped_stdin() -> str:
-    """What is piped or redirected into stdin; a terminal or /dev/null gives nothing."""
-    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        return ""
-    return _decoded(sys.stdin.buffer.read(), "stdin")
-
-
-def _decoded(data: bytes, source: str) -> str:
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{source} is not UTF-8 text: byte 0x{data[error.start]:02x} at offset {error.start}. "
-            "Convert it first, for example with iconv."
-        ) from error
 
 
 def _can_ask() -> bool:

@@ -75,6 +75,8 @@ class Sampler:
     def prepare(self, logits: mx.array, adjustments: Sequence[Adjust] = ()) -> "PendingDraw":
         """A draw for ``draw_together``, penalty and adjustments applied."""
         self._before = self.key, self._seen
+        if not adjustments and self._seen is None and self.options.is_greedy:
+            return PendingDraw(self, logits)  # the largest is the largest in any precision
         logits = logits.astype(mx.float32)
         if self._seen is not None:
             penalty = self.options.repetition_penalty
@@ -121,19 +123,25 @@ def draw_together(draws: Sequence[PendingDraw]) -> list[mx.array]:
 
     Those that are filtered alike are made in one go; each is what it would be alone.
     """
+    if len(draws) == 1:
+        return _draw_alike(draws)
     drawn: dict[int, mx.array] = {}
     for indices in _alike(draws).values():
-        logits = [draws[index].logits for index in indices]
-        rows = mx.concatenate(logits) if len(logits) > 1 else logits[0]
-        samplers = [draws[index].sampler for index in indices]
-        if samplers[0].options.is_greedy:
-            tokens = split_rows(mx.argmax(rows, axis=-1))
-        else:
-            tokens = draw_rows(rows, _next_keys(samplers), _row_filter(samplers))
-        drawn.update(zip(indices, tokens, strict=True))
-    for index, draw in enumerate(draws):
-        draw.sampler.see(drawn[index])
+        drawn.update(zip(indices, _draw_alike([draws[each] for each in indices]), strict=True))
     return [drawn[index] for index in range(len(draws))]
+
+
+def _draw_alike(draws: Sequence[PendingDraw]) -> list[mx.array]:
+    samplers = [draw.sampler for draw in draws]
+    rows = draws[0].logits if len(draws) == 1 else mx.concatenate([draw.logits for draw in draws])
+    if samplers[0].options.is_greedy:
+        chosen = mx.argmax(rows, axis=-1)
+        tokens = [chosen] if len(draws) == 1 else split_rows(chosen)
+    else:
+        tokens = draw_rows(rows, _next_keys(samplers), _row_filter(samplers))
+    for sampler, token in zip(samplers, tokens, strict=True):
+        sampler.see(token)
+    return tokens
 
 
 def _alike(draws: Sequence[PendingDraw]) -> dict[tuple[bool, bool, bool, int], list[int]]:

@@ -3,6 +3,10 @@
 Each round the driver passes ``inputs`` through the model, gives their logits to ``dispatch`` and
 takes ids from ``read``. The draw of the next id is dispatched before the current one is read, so
 the device never waits for Python; where a rule must see the id first, only the draw waits.
+
+Not the driver that speculates (steps.py): that one has to own the model and the cache, since it
+decides how many rows a pass has and drops some afterwards, and this one has to own neither, since
+in a batch its row is one of a pass that others share. The draw is the same (draw.py).
 """
 
 import mlx.core as mx

@@ -1,7 +1,8 @@
 """One reply's decode loop, a step at a time: a plain pass, forced ids, and what ends it.
 
 Steps are generators: they yield ids and return the next draw, not yet read, or None at the end.
-generate.py strings plain steps together; speculate.py puts several rows into a pass.
+generate.py strings plain steps together; speculate.py puts several rows into a pass. stepper.py
+says why a batch has a driver of its own.
 """
 
 from collections.abc import Generator

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
+from mlx_magistral.hub import nano_folder
 
 
 def _run(*arguments: object) -> Result:
@@ -26,6 +27,15 @@ def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
     result = _run("verify", output, "--source", native_folder)
     assert result.exit_code == 0, result.output
     assert "as it was written" in result.stdout
+
+
+def test_an_output_without_a_tokenizer_is_warned_of(native_folder: Path, tmp_path: Path) -> None:
+    tekken = nano_folder() / "tekken.json"
+    result = _run("convert", native_folder, tmp_path / "out", "--tokenizer", tekken)
+    assert result.exit_code == 0 and "warning" not in result.stderr
+    result = _run("convert", native_folder, tmp_path / "other")
+    assert "warning: there is no tekken.json beside the source" in result.stderr
+    assert "--tokenizer FILE" in result.stderr
 
 
 def test_verify_names_the_damage_and_exits_1(native_folder: Path, tmp_path: Path) -> None:
@@ -92,13 +102,25 @@ def test_compare_plots_the_error_of_each_layer(
         (["convert", "SOURCE", "out", "--bits-per-weight", "5"], "--mix auto needs it", 2),
         (["convert", "SOURCE", "out", "--recipe", "search"], "no tekken.json", 1),
         (["verify", "SOURCE"], "conversion.json", 1),
+        (["convert", "/nowhere/x.gguf", "out"], "There is no file /nowhere/x.gguf", 1),
+        (
+            ["convert", "SOURCE", "out", "--recipe", "search", "--tokenizer", "TEKKEN"],
+            "has a vocabulary of 192. Give the tokenizer",
+            1,
+        ),
+        (["compare", "SOURCE", "SOURCE", "--tokenizer", "TEKKEN"], "a vocabulary of 192", 1),
     ],
 )
 def test_bad_input_is_one_line(
     native_folder: Path, tmp_path: Path, arguments: list[str], message: str, exit_code: int
 ) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"SOURCE": native_folder, "EMPTY": tmp_path / "empty", "out": tmp_path / "out"}
+    places = {
+        "SOURCE": native_folder,
+        "EMPTY": tmp_path / "empty",
+        "out": tmp_path / "out",
+        "TEKKEN": nano_folder() / "tekken.json",
+    }
     result = _run(*(places.get(argument, argument) for argument in arguments))
     assert result.exit_code == exit_code
     assert message in result.stderr

@@ -38,6 +38,18 @@ def test_the_plan_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert "173.00 MB of memory" in said.err and not said.out
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(50.0, "50 s"), (1800.0, "30 min"), (50_000.0, "14 h")]
+)
+def test_the_time_of_calibration_is_told_before_it_starts(
+    capsys: pytest.CaptureFixture[str], seconds: float, said: str
+) -> None:
+    with ConversionDisplay() as display:
+        plan = plan_conversion(_SHAPES, Recipe(4))
+        display.planned(plan, 819_200, 4_740_000_000, (), seconds)
+    assert f"needs about 4.74 GB of memory and {said} at the pace" in capsys.readouterr().err
+
+
 def test_the_time_is_told_once_after_the_first_tensors(capsys: pytest.CaptureFixture[str]) -> None:
     _run(2, 4)
     assert "to go" not in capsys.readouterr().err

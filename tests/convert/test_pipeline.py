@@ -159,7 +159,7 @@ def test_a_full_disk_is_known_before_it_starts(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ConversionError, match=r"0\.0 GB free and .* needs 0\.1 GB"):
+    with pytest.raises(ConversionError, match=r"1\.00 MB free and .* needs 67\.\d\d MB"):
         _convert(native_folder, tmp_path / "out", Recipe(4))
 
 

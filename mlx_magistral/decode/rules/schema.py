@@ -10,6 +10,7 @@ from itertools import product
 from typing import Any
 
 from mlx_magistral.decode.rules.formats import FORMAT_PATTERNS
+from mlx_magistral.decode.rules.patterns import ecma_pattern
 from mlx_magistral.errors import UsageError
 
 # JSON on one line, with a space or none after a colon or comma. llguidance's own white space
@@ -40,7 +41,8 @@ def grammar_schema(schema: Mapping[str, Any], *, is_lenient: bool = False) -> st
         _refuse_unheld(schema)
     closed = schema if _joins_objects(schema) else _closed(schema)
     options = {**_SEPARATORS, "lenient": is_lenient}
-    return json.dumps({"x-guidance": options, **_with_patterns(closed)})
+    translated = _in_rust(closed, is_lenient)
+    return json.dumps({"x-guidance": options, **_with_patterns(translated)})
 
 
 def _closed(schema: Any) -> Any:
@@ -92,6 +94,24 @@ def _matches(pattern: str, name: Any) -> bool:
         return isinstance(name, str) and re.search(pattern, name) is not None
     except re.error:
         return True  # nobody knows
+
+
+def _in_rust(schema: Any, is_lenient: bool) -> Any:
+    """With every pattern translated, or left out where it cannot be and that is no matter."""
+    if not isinstance(schema, Mapping):
+        return schema
+    changed = _mapped(schema, lambda inner: _in_rust(inner, is_lenient))
+    by_pattern = changed.get("patternProperties")
+    if isinstance(by_pattern, dict):
+        changed["patternProperties"] = {ecma_pattern(key): by_pattern[key] for key in by_pattern}
+    if isinstance(schema.get("pattern"), str):
+        try:
+            changed["pattern"] = ecma_pattern(schema["pattern"])
+        except UsageError:
+            if not is_lenient:
+                raise
+            del changed["pattern"]
+    return changed
 
 
 def _with_patterns(schema: Any) -> Any:
