@@ -14,7 +14,7 @@ from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server import fields, sse
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
-from mlx_magistral.server.chat import finish_reason, usage_body
+from mlx_magistral.server.openai_words import finish_reason, usage_body
 from mlx_magistral.server.running import Run, copies
 from mlx_magistral.server.service import Service, read_body
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from mlx_magistral.server.api_errors import is_anthropic
-from mlx_magistral.server.chat import ChatBody
+from mlx_magistral.server.chat_in import ChatBody
 from mlx_magistral.server.completions import CompletionBody
 from mlx_magistral.server.messages import CountBody, MessagesBody
 from mlx_magistral.server.plain import TokenizeBody

@@ -13,7 +13,8 @@ from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server import fields, sse
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
-from mlx_magistral.server.chat import chosen_tool, finish_reason
+from mlx_magistral.server.chat_in import chosen_tool
+from mlx_magistral.server.openai_words import finish_reason
 from mlx_magistral.server.response_items import Items
 from mlx_magistral.server.responses_in import to_chat, to_functions
 from mlx_magistral.server.running import Run
