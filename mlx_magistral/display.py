@@ -5,7 +5,6 @@ stream is a terminal that can show them.
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -14,6 +13,7 @@ from typing import Protocol, TextIO
 import click
 
 from mlx_magistral.events import ContentDelta, Event, Finished, ReasoningDelta, ToolCallDelta
+from mlx_magistral.terminal.size import terminal_size
 
 _LIVE_LINE_S = 0.1
 _CLEAR_LINE = "\r\x1b[K"
@@ -52,7 +52,7 @@ class Display:
         self._has_stats = has_stats and stderr.isatty()
         self._thinking: _Thinking = _THINKING[think](stderr, self._is_fancy, clock)
         self._answer: Answer = (
-            _RenderedAnswer(stdout) if is_rendered and stdout.isatty() else _RawAnswer(stdout)
+            _RenderedAnswer(stdout) if is_rendered and can_redraw(stdout) else _RawAnswer(stdout)
         )
         self._is_in_tool_call = False
 
@@ -69,7 +69,7 @@ class Display:
             case Finished():
                 self.close()
                 if self._has_stats:
-                    lines = fold(stats_parts(event), terminal_columns())
+                    lines = fold(stats_parts(event), terminal_size()[0])
                     _write(self._stderr, _dim("\n".join(lines), self._is_fancy) + "\n")
 
     def close(self) -> None:
@@ -97,11 +97,6 @@ def can_style(stream: TextIO) -> bool:
 def can_redraw(stream: TextIO) -> bool:
     """Whether a line on this stream can be written over."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-
-
-def terminal_columns() -> int:
-    """The window's width now: windows are resized."""
-    return max(shutil.get_terminal_size().columns, 10)
 
 
 def fold(parts: Sequence[str], columns: int) -> list[str]:
@@ -215,26 +210,21 @@ class _RawAnswer:
 
 
 class _RenderedAnswer:
-    """Markdown through rich, redrawn as it grows."""
+    """Markdown, redrawn as it grows."""
 
     def __init__(self, stdout: TextIO) -> None:
-        from rich.console import Console
-        from rich.live import Live
+        from mlx_magistral.terminal.answer import LiveAnswer, Pace
+        from mlx_magistral.terminal.live import LiveRegion
 
-        console = Console(file=stdout)
-        self._live = Live(console=console, refresh_per_second=8, vertical_overflow="visible")
-        self._text = ""
+        self._answer = LiveAnswer(LiveRegion(stdout), has_colour=can_style(stdout))
+        self._pace = Pace()
 
     def write(self, text: str) -> None:
-        from rich.markdown import Markdown
-
-        if not self._text:
-            self._live.start()
-        self._text += text
-        self._live.update(Markdown(self._text))
+        self._answer.add(text)
+        self._pace.draw(self._answer.draw)
 
     def close(self) -> None:
-        self._live.stop()
+        self._answer.close()
 
 
 def _readable(nbytes: int) -> str:

@@ -31,7 +31,10 @@ def run_checks() -> list[Check]:
     checks = [_python(), _system(), *_packages()]
     checks.append(_backend())
     if checks[-1].state != FAIL:
-        checks += [_disk(), _settings(), _tokenizer(), *_models()]
+        checks += [_disk(), _settings()]
+        if checks[-1].state != FAIL:
+            checks.append(_default())
+        checks += [_tokenizer(), *_models()]
     return checks
 
 
@@ -136,6 +139,20 @@ def _settings() -> Check:
         return Check(OK, "settings", f"{len(read_settings())} set in {config_file()}")
     except SettingsError as error:
         return Check(FAIL, "settings", str(error), "Mend the file; no command reads it until then.")
+
+
+def _default() -> Check:
+    """The model that commands take where none is named; the settings are readable by now."""
+    from mlx_magistral.hub import default_model, find_local
+
+    name = default_model()
+    advice = f"Run: mlx-magistral pull {name}, or set another by mlx-magistral use NAME"
+    try:
+        if find_local(name) is not None:
+            return Check(OK, "default model", name)
+    except MagistralError:
+        advice = "Set another: mlx-magistral use NAME"
+    return Check(WARN, "default model", f"{name} is not on this disk", advice)
 
 
 def _tokenizer() -> Check:

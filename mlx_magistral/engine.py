@@ -24,7 +24,7 @@ from mlx_magistral.drafting import draft_bytes, load_draft
 from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
 from mlx_magistral.events import Reply
 from mlx_magistral.hub import default_model, resolve_model
-from mlx_magistral.memory.head import head_marks
+from mlx_magistral.memory.passes import prompt_marks
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.config import ModelConfig
@@ -62,7 +62,7 @@ class Magistral:
         self.config = config
         self.tokenizer = tokenizer
         self.memory = memory
-        memory.head = head_marks(tokenizer)
+        memory.marks = prompt_marks(tokenizer)
         self.load_s = 0.0
         self.is_loaded = True
         self._folder: Path | None = None

@@ -13,6 +13,7 @@
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
+    │   └── QueueFullError        as many replies wait as may wait
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
@@ -95,6 +96,10 @@ class OverloadedError(MagistralError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class QueueFullError(OverloadedError):
+    """As many replies wait as may wait: the callers ask for more than the model can make."""
 
 
 class GenerationError(MagistralError):

@@ -90,18 +90,18 @@ class ReplyStream:
         progress.drafts = self._make_drafts()
         mx.reset_peak_memory()
         cache = memory.new_cache(shared.model)
-        progress.cached_tokens = memory.restore(plan.prompt, cache)
+        known = progress.cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
             shared.model,
-            plan.prompt[progress.cached_tokens :],
+            plan.prompt[known:],
             cache,
-            chunk_tokens=memory.plan.chunk_tokens,
+            ends=[end - known for end in memory.ends(plan.prompt) if end > known],
             on_chunk=self._on_prefill,
             is_cancelled=lambda: self._is_cancelled,
         )
         reason = FinishReason.INTERRUPTED if logits is None else FinishReason.LENGTH
         if logits is not None:
-            memory.keep_prompt(plan.prompt, cache, progress.cached_tokens)
+            memory.keep_prompt(plan.prompt, cache, known)
             for token in decode(
                 shared.model,
                 logits,

@@ -31,6 +31,7 @@ class Run(NamedTuple):
     """What one conversion took."""
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
 
 
@@ -51,6 +52,7 @@ def main() -> None:
         pairs = [(_run(ours, output), _run(theirs, output)) for _ in range(options.runs + 1)][1:]
     cases = [
         {"ours_s": a.seconds, "mlx_lm_s": b.seconds, "ratio": a.seconds / b.seconds}
+        | {"ours_cpu_s": a.cpu_seconds, "mlx_lm_cpu_s": b.cpu_seconds}
         | {"ours_peak_bytes": a.peak_bytes, "mlx_lm_peak_bytes": b.peak_bytes}
         for a, b in pairs
     ]
@@ -59,11 +61,15 @@ def main() -> None:
         print(json.dumps({"ratio": ratio, "cases": cases}))
         return
     for case in cases:
-        print(
-            f"ours {case['ours_s']:6.1f} s {case['ours_peak_bytes'] / 1e9:5.2f} GB   "
-            f"mlx-lm {case['mlx_lm_s']:6.1f} s {case['mlx_lm_peak_bytes'] / 1e9:5.2f} GB"
-        )
+        print("   ".join(_line(case, side) for side in ("ours", "mlx_lm")))
     print(f"ours / mlx-lm, median of pairs: {ratio:.2f}")
+
+
+def _line(case: dict[str, float], side: str) -> str:
+    return (
+        f"{side.replace('_', '-'):6} {case[f'{side}_s']:6.1f} s, {case[f'{side}_cpu_s']:5.1f} s of "
+        f"CPU, {case[f'{side}_peak_bytes'] / 1e9:5.2f} GB"
+    )
 
 
 def write_slice(folder: Path, layers: int) -> None:
@@ -97,7 +103,9 @@ def _run(command: list[str], output: Path) -> Run:
     if status:
         raise SystemExit(f"{' '.join(command)} failed:\n{message.decode()}")
     shutil.rmtree(output)
-    return Run(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Run(seconds, cpu_seconds, peak_bytes)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """Serving several at once: our batching backend against mlx_lm.server, in tokens per second.
 
-Two servers on loopback with the same folder: nano's shape in bf16 with random weights, whose
-replies go on to max_tokens (those of nano end too soon). The same prompts go to each in turn, all
-of a round at once; prompts of different rounds share no beginning. No seed is sent, with which
-mlx_lm.server would not batch. The ratio is the median over the
-rounds of ours / mlx_lm.server. Needs the dev extra (mlx-lm).
+Two servers on loopback with the same folder: nano's shape, or a larger one by --dim and --layers,
+in bf16 with random weights, whose replies go on to max_tokens (those of nano end too soon). The
+same prompts go to each in turn, all of a round at once; prompts of different rounds share no
+beginning. No seed is sent, with which mlx_lm.server would not batch. The ratio is the median over
+the rounds of ours / mlx_lm.server. On Linux the processor seconds that each server took are told
+too: other programs on the machine disturb them less than the clock. Needs the dev extra (mlx-lm).
 
-    scripts/bench_serve.py [--clients 8] [--words 60] [--tokens 64] [--layers 4] [--runs 5] [--json]
+    scripts/bench_serve.py [--clients 8] [--words 60] [--tokens 64] [--dim 128] [--layers 4]
 """
 
 import argparse
 import http.client
 import json
+import math
+import os
 import random
 import shutil
 import socket
@@ -26,7 +29,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 
@@ -34,6 +36,7 @@ from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
 from magistral_convert.source_kinds import open_source
 from mlx_magistral.hub import nano_folder
+from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
 
 START_S = 60.0
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -54,31 +57,34 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=8, help="requests at once")
     parser.add_argument("--words", type=int, default=60, help="words of each prompt")
     parser.add_argument("--tokens", type=int, default=64, help="max_tokens of each reply")
-    parser.add_argument("--layers", type=int, default=4, help="of nano's, repeated where more")
+    parser.add_argument("--dim", type=int, default=128, help="of the model, a multiple of 64")
+    parser.add_argument("--layers", type=int, default=4, help="of the model")
     parser.add_argument("--runs", type=int, default=5, help="counted rounds, after one warm-up")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = make_model(Path(scratch), options.layers)
+        folder = make_model(Path(scratch), options.dim, options.layers)
         ports = {"ours": free_port(), "mlx_lm.server": free_port()}
-        servers = [
-            start(["-m", "mlx_magistral", "serve", str(folder), "--port", str(ports["ours"])]),
-            start(
-                ["-m", "mlx_lm", "server", "--model", str(folder), "--log-level", "ERROR"]
-                + ["--port", str(ports["mlx_lm.server"])]
-            ),
-        ]
+        prefixes = {FOLDER_VARIABLE: str(Path(scratch) / "prefixes")}
+        ours = ["-m", "mlx_magistral", "serve", str(folder), "--port", str(ports["ours"])]
+        theirs = ["-m", "mlx_lm", "server", "--model", str(folder), "--log-level", "ERROR"]
+        theirs += ["--port", str(ports["mlx_lm.server"])]
+        servers = {"ours": start(ours, prefixes), "mlx_lm.server": start(theirs, {})}
         try:
             for port in ports.values():
                 wait_for(port)
-            rounds = [
-                round_of(number, folder, ports, options) for number in range(options.runs + 1)
-            ][1:]
+            rounds = []
+            for number in range(options.runs + 1):
+                before = {name: cpu_s(server.pid) for name, server in servers.items()}
+                figures = round_of(number, folder, ports, options)
+                for name, server in servers.items():
+                    figures[name]["cpu_s"] = cpu_s(server.pid) - before[name]
+                rounds.append(figures)
         finally:
-            for server in servers:
+            for server in servers.values():
                 server.terminate()
                 server.wait()
-    report(rounds, options.json)
+    report(rounds[1:], options.json)
 
 
 def round_of(
@@ -131,50 +137,97 @@ def ask(port: int, model: str, tokens: int, gate: threading.Barrier, prompt: str
 
 
 def report(rounds: list[dict[str, dict[str, float]]], as_json: bool) -> None:
-    names = list(rounds[0])
-    ratio = statistics.median(each["ours"]["tps"] / each["mlx_lm.server"]["tps"] for each in rounds)
-    first = statistics.median(
-        each["ours"]["ttft_mean_s"] / each["mlx_lm.server"]["ttft_mean_s"] for each in rounds
-    )
+    ratios = {
+        key: statistics.median(each["ours"][key] / each["mlx_lm.server"][key] for each in rounds)
+        for key in ("tps", "ttft_mean_s", "cpu_s")
+    }
     if as_json:
-        print(json.dumps({"ratio": ratio, "ttft_ratio": first, "cases": rounds}))
+        named = {"ratio": ratios["tps"], "ttft_ratio": ratios["ttft_mean_s"]}
+        print(json.dumps({**named, "cpu_ratio": ratios["cpu_s"], "cases": rounds}))
         return
-    print("server          tok/s  first token, mean  latest (s), medians of the rounds")
-    for name in sorted(names, reverse=True):
-        tps, mean_s, max_s = (
+    print(
+        "server          tok/s  first token, mean  latest (s)  processor s, medians of the rounds"
+    )
+    for name in ("ours", "mlx_lm.server"):
+        tps, mean_s, max_s, cpu = (
             statistics.median(each[name][key] for each in rounds)
-            for key in ("tps", "ttft_mean_s", "ttft_max_s")
+            for key in ("tps", "ttft_mean_s", "ttft_max_s", "cpu_s")
         )
-        print(f"{name:14} {tps:6.1f}  {mean_s:17.2f}  {max_s:10.2f}")
-    print(f"ours / mlx_lm.server: {ratio:.2f} in tokens per second, {first:.2f} in time to first")
+        print(f"{name:14} {tps:6.1f}  {mean_s:17.2f}  {max_s:10.2f}  {cpu:11.2f}")
+    print(
+        f"ours / mlx_lm.server: {ratios['tps']:.2f} in tokens per second, "
+        f"{ratios['ttft_mean_s']:.2f} in time to first, {ratios['cpu_s']:.2f} in processor seconds"
+    )
 
 
-def make_model(scratch: Path, layers: int) -> Path:
-    """nano's shape and tokenizer, random weights, in the converted form both servers load."""
+def make_model(scratch: Path, dim: int, layers: int) -> Path:
+    """nano's tokenizer and proportions, random weights, in the converted form both servers load."""
     source, folder = scratch / "native", scratch / "model"
     source.mkdir()
     for name in ("params.json", "tekken.json", "SYSTEM_PROMPT.txt"):
         shutil.copy(nano_folder() / name, source / name)
     params = json.loads((source / "params.json").read_text())
-    trained: Any = mx.load(str(nano_folder() / "consolidated.safetensors"))
-    for index in range(params["n_layers"], layers):
-        like = f"layers.{index % params['n_layers']}."
-        own = [name for name in trained if name.startswith(like)]
-        trained |= {name.replace(like, f"layers.{index}."): trained[name] for name in own}
-    params["n_layers"] = max(layers, params["n_layers"])
+    scale = dim / params["dim"]
+    sizes = {key: round(params[key] * scale) for key in ("hidden_dim", "n_heads", "n_kv_heads")}
+    params |= {**sizes, "dim": dim, "n_layers": layers}
     (source / "params.json").write_text(json.dumps(params))
     mx.random.seed(0)
+    spread = 0.1 * scale**-0.5  # so that what a layer adds stays as large
     weights = {
-        name: value if value.ndim == 1 else mx.random.normal(value.shape).astype(value.dtype) * 0.1
-        for name, value in trained.items()
+        name: mx.ones(shape, mx.bfloat16)
+        if len(shape) == 1
+        else (mx.random.normal(shape) * spread).astype(mx.bfloat16)
+        for name, shape in shapes(params).items()
     }
     mx.save_safetensors(str(source / "consolidated.safetensors"), weights)
     convert_checkpoint(open_source(source), folder, Recipe(16))
     return folder
 
 
-def start(arguments: list[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, *arguments], stderr=subprocess.DEVNULL)
+def shapes(params: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Every weight of a native checkpoint."""
+    dim, hidden, vocab = params["dim"], params["hidden_dim"], params["vocab_size"]
+    rows = params["n_heads"] * params["head_dim"]
+    kv_rows = params["n_kv_heads"] * params["head_dim"]
+    layer: dict[str, tuple[int, ...]] = {
+        "attention.wq.weight": (rows, dim),
+        "attention.wk.weight": (kv_rows, dim),
+        "attention.wv.weight": (kv_rows, dim),
+        "attention.wo.weight": (dim, rows),
+        "feed_forward.w1.weight": (hidden, dim),
+        "feed_forward.w2.weight": (dim, hidden),
+        "feed_forward.w3.weight": (hidden, dim),
+        "attention_norm.weight": (dim,),
+        "ffn_norm.weight": (dim,),
+    }
+    return {
+        "tok_embeddings.weight": (vocab, dim),
+        "output.weight": (vocab, dim),
+        "norm.weight": (dim,),
+        **{
+            f"layers.{index}.{name}": shape
+            for index in range(params["n_layers"])
+            for name, shape in layer.items()
+        },
+    }
+
+
+def start(arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        env={**os.environ, **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process so far; nan where there is no /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

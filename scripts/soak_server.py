@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,22 @@ _BAD: list[tuple[Any, str]] = [
     ({"model": "x", "messages": []}, "empty"),
     ({"model": "x", "messages": [{"role": "nobody", "content": "?"}]}, "role"),
     ({"model": "x", "messages": [{"role": "user", "content": "?"}], "audio": 1}, "field"),
+    ({"model": "x", "messages": [{"role": "user", "content": "too long " * 9000}]}, "length"),
+    ([], "no object"),
 ]
+# Requests whose reply comes whole: a path and a body from those of a chat.
+_WHOLE: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
+    "whole": lambda asked: ("/v1/chat/completions", asked),
+    "message": lambda asked: ("/v1/messages", asked),
+    "response": lambda asked: ("/v1/responses", {"model": "x", "input": asked["messages"]}),
+    "completion": lambda asked: (
+        "/v1/completions",
+        {"model": "x", "prompt": asked["messages"][0]["content"], "max_tokens": 50},
+    ),
+}
+_BUSY = (429, 503)
 _WORKERS = 6
+_PROMPTS = ("What is {a} + {b}?", "Sort {a}, {b}, 7.", "x " * 300 + "{a} {b}")
 
 
 async def main() -> int:
@@ -51,7 +66,10 @@ async def main() -> int:
     warm = memory[len(memory) // 4 :]
     growth = warm[-1] / warm[0] - 1
     print(dict(counts), f"left {left}, exit {code}")
-    print(f"resident: {memory[0]} kB at the start, {warm[0]} warm, {warm[-1]} at the end")
+    print(
+        f"resident: {memory[0]} kB at the start, {warm[0]} after a quarter, "
+        f"{memory[len(memory) // 2]} in the middle, {warm[-1]} at the end"
+    )
     print(f"growth after the warm-up {growth:+.1%}")
     is_sound = not counts["wrong"] and left == 0 and code == 0 and growth < 0.10
     print("sound" if is_sound else "NOT SOUND")
@@ -64,10 +82,10 @@ async def _work(client: httpx.AsyncClient, counts: Counter[str], end: float, see
         a, b = rng.randint(1, 999), rng.randint(1, 999)
         asked = {
             "model": "x",
-            "messages": [{"role": "user", "content": f"What is {a} + {b}?"}],
+            "messages": [{"role": "user", "content": rng.choice(_PROMPTS).format(a=a, b=b)}],
             "max_tokens": 200,
         }
-        kind = rng.choice(("whole", "stream", "cut", "bad", "message"))
+        kind = rng.choice(("whole", "stream", "cut", "bad", "message", "response", "completion"))
         try:
             counts[await _one(client, kind, asked, rng)] += 1
         except (httpx.HTTPError, AssertionError) as error:
@@ -83,16 +101,17 @@ async def _one(
         body, name = rng.choice(_BAD)
         reply = await client.post(chat, json=body)
         assert reply.status_code == 400, f"{name}: {reply.status_code}"
-    elif kind in ("whole", "message"):
-        reply = await client.post("/v1/messages" if kind == "message" else chat, json=asked)
-        if reply.status_code == 503:
+    elif kind in _WHOLE:
+        path, body = _WHOLE[kind](asked)
+        reply = await client.post(path, json=body)
+        if reply.status_code in _BUSY:
             return "busy"
         assert reply.status_code == 200, reply.text
     else:
         lines: list[str] = []
         stop_after = rng.randint(1, 20) if kind == "cut" else None
         async with client.stream("POST", chat, json={**asked, "stream": True}) as stream:
-            if stream.status_code == 503:
+            if stream.status_code in _BUSY:
                 return "busy"
             async for line in stream.aiter_lines():
                 lines += [line] if line else []

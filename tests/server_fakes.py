@@ -36,16 +36,20 @@ class FakeBackend:
 
     model_name = "fake"
     context_tokens = 100
+    places = 16
 
     def __init__(self) -> None:
         self.script = list(SCRIPT)
-        self.refusal: MagistralError | None = None
+        self.refusal: MagistralError | None = None  # of all requests
+        self.refusals: list[MagistralError] = []  # of the next ones
         self.requests: list[GenerationRequest] = []
         self.tickets: list[FakeTicket] = []
 
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> FakeTicket:
         if self.refusal is not None:
             raise self.refusal
+        if self.refusals:
+            raise self.refusals.pop(0)
         self.requests.append(request)
         self.tickets.append(FakeTicket())
         for event in self.script:

@@ -70,7 +70,7 @@ class Terminal:
     def type(self, keys: str) -> None:
         self._process.send(keys)
 
-    def wait(self, wanted: str | Callable[[str], bool], timeout: float = 20) -> str:
+    def wait(self, wanted: str | Callable[[str], bool], timeout: float = 90) -> str:
         """Read until the whole screen, scrolled lines too, holds the text or satisfies."""
         holds = wanted if callable(wanted) else lambda text: wanted in text
         end = time.monotonic() + timeout

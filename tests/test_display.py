@@ -114,7 +114,8 @@ def test_tool_calls_are_shown_beside_the_answer() -> None:
     assert err == 'tool call: add {"x": 1}\ntool call: stop {}\n'
 
 
-def test_rendered_answer_is_markdown_on_a_terminal_only() -> None:
+def test_rendered_answer_is_markdown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     terminal, pipe = Terminal(), io.StringIO()
     for stream in (terminal, pipe):
         display = Display(stream, io.StringIO(), is_rendered=True)

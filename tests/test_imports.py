@@ -14,6 +14,7 @@ FLOORS = [
     ["cli", "__main__"],
     ["bench", "chat", "doctor", "server"],
     ["display", "saving"],
+    ["terminal"],
     ["batching"],
     ["engine"],
     ["tool_rounds", "streaming", "drafting"],

@@ -46,7 +46,7 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
     hidden = 2 * tokens * config.dim
     activations = 4 * _BATCH_TOKENS * (4 * config.hidden_dim + 8 * config.dim)
     inputs = (config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim)
-    blocks = [[(end - begin) ** 2 for begin, end in _spans(width)] for width in inputs]
+    blocks = [[(end - begin) ** 2 for begin, end in column_spans(width)] for width in inputs]
     curvature = 4 * sum(map(sum, blocks)) if has_curvature else 0
     # H, its Cholesky factor and the flipped copies of one block at a time.
     solving = 3 * 4 * max(map(max, blocks)) + _SOLVER_BYTES if has_curvature else _SOLVER_BYTES
@@ -202,7 +202,7 @@ class _Inputs:
         if not self._has_curvature:
             return
         if not self._blocks:
-            spans = _spans(columns)
+            spans = column_spans(columns)
             self._blocks = [(b, np.zeros((e - b, e - b), np.float32)) for b, e in spans]
         for begin, block in self._blocks:
             part = inputs[:, begin : begin + len(block)]
@@ -223,7 +223,7 @@ class _Inputs:
         return self._statistics
 
 
-def _spans(columns: int) -> Sequence[tuple[int, int]]:
+def column_spans(columns: int) -> Sequence[tuple[int, int]]:
     """Equal spans of at most _BLOCK_COLUMNS, whole groups each."""
     count = -(-columns // _BLOCK_COLUMNS)
     step = -(-columns // count // 128) * 128

@@ -16,7 +16,15 @@ from mlx_magistral.errors import ConversionError
 from .dense import product
 from .feedback import FloatArray
 from .layer import layer_forward
-from .layer_weights import TokenArray, embed, head_name, read_layer, read_rows, read_tensor
+from .layer_weights import (
+    TokenArray,
+    embed,
+    head_name,
+    read_layer,
+    read_rows,
+    read_tensor,
+    require_tokens,
+)
 from .progress import Watcher
 from .quantize import number
 from .source import Source, row_blocks
@@ -55,14 +63,16 @@ class Comparison:
 def compare_models(
     a: Source, b: Source, sequences: TokenArray, watcher: Watcher | None = None
 ) -> Comparison:
-    """Run both models on token ids (N, L). Raises ConversionError where they do not match."""
+    """Run both models on token ids (N, L). Raises ConversionError where these do not match."""
     for key in ("n_layers", "vocab_size"):
         if getattr(a.config, key) != getattr(b.config, key):
             raise ConversionError(
                 f"The models differ in {key}: {getattr(a.config, key)} and "
                 f"{getattr(b.config, key)}. Compare two forms of one model."
             )
+    require_tokens(a, sequences)
     watcher = watcher or Watcher()
+    watcher.expected(a.config.n_layers)
     hidden_a, hidden_b = ([embed(side, row[None]) for row in sequences] for side in (a, b))
     layer_errors = []
     for layer in range(a.config.n_layers):
@@ -73,6 +83,7 @@ def compare_models(
                 hidden[place] = layer_forward(weights, states, side.config)
                 mx.eval(hidden[place])
         layer_errors.append(_relative_error(hidden_a, hidden_b))
+        watcher.advanced(1)
     watcher.started("logits")
     return _compare_logits(a, b, hidden_a, hidden_b, sequences, tuple(layer_errors))
 

@@ -12,11 +12,13 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from .memory import readable_bytes
 from .plan import ConversionPlan
@@ -25,6 +27,8 @@ from .progress import Watcher
 # The estimate waits for a whole layer of a large model after its embedding, and for a steady pace.
 _ESTIMATE_AFTER_SHARE = 0.05
 _ESTIMATE_AFTER_SECONDS = 5.0
+# A line from which on there is room for a bar and two times.
+_WIDE_COLUMNS = 76
 
 
 class ConversionDisplay(Watcher):
@@ -45,18 +49,24 @@ class ConversionDisplay(Watcher):
         self._waiting = 0  # weights not yet done when this run began
         self._done = 0  # by this run
         self._is_estimated = False
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=is_quiet)
+        self._console = Console(stderr=True, highlight=False, quiet=is_quiet)
+        # A log keeps each line whole; a terminal's lines break between words.
+        self._console.soft_wrap = not self._console.is_terminal
+        name = TextColumn(
+            "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        )
+        share = TaskProgressColumn(table_column=Column(no_wrap=True))
+        left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True))
+        columns: tuple[ProgressColumn, ...] = (name, share, left, TextColumn("left"))
+        if self._console.width >= _WIDE_COLUMNS:
+            passed = (TimeElapsedColumn(), TextColumn("elapsed,"))
+            columns = (name, BarColumn(bar_width=20), share, *passed, left, TextColumn("left"))
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("elapsed,"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            *columns,
             console=self._console,
             disable=is_quiet or not self._console.is_terminal,
             transient=True,
+            expand=True,
         )
         self._task = self._progress.add_task("", total=None)
 
@@ -73,12 +83,18 @@ class ConversionDisplay(Watcher):
         self._progress.stop()
 
     def planned(
-        self, plan: ConversionPlan, source_bytes: int, memory_bytes: int, warnings: tuple[str, ...]
+        self,
+        plan: ConversionPlan,
+        source_bytes: int,
+        memory_bytes: int,
+        warnings: tuple[str, ...],
+        seconds: float | None = None,
     ) -> None:
+        pace = "" if seconds is None else f" and {_readable_seconds(seconds)} at the pace of now"
         self._console.print(
             f"{readable_bytes(source_bytes)} -> {readable_bytes(plan.nbytes)}, "
             f"{plan.bits_per_weight:.2f} bits a weight, {len(plan.shards)} shards; needs about "
-            f"{readable_bytes(memory_bytes)} of memory"
+            f"{readable_bytes(memory_bytes)} of memory{pace}"
         )
         for warning in warnings:
             self._console.print(f"warning: {warning}")
@@ -92,11 +108,16 @@ class ConversionDisplay(Watcher):
             self._waiting -= weights
         self._begun = self._clock()  # hashing what was there is no part of the pace
 
+    def expected(self, amount: int) -> None:
+        self._progress.reset(self._task, total=amount)
+
     def started(self, tensor: str) -> None:
         if self._is_verbose and tensor != self._tensor:
             self._tensor = tensor
             self._console.print(tensor)
-        self._progress.update(self._task, description=tensor)
+        # Every name has these, and the line has room for the rest alone.
+        name = tensor.removeprefix("model.").removesuffix(".weight").removesuffix(".safetensors")
+        self._progress.update(self._task, description=name)
 
     def advanced(self, weights: int) -> None:
         self._progress.advance(self._task, weights)
@@ -112,4 +133,7 @@ class ConversionDisplay(Watcher):
 
 
 def _readable_seconds(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

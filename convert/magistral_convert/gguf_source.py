@@ -95,13 +95,13 @@ class GgufSource:
         """See Source."""
         row_bytes = self._row_bytes(request.tensor)
         start = self._tensors[_gguf_name(request.tensor)].data_offset + request.start * row_bytes
-        count = (request.stop - request.start) * row_bytes
+        count = request.rows * row_bytes
         return read_range(self._path, start, count, request.tensor)
 
     def decode(self, request: BlockRequest, data: bytes) -> mx.array:
         """See Source; blocks of a quantized type come out in float32."""
         kind = self._type(request.tensor)
-        shape = (request.stop - request.start, *self.shapes[request.tensor][1:])
+        shape = (request.rows, *self.shapes[request.tensor][1:])
         if kind in _FLOATS:
             words, dtype = _FLOATS[kind]
             rows = mx.array(np.frombuffer(data, words)).view(dtype).reshape(shape)

@@ -8,6 +8,7 @@ A record is written after its shard was flushed, renamed and read back, so a rec
 resuming checks the promise by hashing again.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -161,3 +162,15 @@ class Journal:
         for folder in (self.records_folder, self.model_folder):
             if folder.exists():
                 shutil.rmtree(folder)
+
+
+def disk_error(error: OSError, output: Path) -> ConversionError:
+    """What to tell of a disk that failed or is full, and how to go on."""
+    if error.errno == errno.ENOSPC:
+        what = f"the disk of {output.parent} is full"
+    else:
+        what = f"{error.filename or output} failed: {error.strerror}"
+    return ConversionError(
+        f"The conversion stopped: {what}. Finished shards are kept in {output.name}.partial; run "
+        "the same command again to go on."
+    )

@@ -6,9 +6,21 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from mlx_magistral.errors import ConversionError
+
 from .source import BlockRequest, Source
 
 TokenArray = npt.NDArray[np.int64]
+
+
+def require_tokens(source: Source, tokens: TokenArray) -> None:
+    """Raise ConversionError unless every id is a row of the embedding."""
+    largest, rows = int(tokens.max()), source.config.vocab_size
+    if largest >= rows:
+        raise ConversionError(
+            f"The text holds token {largest} and {source.folder} has a vocabulary of {rows}. Give "
+            "the tokenizer, or the ids, that belong to this model."
+        )
 
 
 def read_tensor(source: Source, name: str) -> mx.array:

@@ -10,7 +10,8 @@ import mlx.core as mx
 
 from mlx_magistral.model.quant_config import QuantFormat
 
-from .feedback import Curvature, round_with_feedback, row_losses
+from .descent import descend
+from .feedback import Curvature, Rounding, round_with_feedback, row_losses
 from .packing import pack_codes
 from .quantize import (
     Grid,
@@ -86,7 +87,7 @@ def _fed_back(
     rows: mx.array, format: QuantFormat, dtype: mx.Dtype, statistics: ColumnStatistics
 ) -> _Choice:
     parts = [
-        round_with_feedback(_columns(rows, block), block.curvature, format, dtype)
+        _rounded(_columns(rows, block), block.curvature, format, dtype)
         for block in statistics.blocks
     ]
     return _Choice(
@@ -97,6 +98,13 @@ def _fed_back(
         ),
         sum((part.loss for part in parts), mx.zeros((rows.shape[0],))),
     )
+
+
+def _rounded(
+    rows: mx.array, curvature: Curvature, format: QuantFormat, dtype: mx.Dtype
+) -> Rounding:
+    rounding = round_with_feedback(rows, curvature, format, dtype)
+    return descend(rows, rounding, curvature, format)
 
 
 def _choice(

@@ -6,13 +6,14 @@ Plain memory is a few row blocks, whatever the model's size; with calibration it
 calibration.py says. Each step leaves the disk in a state that the same command can go on from.
 """
 
-import errno
 import shutil
 import time
 from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mlx_magistral.errors import ConversionError
 from mlx_magistral.hub_cache import hub_origin
@@ -22,11 +23,13 @@ from mlx_magistral.version import __version__
 from .calibration import Calibration, calibration_bytes
 from .calibration_data import CalibrationText
 from .compare import compare_models
+from .estimate import calibration_seconds
 from .files import write_file
-from .folder import write_side_files
-from .journal import Journal
+from .folder import TOKENIZER_FILE, write_side_files
+from .journal import Journal, disk_error
+from .layer_weights import require_tokens
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes
+from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
 from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
@@ -41,6 +44,10 @@ from .source_kinds import open_source
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20
 _COSTS_FILE = "costs.json"
+_NO_TOKENIZER = (
+    "there is no tekken.json beside the source, so the output will not generate before it gets "
+    "one; --tokenizer FILE gives it"
+)
 
 
 def convert_checkpoint(
@@ -64,6 +71,9 @@ def convert_checkpoint(
     begun = time.monotonic()
     if text is None and recipe.needs_text:
         raise ConversionError(f"Recipe {recipe.method} with mix {recipe.mix} needs text.")
+    if text is not None:
+        require_tokens(source, text.calibration)
+        require_tokens(source, text.held_out)
     if shard_bytes is None:
         # With calibration a layer costs minutes, so each is a shard of its own and survives a kill.
         shard_bytes = DEFAULT_SHARD_BYTES if text is None else 1
@@ -88,7 +98,7 @@ def convert_checkpoint(
             resumed = work.run()
             journal.publish()
     except OSError as error:
-        raise _disk_error(error, output) from error
+        raise disk_error(error, output) from error
     finally:
         journal.close()
     return _report(output, resumed, time.monotonic() - begun)
@@ -109,7 +119,10 @@ def _resolve_mix(
     assert text is not None and recipe.bits_per_weight is not None
     costs = journal.load(_COSTS_FILE)
     if costs is None:
-        tokens = text.calibration[: max(1, SENSITIVITY_TOKENS // text.calibration.shape[1])]
+        # From all over the text, whose kinds follow one another.
+        rows, length = text.calibration.shape
+        count = min(rows, max(1, SENSITIVITY_TOKENS // length))
+        tokens = text.calibration[np.linspace(0, rows - 1, count).round().astype(int)]
         widths = [width for width in MIX_WIDTHS if width >= recipe.bits]
         measured = measure_sensitivities(source, tokens, widths, recipe, watcher)
         costs = journal.store(_COSTS_FILE, measured)
@@ -152,8 +165,8 @@ class _Conversion:
         self._find_finished()
         resumed = len(self._records)
         self._check_disk()
-        memory = self._memory_bytes()
-        self._watcher.planned(self._plan, self._source.nbytes, memory, self._source.warnings)
+        memory, seconds = self._memory_bytes(), self._seconds()
+        self._watcher.planned(self._plan, self._source.nbytes, memory, self._warnings(), seconds)
         self._watcher.resumed(resumed, self._finished_weights())
         calibration = self._calibration()
         for shard in self._plan.shards:
@@ -162,6 +175,12 @@ class _Conversion:
         self._require_unchanged_source()
         self._describe()
         return resumed
+
+    def _warnings(self) -> tuple[str, ...]:
+        has_tokenizer = (self._source.folder / TOKENIZER_FILE).is_file()
+        if self._tokenizer is None and not has_tokenizer:
+            return (*self._source.warnings, _NO_TOKENIZER)
+        return self._source.warnings
 
     def _find_finished(self) -> None:
         for shard in self._plan.shards:
@@ -182,8 +201,8 @@ class _Conversion:
         free = shutil.disk_usage(self._journal.folder).free
         if free < needed:
             raise ConversionError(
-                f"{self._journal.folder.parent} has {free / 1e9:.1f} GB free and the conversion "
-                f"still needs {needed / 1e9:.1f} GB. Free some space or choose another disk."
+                f"{self._journal.folder.parent} has {readable_bytes(free)} free and the conversion "
+                f"still needs {readable_bytes(needed)}. Free some space or choose another disk."
             )
 
     def _memory_bytes(self) -> int:
@@ -192,6 +211,14 @@ class _Conversion:
         has_curvature = self._recipe.method is Method.CALIBRATED
         tokens = self._text.calibration.size
         return calibration_bytes(self._source.config, tokens, has_curvature=has_curvature)
+
+    def _seconds(self) -> float | None:
+        """What calibration will take for the weights not yet done."""
+        if self._text is None or self._recipe.method is Method.PLAIN:
+            return None
+        tokens = self._text.calibration.size
+        whole = calibration_seconds(self._source.config, self._recipe, tokens)
+        return whole * (1 - self._finished_weights() / self._plan.weights)
 
     def _calibration(self) -> Calibration | None:
         if self._text is None or self._recipe.method is Method.PLAIN:
@@ -274,15 +301,4 @@ def _report(output: Path, resumed: int | None, seconds: float) -> ConversionRepo
         worst_tensor=worst,
         worst_error=record.error,
         quality=manifest.quality,
-    )
-
-
-def _disk_error(error: OSError, output: Path) -> ConversionError:
-    if error.errno == errno.ENOSPC:
-        what = f"the disk of {output.parent} is full"
-    else:
-        what = f"{error.filename or output} failed: {error.strerror}"
-    return ConversionError(
-        f"The conversion stopped: {what}. Finished shards are kept in {output.name}.partial; run "
-        "the same command again to go on."
     )

@@ -1,32 +1,29 @@
-"""Read the next blocks in a thread while this one is being worked on."""
+"""Work on the next items in threads while this one is being used."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Request = TypeVar("Request")
-Block = TypeVar("Block")
-
-# One being read, one waiting: enough to hide the disk, and a fixed bound on memory.
-_BLOCKS_AHEAD = 2
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-def read_ahead(
-    requests: Iterable[Request], read: Callable[[Request], Block]
-) -> Iterator[tuple[Request, Block]]:
-    """Yield each request with ``read(request)``, in order, at most two blocks ahead.
+def work_ahead(
+    items: Iterable[Item], work: Callable[[Item], Result], threads: int = 1
+) -> Iterator[tuple[Item, Result]]:
+    """Yield each item with ``work(item)``, in order, at most ``threads + 1`` of them ahead.
 
-    ``read`` runs in one other thread and must not touch mlx, whose streams belong to a thread. What
-    it raises is raised here, at the request it concerns.
+    One being worked on a thread and one waiting hide the work, in a fixed memory. What ``work``
+    raises is raised here, at the item it concerns. ``items`` are drawn in the calling thread.
     """
-    pending: deque[tuple[Request, Future[Block]]] = deque()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead") as reader:
-        for request in requests:
-            pending.append((request, reader.submit(read, request)))
-            if len(pending) > _BLOCKS_AHEAD:
-                first, block = pending.popleft()
-                yield first, block.result()
+    pending: deque[tuple[Item, Future[Result]]] = deque()
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="work-ahead") as pool:
+        for item in items:
+            pending.append((item, pool.submit(work, item)))
+            if len(pending) > threads + 1:
+                first, result = pending.popleft()
+                yield first, result.result()
         while pending:
-            first, block = pending.popleft()
-            yield first, block.result()
+            first, result = pending.popleft()
+            yield first, result.result()

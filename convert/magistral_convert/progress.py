@@ -13,18 +13,29 @@ class Watcher:
     """Override what you want to know."""
 
     def planned(
-        self, plan: ConversionPlan, source_bytes: int, memory_bytes: int, warnings: tuple[str, ...]
+        self,
+        plan: ConversionPlan,
+        source_bytes: int,
+        memory_bytes: int,
+        warnings: tuple[str, ...],
+        seconds: float | None = None,
     ) -> None:
-        """Everything is checked and about to start; the memory it will take is an estimate."""
+        """Everything is checked and about to start; memory and seconds are estimates.
+
+        Seconds are those of calibration; None for a plain conversion.
+        """
 
     def resumed(self, shards: int, weights: int) -> None:
         """So many shards, and weights in them, were there already and still hash right."""
+
+    def expected(self, amount: int) -> None:
+        """A further pass over the model begins; ``advanced`` will add up to this."""
 
     def started(self, tensor: str) -> None:
         """Work on a tensor (HF name) begins."""
 
     def advanced(self, weights: int) -> None:
-        """So many more weights are done."""
+        """So many more weights are done, or so much of what was expected."""
 
 
 @dataclass(frozen=True)

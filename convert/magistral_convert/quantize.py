@@ -8,6 +8,7 @@ Rows are independent, so a tensor is quantized in row blocks with the same resul
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 from mlx_magistral.model.quant_config import QuantFormat
 
@@ -15,6 +16,7 @@ from .packing import pack_codes
 
 # MLX's own floor for a group's scale; all-equal groups would divide by zero without it.
 _LEAST_SCALE = 1e-7
+_NO_FRACTION = 1.5 * 2**23
 # What scales, biases and unquantized tensors may be stored in.
 STORED_DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16}
 
@@ -46,10 +48,9 @@ def cast_rows(rows: mx.array, dtype: mx.Dtype) -> StoredRows:
     """Store rows of any shape unquantized."""
     exact = rows.astype(mx.float32)
     stored = mx.contiguous(rows.astype(dtype))
-    error = mx.sum(mx.square(exact - stored.astype(mx.float32)))
-    norm = mx.sum(mx.square(exact))
-    mx.eval(stored, error, norm)
-    return StoredRows((stored,), number(error), number(norm))
+    errors = exact - stored.astype(mx.float32)
+    mx.eval(stored, errors, exact)
+    return StoredRows((stored,), squared_sum(errors), squared_sum(exact))
 
 
 def quantize_rows(rows: mx.array, format: QuantFormat, dtype: mx.Dtype) -> StoredRows:
@@ -59,13 +60,12 @@ def quantize_rows(rows: mx.array, format: QuantFormat, dtype: mx.Dtype) -> Store
     """
     groups = rows.astype(mx.float32).reshape(rows.shape[0], -1, format.group_size)
     grid = starting_grid(groups, format.bits, dtype)
-    codes, squared_error = nearest_codes(groups, grid, format.bits)
-    error = mx.sum(squared_error)
-    norm = mx.sum(mx.square(groups))
+    codes, misses = nearest_codes(groups, grid, format.bits)
+    errors = misses * grid.scales.astype(mx.float32)[..., None]
     packed = pack_codes(codes.astype(mx.uint8).reshape(rows.shape), format.bits)
     parts = (packed, mx.contiguous(grid.scales), mx.contiguous(grid.biases))
-    mx.eval(*parts, error, norm)
-    return StoredRows(parts, number(error), number(norm))
+    mx.eval(*parts, errors, groups)
+    return StoredRows(parts, squared_sum(errors), squared_sum(groups))
 
 
 def starting_grid(groups: mx.array, bits: int, dtype: mx.Dtype) -> Grid:
@@ -84,14 +84,24 @@ def starting_grid(groups: mx.array, bits: int, dtype: mx.Dtype) -> Grid:
 
 
 def nearest_codes(groups: mx.array, grid: Grid, bits: int) -> tuple[mx.array, mx.array]:
-    """Codes (R, G, g) as float32 integers nearest to ``groups``, and each group's squared error."""
+    """Codes as float32 integers nearest to ``groups``, and by how many steps each is missed.
+
+    All are (R, G, g).
+    """
     scale = grid.scales.astype(mx.float32)[..., None]
     bias = grid.biases.astype(mx.float32)[..., None]
     position = (groups - bias) / scale
-    codes = mx.clip(mx.round(position), 0, (1 << bits) - 1)
-    # In units of the step, so one multiplication a group turns it into the error of the weights.
-    miss = mx.sum(mx.square(position - codes), axis=-1)
-    return codes, miss * mx.square(scale[..., 0])
+    # A float32 this large has no bits after the point: the sum rounds as mx.round does, in a third
+    # of its time on a CPU. Positions beyond it are clipped in any case.
+    whole = (position + _NO_FRACTION) - _NO_FRACTION
+    codes = mx.clip(whole, 0, (1 << bits) - 1)
+    return codes, position - codes
+
+
+def squared_sum(values: mx.array) -> float:
+    """Sum of squares of an array; einsum takes a third of mlx's time on a CPU, and one thread."""
+    flat = np.asarray(values).reshape(-1)
+    return float(np.einsum("i,i", flat, flat))
 
 
 def number(scalar: mx.array) -> float:

@@ -56,6 +56,16 @@ Relative error of a tensor: root of (sum of squared differences / sum of squares
 {quality}
 """
 
+_NOT_MEASURED = """
+## Distance from the source
+
+Not measured: this recipe reads no text. KL divergence, agreement and perplexities on a text, a
+built-in one or your own, come from
+
+```sh
+mlx-magistral compare SOURCE FOLDER --data FILE
+```"""
+
 
 def write_model_card(
     plan: ConversionPlan,
@@ -101,6 +111,6 @@ def worst_tensors(records: Mapping[str, ShardRecord]) -> list[tuple[str, TensorR
 
 def _quality_section(quality: Mapping[str, Any]) -> str:
     if not quality:
-        return ""
+        return _NOT_MEASURED
     rows = "\n".join(f"| {name} | {value} |" for name, value in quality.items())
     return f"\n## Measured: the source is A, this is B\n\n| | |\n|---|---|\n{rows}"

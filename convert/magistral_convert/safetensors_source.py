@@ -72,7 +72,7 @@ class SafetensorsSource:
 
     def decode(self, request: BlockRequest, data: bytes) -> mx.array:
         """See Source."""
-        rows = request.stop - request.start
+        rows = request.rows
         arrays = []
         position = 0
         for part in self._parts(request.tensor):
@@ -107,7 +107,7 @@ class SafetensorsSource:
         info = self._tensors[part]
         row_bytes = _row_bytes(info)
         begin = info.start + request.start * row_bytes
-        wanted = (request.stop - request.start) * row_bytes
+        wanted = request.rows * row_bytes
         return read_range(info.file, begin, wanted, part)
 
 

@@ -5,16 +5,20 @@ Holds a few blocks of BLOCK_WEIGHTS weights at a time, whatever the size of the 
 
 import hashlib
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import mlx.core as mx
 
 from mlx_magistral.errors import ConversionError
 
 from .manifest import ShardRecord, TensorRecord
 from .methods import ColumnStatistics, store_rows
 from .plan import ShardPlan, TensorPlan
-from .prefetch import read_ahead
+from .prefetch import work_ahead
 from .progress import Watcher
 from .quantize import STORED_DTYPES, StoredRows
 from .recipe import NOT_QUANTIZED, Method, Recipe
@@ -22,8 +26,9 @@ from .shards import Fault, ShardWriter
 from .source import BLOCK_WEIGHTS, BlockRequest, Source, row_blocks
 
 # Feedback goes column by column, so its blocks are tall: fewer, larger steps.
-_FEEDBACK_BLOCK_WEIGHTS = 32 * BLOCK_WEIGHTS
-
+_FEEDBACK_BLOCK_WEIGHTS = 64 * BLOCK_WEIGHTS
+# Beyond these, reading and hashing in their one thread are what the others wait for.
+_MOST_THREADS = 4
 
 # Tensor name (HF) -> what is known of its inputs; None at once for the plain method.
 Statistics = Callable[[str], ColumnStatistics | None]
@@ -47,28 +52,59 @@ def convert_shard(
     tallies = {tensor.name: _Tally(tensor) for tensor in shard.tensors}
     size = _FEEDBACK_BLOCK_WEIGHTS if recipe.method is Method.CALIBRATED else BLOCK_WEIGHTS
     requests = [block for name in tallies for block in row_blocks(source, name, size)]
-    known: ColumnStatistics | None = None
 
     def read(request: BlockRequest) -> bytes:
         data = source.read(request)
         tallies[request.tensor].source_digest.update(data)
         return data
 
-    with ShardWriter(folder / shard.file, shard.parts, fault) as writer:
-        for request, data in read_ahead(requests, read):
-            tally = tallies[request.tensor]
+    def prepared() -> Iterator[_Block]:
+        known: ColumnStatistics | None = None
+        for request, data in work_ahead(requests, read):
             if request.start == 0:
                 watcher.started(request.tensor)
                 known = statistics(request.tensor)
-            rows = source.decode(request, data)
-            stored = store_rows(rows, tally.plan.format, STORED_DTYPES[recipe.dtype], known)
+            yield _Block(request, data, known)
+
+    def store(block: _Block) -> StoredRows:
+        rows = source.decode(block.request, block.data)
+        format = tallies[block.request.tensor].plan.format
+        return store_rows(rows, format, STORED_DTYPES[recipe.dtype], block.known)
+
+    with ShardWriter(folder / shard.file, shard.parts, fault) as writer:
+        for block, stored in _computed(prepared(), store, recipe.method):
+            tally = tallies[block.request.tensor]
             tally.add(stored, recipe)
-            for part, block in zip(tally.plan.parts, stored.parts, strict=True):
-                writer.append(part.name, block)
-            watcher.advanced(rows.size)
+            for part, array in zip(tally.plan.parts, stored.parts, strict=True):
+                writer.append(part.name, array)
+            watcher.advanced(block.request.rows * prod(tally.plan.shape[1:]))
         hashes = writer.finish()
     records = {name: tally.record(recipe, hashes.tensors) for name, tally in tallies.items()}
     return ShardRecord(hashes.nbytes, hashes.sha256, records)
+
+
+class _Block(NamedTuple):
+    request: BlockRequest
+    data: bytes
+    known: ColumnStatistics | None
+
+
+def _computed(
+    blocks: Iterator[_Block], store: Callable[[_Block], StoredRows], method: Method
+) -> Iterator[tuple[_Block, StoredRows]]:
+    """Each block as it is stored; on a CPU several are computed at once.
+
+    mlx runs one operation after another there, so other cores need threads of their own. A GPU does
+    not, and the other methods' blocks are too large to have several.
+    """
+    if method is not Method.PLAIN or mx.default_device() != mx.Device(mx.cpu):
+        return ((block, store(block)) for block in blocks)
+
+    def store_on_cpu(block: _Block) -> StoredRows:
+        with mx.stream(mx.cpu):
+            return store(block)
+
+    return work_ahead(blocks, store_on_cpu, min(_MOST_THREADS, os.cpu_count() or 1))
 
 
 class _Tally:

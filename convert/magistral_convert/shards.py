@@ -22,7 +22,9 @@ import numpy as np
 from mlx_magistral.errors import ConversionError
 
 DTYPE_BYTES = {"U32": 4, "BF16": 2, "F16": 2, "F32": 4}
-_READ_BYTES = 1 << 22
+_READ_BYTES = 1 << 20
+# Chunks that wait for the hash of the whole file while the tensors' hashes go on.
+_CHUNKS_BEHIND = 8
 TEMPORARY_SUFFIX = ".tmp"
 # Blocks waiting for the disk: enough to write and hash behind the computing, and a fixed memory.
 _BLOCKS_BEHIND = 4
@@ -155,6 +157,7 @@ def hash_shard(path: Path) -> FileHashes:
     """
     whole = hashlib.sha256()
     hashes: dict[str, str] = {}
+    waiting: deque[Future[None]] = deque()
     # The file's hash in a thread of its own, beside that of the tensor: hashlib lets go of the GIL.
     with path.open("rb", buffering=0) as file, ThreadPoolExecutor(max_workers=1) as beside:
         _bypass_cache(file.fileno())
@@ -166,10 +169,13 @@ def hash_shard(path: Path) -> FileHashes:
         for name, nbytes in _tensor_sizes(text, path):
             digest = hashlib.sha256()
             for chunk in _chunks(file.fileno(), nbytes):
-                whole_updated = beside.submit(whole.update, chunk)
+                waiting.append(beside.submit(whole.update, chunk))
                 digest.update(chunk)
-                whole_updated.result()
+                if len(waiting) > _CHUNKS_BEHIND:
+                    waiting.popleft().result()
             hashes[name] = digest.hexdigest()
+        for update in waiting:
+            update.result()
         tail = file.read(1)
         nbytes = file.tell()
     if tail:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mlx_magistral.errors import ConversionError
 from mlx_magistral.hub import resolve_model
 
 from .gguf_source import GgufSource
@@ -12,9 +13,15 @@ _GGUF_SUFFIX = ".gguf"
 
 
 def resolve_source(name: str) -> Source:
-    """Open what a command line names: a folder, a hub id, ``nano`` or a GGUF file."""
-    if name.endswith(_GGUF_SUFFIX) and Path(name).expanduser().is_file():
-        return GgufSource(Path(name).expanduser())
+    """Open what a command line names: a folder, a hub id, ``nano`` or a GGUF file.
+
+    Raises ConversionError for a GGUF file that is not there, else what opening raises.
+    """
+    if name.endswith(_GGUF_SUFFIX):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConversionError(f"There is no file {path}. Give the path of a GGUF file.")
+        return GgufSource(path)
     return open_source(resolve_model(name))
 
 

@@ -11,16 +11,23 @@ from .layer_weights import TokenArray
 CALIBRATION_TOKENS = 65536
 
 
-def choose_text(folder: Path, file: Path | None, *, limit: int = CALIBRATION_TOKENS) -> TokenArray:
+def choose_text(
+    folder: Path,
+    file: Path | None,
+    *,
+    tokenizer: Path | None = None,
+    limit: int = CALIBRATION_TOKENS,
+) -> TokenArray:
     """Token rows from ``file``, or from the built-in text, encoded with a model folder's tokenizer.
 
-    A file of token ids alone needs no tokenizer. Raises ConversionError.
+    ``tokenizer`` is a tekken.json to take instead. A file of token ids alone needs none. Raises
+    ConversionError.
     """
     documents = built_in_documents() if file is None else read_documents(file)
-    return token_sequences(documents, _tokenizer(folder), limit=limit)
+    return token_sequences(documents, _tokenizer(folder, tokenizer), limit=limit)
 
 
-def _tokenizer(folder: Path) -> Tokenizer | None:
-    if not (folder / "tekken.json").exists():
+def _tokenizer(folder: Path, file: Path | None) -> Tokenizer | None:
+    if file is None and not (folder / "tekken.json").exists():
         return None
-    return load_tokenizer(folder)
+    return load_tokenizer(folder, file)

@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,7 +17,7 @@ from mlx_magistral.errors import CheckpointError, ConversionError
 from mlx_magistral.model.checkpoint import open_checkpoint
 
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .prefetch import read_ahead
+from .prefetch import work_ahead
 from .progress import Watcher
 from .quantize import number
 from .shards import hash_file, hash_shard
@@ -42,6 +43,7 @@ def verify_folder(folder: Path, watcher: Watcher | None = None) -> list[Finding]
     """
     manifest = read_manifest(folder)
     watcher = watcher or Watcher()
+    watcher.expected(sum(record.nbytes for record in manifest.shards.values()))
     findings = [*_check_files(folder, manifest)]
     for name, record in manifest.shards.items():
         watcher.started(name)
@@ -60,6 +62,7 @@ def verify_source(folder: Path, source: Source, watcher: Watcher | None = None) 
     """Read both sides of every tensor again: hash and error must be as recorded."""
     manifest = read_manifest(folder)
     watcher = watcher or Watcher()
+    watcher.expected(sum(map(prod, source.shapes.values())))
     result = open_source(folder)
     findings = []
     for record in manifest.shards.values():
@@ -93,7 +96,7 @@ def _measure(name: str, source: Source, result: Source, watcher: Watcher) -> _Me
         digest.update(data)
         return data, result.read(request)
 
-    for request, (exact_data, stored_data) in read_ahead(row_blocks(source, name), read):
+    for request, (exact_data, stored_data) in work_ahead(row_blocks(source, name), read):
         exact = source.decode(request, exact_data).astype(mx.float32)
         stored = result.decode(request, stored_data).astype(mx.float32)
         squared_error += number(mx.sum(mx.square(exact - stored)))

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from mlx_magistral.batching.member import Member, OnEvent
 from mlx_magistral.batching.scheduler import Scheduler
 from mlx_magistral.engine import Magistral
-from mlx_magistral.errors import OverloadedError
+from mlx_magistral.errors import OverloadedError, QueueFullError
 from mlx_magistral.progress import ReplyProgress
 
+# Clients of OpenAI and Anthropic do not wait longer.
 _LONGEST_RETRY_S = 60
+_DRAIN_RETRY_S = 5
 # Of the latest reply's duration in the mean that retry times come from.
 _LATEST_WEIGHT = 0.25
 
@@ -83,13 +85,13 @@ class BatchEngine:
 
     def _require_room(self, member: Member) -> None:
         if self._is_closing:
-            raise OverloadedError("The server is shutting down.", _LONGEST_RETRY_S)
+            raise OverloadedError("The server is shutting down.", _DRAIN_RETRY_S)
         waiting = len(self._waiting)
         ahead = waiting + self._running_count
         retry_s = min(int(ahead / self._options.max_batch * self._reply_s) + 1, _LONGEST_RETRY_S)
         if ahead >= self._options.max_batch + self._options.max_queue:
-            raise OverloadedError(
-                f"{waiting} requests are waiting already. Ask again in {retry_s} s.", retry_s
+            raise QueueFullError(
+                f"{waiting} replies are waiting already. Ask again in {retry_s} s.", retry_s
             )
         lengths = [self._scheduler.first_length(each) for each in (*self._waiting, member)]
         needed = self._scheduler.room.bytes_for_all(lengths) + self._running_bytes
@@ -117,9 +119,11 @@ class BatchEngine:
             with self._changed:
                 self._waiting.extendleft(reversed(paused))
                 self._publish()
-                is_idle = not (self._waiting or self._scheduler.running)
-            if is_idle:
-                self._scheduler.write_prompts()
+            self._scheduler.write_prompts(self._is_idle)
+
+    def _is_idle(self) -> bool:
+        with self._changed:
+            return not (self._waiting or self._scheduler.running)
 
     def _wait_for_work(self) -> bool:
         """False when there is none and none will come."""

@@ -27,6 +27,8 @@ class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
     def __init__(self, model: Magistral, max_batch: int) -> None:
+        # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
+        model.memory.allow_rounding()
         self.room = KVRoom(model.config, model.memory)
         self.running: list[Member] = []
         self._model = model
@@ -65,9 +67,9 @@ class Scheduler:
         self._drop_finished()
         return paused
 
-    def write_prompts(self) -> None:
-        """What is due to the disk, now that nothing else is to do."""
-        self._model.memory.write_prompts()
+    def write_prompts(self, is_idle: Callable[[], bool]) -> None:
+        """What is due to the disk, while nothing else is to do."""
+        self._model.memory.write_prompts(is_idle)
 
     @staticmethod
     def first_length(member: Member) -> int:

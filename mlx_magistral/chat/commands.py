@@ -8,9 +8,10 @@ from pathlib import Path
 
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
-from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.display import ThinkMode, fold, stats_parts
 from mlx_magistral.errors import MagistralError, UsageError
+from mlx_magistral.terminal.live import wrap
+from mlx_magistral.terminal.size import terminal_size
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?\s*", re.DOTALL)
 _OFF = ("off", "none")
@@ -59,7 +60,10 @@ def _help(chat: Chat, rest: str) -> None:
     gap = "  " if width + longest + 2 < columns else "\n    "
     for name, each in COMMANDS.items():
         usage = f"/{name} {each.takes}"
-        chat.screen.show((f"{usage:{width}}" if gap == "  " else usage) + gap + each.help)
+        if gap == "  ":
+            chat.screen.show(f"{usage:{width}}{gap}{each.help}")
+        else:
+            chat.screen.show(gap.join([usage, *wrap(each.help, columns - len(gap))]))
     for line in _KEYS:
         chat.screen.show(line)
 

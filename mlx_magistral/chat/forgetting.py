@@ -4,11 +4,12 @@ An entry is the session's if every question in it is one of the session's, taken
 no other session has asked them all. Questions are compared as ids.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.hub import NANO, require_local
-from mlx_magistral.memory.prefix_disk import DiskEntry, PrefixDisk
+from mlx_magistral.memory.prefix_disk import PrefixDisk
+from mlx_magistral.memory.prefix_index import DiskEntry
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 from mlx_magistral.tokenizer_source import find_tokenizer
 
@@ -36,7 +37,7 @@ def entries_of(store: SessionStore, name: str, disk: PrefixDisk) -> list[DiskEnt
     return found
 
 
-def _questions(tokens: list[int], tokenizer: Tokenizer) -> Iterator[tuple[int, ...]]:
+def _questions(tokens: Sequence[int], tokenizer: Tokenizer) -> Iterator[tuple[int, ...]]:
     """The ids of each user message."""
     begin, end = tokenizer.control_id("[INST]"), tokenizer.control_id("[/INST]")
     start: int | None = None

@@ -36,7 +36,7 @@ class PromptReader:
         self._session: PromptSession[str] = PromptSession(
             message=_MARK,
             multiline=True,
-            prompt_continuation=". ",
+            prompt_continuation=_continuation,
             history=_history(history),
             completer=CommandCompleter(sessions),
             complete_while_typing=False,
@@ -84,6 +84,11 @@ class CommandCompleter(Completer):
         for word in words:
             if rest in word:
                 yield Completion(word, -len(rest))
+
+
+def _continuation(width: int, line: int, wraps: int) -> str:
+    """A dot before a line of its own; none where the window broke it."""
+    return "  " if wraps else ". "
 
 
 def _bindings() -> KeyBindings:

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import click
 
-from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.chat.worker import Prefilling, Tick
 from mlx_magistral.display import Display, ThinkMode, can_style
 from mlx_magistral.events import Event
+from mlx_magistral.terminal.size import terminal_size
 
 
 class View(Protocol):
@@ -57,7 +57,7 @@ class Screen:
         if not self.is_live:
             click.echo(text)
             return
-        from mlx_magistral.chat.markdown import MarkdownRenderer, keep_formulas
+        from mlx_magistral.terminal.markdown import MarkdownRenderer, keep_formulas
 
         renderer = MarkdownRenderer(terminal_size()[0] - 1, has_colour=self.has_colour)
         click.echo("\n".join(renderer.lines(keep_formulas(text))) + "\n")
@@ -77,7 +77,7 @@ class Screen:
     def _wrapped(self, text: str) -> str:
         if not self.is_live:
             return text
-        from mlx_magistral.chat.live import wrap
+        from mlx_magistral.terminal.live import wrap
 
         return "\n".join(wrap(text, terminal_size()[0] - 1))
 

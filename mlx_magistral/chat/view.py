@@ -10,17 +10,13 @@ from typing import TextIO
 
 import click
 
-from mlx_magistral.chat.live import LiveRegion, wrap
-from mlx_magistral.chat.markdown import MarkdownRenderer, is_table, keep_formulas, split_blocks
-from mlx_magistral.chat.size import terminal_size
 from mlx_magistral.chat.worker import Prefilling, Tick
 from mlx_magistral.display import ThinkMode
 from mlx_magistral.events import ContentDelta, Event, Finished, ReasoningDelta, ToolCallDelta
+from mlx_magistral.terminal.answer import LiveAnswer, Pace
+from mlx_magistral.terminal.live import LiveRegion, wrap
+from mlx_magistral.terminal.size import terminal_size
 
-# Drawn at most so often, and for a tenth of the time: a long answer takes longer to render, and
-# the decoding goes on meanwhile. In between, events are only collected.
-_FRAME_S = 0.05
-_DRAWING_SHARE = 0.1
 _WAIT_SHOWN_S = 0.5
 _THOUGHT_CHARACTERS = 20_000
 
@@ -40,17 +36,14 @@ class ReplyView:
         self._live = LiveRegion(stream, size)
         self._think = think
         self._has_colour = has_colour
-        self._size = size
         self._clock = clock
         self._started = clock()
-        self._next_frame = float("-inf")
+        self._pace = Pace(clock)
         self._thoughts = ""
         self._thinking_since: float | None = None
         self._tokens = 0
-        self._answer = ""
+        self._answer = LiveAnswer(self._live, has_colour=has_colour)
         self._calls: list[str] = []
-        self._has_block = False
-        self._finished_blocks = 0
 
     def feed(self, event: Event | Prefilling | Tick) -> None:
         match event:
@@ -61,14 +54,14 @@ class ReplyView:
                     self._thinking_since = self._clock()
                 self._thoughts = (self._thoughts + text)[-_THOUGHT_CHARACTERS:]
                 self._tokens += tokens
-                self._draw(self._draw_thoughts)
+                self._pace.draw(self._draw_thoughts)
             case ContentDelta(text=text):
                 self._end_thinking()
-                self._answer += text
-                self._draw(self._draw_answer)
+                self._answer.add(text)
+                self._pace.draw(self._answer.draw)
             case ToolCallDelta(name=name, arguments=arguments):
                 self._end_thinking()
-                self._end_answer()
+                self._answer.close()
                 if name is not None:
                     self._calls.append(f"tool call: {name} ")
                 self._calls[-1] += arguments
@@ -78,23 +71,10 @@ class ReplyView:
     def close(self) -> None:
         """Leave what came so far on the screen; a second call changes nothing."""
         self._end_thinking()
-        self._end_answer()
+        self._answer.close()
         for call in self._calls:
-            self._live.commit([*self._dim(wrap(call, self._columns)), ""])
+            self._live.commit([*self._dim(wrap(call, self._live.columns)), ""])
         self._calls = []
-
-    @property
-    def _columns(self) -> int:
-        return self._size()[0] - 1
-
-    def _draw(self, draw: Callable[[], None]) -> None:
-        """Draw, unless that was done a moment ago."""
-        now = self._clock()
-        if now < self._next_frame:
-            return
-        draw()
-        cost = self._clock() - now
-        self._next_frame = now + max(_FRAME_S, cost / _DRAWING_SHARE)
 
     def _wait(self, event: Tick | Prefilling) -> None:
         """What takes so long, before the reply begins."""
@@ -103,7 +83,7 @@ class ReplyView:
         if isinstance(event, Prefilling):
             if event.done < event.total:
                 line = f"reading the prompt: {event.done:,} of {event.total:,} tokens"
-                self._live.draw(self._dim(wrap(line, self._columns)))
+                self._live.draw(self._dim(wrap(line, self._live.columns)))
         elif event.is_loading:
             self._live.draw(self._dim(["loading the model…"]))
 
@@ -113,12 +93,12 @@ class ReplyView:
         elif self._think is ThinkMode.SHORT:
             seconds = self._clock() - (self._thinking_since or 0.0)
             line = f"thinking… {seconds:.0f} s, {self._tokens:,} tokens"
-            self._live.draw(self._dim(wrap(line, self._columns)))
+            self._live.draw(self._dim(wrap(line, self._live.columns)))
         else:
             # Whole lines of the text, enough to fill the window, so that none changes its breaks.
-            enough = len(self._thoughts) - self._live.window * self._columns
+            enough = len(self._thoughts) - self._live.window * self._live.columns
             start = self._thoughts.rfind("\n", 0, max(enough, 0)) + 1
-            lines = wrap(self._thoughts[start:].strip("\n"), self._columns)
+            lines = wrap(self._thoughts[start:].strip("\n"), self._live.columns)
             self._live.draw(self._dim(lines[-self._live.window :]))
 
     def _end_thinking(self) -> None:
@@ -131,29 +111,7 @@ class ReplyView:
         count = "1 token" if self._tokens == 1 else f"{self._tokens:,} tokens"
         is_shown = self._think is not ThinkMode.HIDE
         line = f"thought for {seconds:.0f} s, {count}"
-        self._live.commit([*self._dim(wrap(line, self._columns)), ""] if is_shown else [])
-
-    def _draw_answer(self) -> None:
-        """Write the finished blocks for good and draw the one that is being written."""
-        finished, rest = split_blocks(keep_formulas(self._answer))
-        for block in finished[self._finished_blocks :]:
-            self._live.commit(self._rendered(block))
-            self._has_block = True
-        self._finished_blocks = len(finished)
-        self._live.draw(self._rendered(rest), can_freeze=not is_table(rest))
-
-    def _end_answer(self) -> None:
-        if not self._answer:
-            return
-        self._draw_answer()
-        rest = split_blocks(keep_formulas(self._answer))[1]
-        self._live.commit([*self._rendered(rest), ""])
-        self._answer, self._finished_blocks, self._has_block = "", 0, False
-
-    def _rendered(self, block: str) -> list[str]:
-        renderer = MarkdownRenderer(self._columns, has_colour=self._has_colour)
-        lines = renderer.lines(block)
-        return ["", *lines] if self._has_block and lines else lines
+        self._live.commit([*self._dim(wrap(line, self._live.columns)), ""] if is_shown else [])
 
     def _dim(self, lines: list[str]) -> list[str]:
         if not self._has_colour:

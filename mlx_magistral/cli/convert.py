@@ -48,7 +48,7 @@ def command(
 ) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    A hub id is downloaded first. The plain recipe needs 0.2 GB of memory for any model. What was
+    A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
     killed, download or conversion, goes on where it stopped when the same command is run again.
 
     \b
@@ -65,17 +65,22 @@ def command(
     recipe = _recipe(**aim)
     fetch_source(source, is_shown=not is_quiet)
     opened = resolve_source(source)
-    text = _text(recipe, opened, calibration)
-    with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
-        report = convert_checkpoint(
-            opened,
-            output,
-            recipe,
-            text=text,
-            tokenizer=tokenizer,
-            restart=restart,
-            watcher=display,
-        )
+    text = _text(recipe, opened, calibration, tokenizer)
+    try:
+        with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+            report = convert_checkpoint(
+                opened,
+                output,
+                recipe,
+                text=text,
+                tokenizer=tokenizer,
+                restart=restart,
+                watcher=display,
+            )
+    except KeyboardInterrupt:
+        kept = output.with_name(output.name + ".partial")
+        click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
+        raise
     remember_folder(output)
     click.echo(output if is_quiet else _summary(output, report))
 
@@ -88,13 +93,15 @@ def _recipe(
     return Recipe(int(bits), int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
 
 
-def _text(recipe: "Recipe", source: "Source", calibration: Path | None) -> "CalibrationText | None":
+def _text(
+    recipe: "Recipe", source: "Source", calibration: Path | None, tokenizer: Path | None
+) -> "CalibrationText | None":
     from magistral_convert.calibration_data import CalibrationText
     from magistral_convert.text_choice import choose_text
 
     if not recipe.needs_text:
         return None
-    return CalibrationText.split(choose_text(source.folder, calibration))
+    return CalibrationText.split(choose_text(source.folder, calibration, tokenizer=tokenizer))
 
 
 def _summary(output: Path, report: "ConversionReport") -> str:

@@ -67,7 +67,8 @@ def fetch_named(name: str) -> None:
 
 def fetch_source(name: str, *, is_shown: bool) -> None:
     """Download a hub id that is read tensor by tensor, so that it need not fit the memory."""
-    if not Path(name).expanduser().exists():
+    # No hub id ends like a file; opening one that is absent says so.
+    if not name.endswith(".gguf") and not Path(name).expanduser().exists():
         fetch_model(name, is_shown=is_shown, must_fit=False)
 
 

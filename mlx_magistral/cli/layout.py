@@ -1,10 +1,11 @@
 """Lines that stay readable in any window: broken between words on a terminal, whole in a pipe."""
 
-import shutil
 import sys
 import textwrap
 
 import click
+
+from mlx_magistral.terminal.size import terminal_size
 
 # Tables of ours need so many columns; in narrower windows they become lists.
 TABLE_COLUMNS = 90
@@ -13,7 +14,7 @@ TABLE_COLUMNS = 90
 def window_columns(*, err: bool = False) -> int | None:
     """The terminal's width; None where the stream is none, and lines may be of any length."""
     stream = sys.stderr if err else sys.stdout
-    return max(shutil.get_terminal_size().columns, 20) if stream.isatty() else None
+    return max(terminal_size()[0], 20) if stream.isatty() else None
 
 
 def echo(text: str, hanging: int = 0, *, err: bool = False) -> None:

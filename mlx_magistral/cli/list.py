@@ -55,3 +55,6 @@ def command(as_json: bool, quiet: bool) -> None:
         if not each.is_complete:
             step = f"mlx-magistral pull {each.name}" if each.origin == "hub" else "convert again"
             echo(f"  incomplete; to go on: {step}", 4)
+    if len(models) == 1 and not quiet:
+        note = "nano is a demonstration. What fits this machine: mlx-magistral pull"
+        echo(note, err=True)

@@ -84,6 +84,9 @@ class LazyGroup(click.Group):
             code = super().main(args, *rest, **extra)
         except click.Abort:
             code = INTERRUPTED
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
         except click.UsageError as error:
             code = _fail(_usage_message(error), error.exit_code)
         except click.ClickException as error:
@@ -145,6 +148,10 @@ def main() -> None:
       MLX_MAGISTRAL_MODEL   the model when no --model is given
       MLX_MAGISTRAL_CONFIG  the settings file (see config --help)
       MLX_MAGISTRAL_CACHE   the folder of kept prompts (see cache --help)
+      MLX_MAGISTRAL_DATA    the folder of conversations (see sessions --help)
+      MLX_MAGISTRAL_API_KEY the server's key (see serve --help)
       HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT   read by the hub's client
-      NO_COLOR              no colors
+      NO_COLOR              no colours; TERM=dumb: no line that is drawn again
+
+    --quiet, --verbose and --json mean the same wherever they are; --debug shows tracebacks.
     """

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from mlx_magistral.display import can_redraw, terminal_columns
+from mlx_magistral.display import can_redraw
+from mlx_magistral.terminal.size import terminal_size
 
 # A prompt that takes less is answered before the line could be read.
 _QUIET_S = 1.0
@@ -26,7 +27,7 @@ class PrefillProgress:
         if done < total and self._clock() - self._started >= _QUIET_S:
             line = f"reading the prompt: {done:,} of {total:,} tokens"
             # A line that wraps could not be wiped.
-            self._stream.write(f"\r\x1b[K{line[: terminal_columns() - 1]}")
+            self._stream.write(f"\r\x1b[K{line[: terminal_size()[0] - 1]}")
             self._is_shown = True
         elif done >= total and self._is_shown:
             self._stream.write("\r\x1b[K")

@@ -26,6 +26,7 @@ def command(model: str, yes: bool, as_json: bool) -> int:
       mlx-magistral rm magistral-4bit --yes
     """
     from mlx_magistral.catalog import folder_bytes, forget_folder, what_to_remove
+    from mlx_magistral.settings import change_setting, read_settings
 
     (folder,) = what_to_remove(model)
     nbytes = folder_bytes(folder)
@@ -39,8 +40,14 @@ def command(model: str, yes: bool, as_json: bool) -> int:
     except OSError as error:
         raise MagistralError(f"{folder} was not deleted whole ({error}).") from error
     forget_folder(folder)
+    was_default = read_settings().get("model") in (model, str(folder))
+    if was_default:
+        change_setting("model", None)
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "freed_bytes": nbytes}))
-    else:
-        click.echo(f"Deleted {folder}: {nbytes / 1e9:.3f} GB freed.")
+        freed = {"folder": str(folder), "freed_bytes": nbytes, "was_default": was_default}
+        click.echo(json.dumps(freed))
+        return 0
+    click.echo(f"Deleted {folder}: {nbytes / 1e9:.3f} GB freed.")
+    if was_default:
+        click.echo("It was the default, which is nano again. Set one: mlx-magistral use", err=True)
     return 0

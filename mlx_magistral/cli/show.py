@@ -34,7 +34,8 @@ def command(model: str | None, as_json: bool) -> None:
     for key, value in facts.items():
         if value not in (None, {}):
             shown = _readable(key, value)
-            echo_fact(key.replace("_", " "), shown, _KEY_COLUMNS)
+            label = "weights" if key == "weight_bytes" else key.replace("_", " ")
+            echo_fact(label, shown, _KEY_COLUMNS)
 
 
 def _facts(name: str, folder: Path) -> dict[str, Any]:

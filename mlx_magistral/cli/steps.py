@@ -7,7 +7,8 @@ import click
 
 from magistral_convert.progress import Watcher
 from mlx_magistral.cli.options import refuse_both
-from mlx_magistral.display import can_redraw, terminal_columns
+from mlx_magistral.display import can_redraw
+from mlx_magistral.terminal.size import terminal_size
 
 
 class Steps(Watcher):
@@ -42,7 +43,7 @@ class Steps(Watcher):
         if self._is_verbose:
             click.echo(tensor, err=True)
         elif self._is_live:
-            sys.stderr.write(tensor[: terminal_columns() - 1])
+            sys.stderr.write(tensor[: terminal_size()[0] - 1])
             sys.stderr.flush()
 
     def _wipe(self) -> None:

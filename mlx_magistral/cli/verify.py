@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mlx_magistral.cli.model_names import complete_model
-from mlx_magistral.cli.options import debug_option, output_options
+from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
 
 @click.command()
@@ -29,17 +29,19 @@ def command(
       mlx-magistral verify magistral-4bit
       mlx-magistral verify magistral-4bit --source mistralai/Magistral-Small-2507
     """
+    from magistral_convert.display import ConversionDisplay
     from magistral_convert.source_kinds import resolve_source
     from magistral_convert.verify import verify_folder, verify_source
     from mlx_magistral.cli.fetching import fetch_source
-    from mlx_magistral.cli.steps import Steps
 
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
     is_quiet = is_quiet or as_json
-    with Steps(is_quiet=is_quiet, is_verbose=is_verbose and not as_json) as steps:
-        findings = verify_folder(folder, steps)
-        if source is not None and not findings:
-            fetch_source(source, is_shown=not is_quiet)
-            findings = verify_source(folder, resolve_source(source), steps)
+    with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+        findings = verify_folder(folder, display)
+    if source is not None and not findings:
+        fetch_source(source, is_shown=not is_quiet)
+        with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+            findings = verify_source(folder, resolve_source(source), display)
     if as_json:
         found = [asdict(finding) for finding in findings]
         click.echo(json.dumps({"folder": str(folder), "is_whole": not found, "findings": found}))

@@ -15,6 +15,7 @@ from mlx_magistral.decode.sampling import Sampler
 from mlx_magistral.decode.speculate import Speculation, speculate
 from mlx_magistral.decode.stepper import Stepper
 from mlx_magistral.decode.steps import Loop, Parts
+from mlx_magistral.memory.passes import pass_ends
 from mlx_magistral.model.transformer import Transformer
 
 # A GPU is kept busy by 2048 positions, mlx-lm's figure too. On the CPU scores and activations of
@@ -31,14 +32,16 @@ def prefill(
     cache: list[Any],
     *,
     chunk_tokens: int | None = None,
+    ends: Sequence[int] | None = None,
     on_chunk: OnPrefill | None = None,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> mx.array | None:
     """Run the prompt through the model in chunks and fill the cache.
 
-    ``chunk_tokens`` defaults to what suits the device; ``on_chunk(done, total)`` is called after
-    each chunk. Returns the logits of the last position, shape (1, vocab), not yet evaluated; None
-    when ``is_cancelled`` said so between two chunks.
+    ``chunk_tokens`` defaults to what suits the device; ``ends``, how many ids are done after each
+    pass but the last, takes its place. ``on_chunk(done, total)`` is called after each pass. Returns
+    the logits of the last position, shape (1, vocab), not yet evaluated; None when
+    ``is_cancelled`` said so between two passes.
     Only the last position goes through the head: at 131,072 entries a chunk of 2,048 positions
     would need 1 GB of logits that nobody reads.
     """
@@ -47,11 +50,13 @@ def prefill(
     if chunk_tokens is None:
         is_cpu = mx.default_device() == mx.cpu
         chunk_tokens = CPU_CHUNK_TOKENS if is_cpu else GPU_CHUNK_TOKENS
+    if ends is None:
+        ends = pass_ends(total, chunk_tokens)[:-1]
     done = 0
-    while total - done > chunk_tokens:
-        model.hidden(prompt[:, done : done + chunk_tokens], cache)
+    for end in ends:
+        model.hidden(prompt[:, done:end], cache)
         mx.eval([layer.state for layer in cache])
-        done += chunk_tokens
+        done = end
         mx.clear_cache()
         if on_chunk is not None:
             on_chunk(done, total)

@@ -1,10 +1,11 @@
 """PrefixCache: the KV state of prompts seen before, found by their longest common ids.
 
-One cache belongs to one model and one KV format, which its ``fingerprint`` names. Entries live in
-RAM under a byte budget, and on disk where a PrefixDisk is given (prefix_disk.py).
+One cache belongs to one model and one way of computing, which its ``fingerprint`` names. Entries
+live in RAM under a byte budget, and on disk where a PrefixDisk is given (prefix_disk.py).
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +13,8 @@ from functools import cached_property
 import mlx.core as mx
 
 from mlx_magistral.errors import PrefixCacheError
-from mlx_magistral.memory.prefix_disk import Layers, PrefixDisk, common_length
+from mlx_magistral.memory.prefix_disk import Layers, PrefixDisk
+from mlx_magistral.memory.prefix_match import Wanted, last_end, packed
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.checkpoint import Checkpoint
 
@@ -21,7 +23,7 @@ from mlx_magistral.model.checkpoint import Checkpoint
 class _Entry:
     """The first ``len(tokens)`` ids of some prompt and what attention keeps of them."""
 
-    tokens: list[int]
+    tokens: "array[int]"
     layers: Layers
     is_pinned: bool
 
@@ -49,16 +51,20 @@ class PrefixCache:
         """Bytes held in RAM."""
         return sum(entry.nbytes for entry in self._entries)
 
-    def restore(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> int:
+    def restore(
+        self,
+        tokens: Sequence[int],
+        cache: Sequence[KVCache],
+        ends: Sequence[int] | None = None,
+    ) -> int:
         """Fill an empty cache with the longest prefix known; returns how many ids that is.
 
-        At least one id is left for the model, whose logits the caller needs.
+        At least one id is left for the model, whose logits the caller needs. With ``ends``, where
+        the passes over these ids end, only what those passes would have computed is taken.
         """
-        wanted = tokens[:-1]
-        entry = max(
-            self._entries, key=lambda each: common_length(each.tokens, wanted), default=None
-        )
-        length = 0 if entry is None else common_length(entry.tokens, wanted)
+        wanted = Wanted(packed(tokens), ends)
+        entry = max(self._entries, key=lambda each: wanted.length(each.tokens), default=None)
+        length = 0 if entry is None else wanted.length(entry.tokens)
         layers = self._from_disk(wanted, length)
         if layers is None and entry is not None and length:
             self._entries.remove(entry)
@@ -74,27 +80,36 @@ class PrefixCache:
         self,
         tokens: Sequence[int],
         cache: Sequence[KVCache],
+        ends: Sequence[int] | None = None,
         *,
         is_pinned: bool = False,
-        to_disk: bool = False,
     ) -> None:
         """Keep a copy of the ids that the cache holds, or of as many as the RAM budget takes.
 
-        On disk all of them are kept. A disk that cannot be written is a note, not an error.
+        With ``ends`` what is kept ends with a pass, as the tokens given do.
         """
-        tokens = list(tokens[: cache[0].offset])
-        if not tokens:
-            return
-        if to_disk:
-            self._save(tokens, _copy(cache, len(tokens)), is_pinned)
-        self._keep(tokens, cache, is_pinned)
+        kept = packed(tokens[: cache[0].offset])
+        room = self.ram_bytes // 2 if is_pinned else self.ram_bytes - self._pinned_bytes()
+        fitting = int(max(room, 0) / _token_bytes(cache)) if kept else 0
+        if fitting < len(kept):
+            kept = kept[: fitting if ends is None else last_end(ends, fitting)]
+        if kept:
+            self._keep(kept, cache, room, is_pinned)
+
+    def save(
+        self, tokens: Sequence[int], cache: Sequence[KVCache], *, is_pinned: bool = False
+    ) -> None:
+        """Write ids to disk; one that cannot be written to is a note, not an error."""
+        kept = packed(tokens[: cache[0].offset])
+        if kept:
+            self._write(kept, _copy(cache, len(kept)), is_pinned)
 
     def write(self, tokens: Sequence[int], *, is_pinned: bool) -> None:
         """Write ids to disk if RAM still holds them."""
-        tokens = list(tokens)
+        wanted = packed(tokens)
         for each in self._entries:
-            if each.tokens[: len(tokens)] == tokens:
-                self._save(tokens, _first(each.layers, len(tokens)), is_pinned)
+            if each.tokens[: len(wanted)] == wanted:
+                self._write(wanted, _first(each.layers, len(wanted)), is_pinned)
                 return
 
     def shrink(self, nbytes: int) -> None:
@@ -108,7 +123,7 @@ class PrefixCache:
             if held <= nbytes:
                 return
 
-    def _save(self, tokens: list[int], layers: Layers, is_pinned: bool) -> None:
+    def _write(self, tokens: "array[int]", layers: Layers, is_pinned: bool) -> None:
         if self.disk is None:
             return
         try:
@@ -117,11 +132,9 @@ class PrefixCache:
             if str(error) not in self.notes:
                 self.notes.append(str(error))
 
-    def _keep(self, tokens: list[int], cache: Sequence[KVCache], is_pinned: bool) -> None:
-        room = self.ram_bytes // 2 if is_pinned else self.ram_bytes - self._pinned_bytes()
-        tokens = tokens[: int(room / _token_bytes(cache))] if room > 0 else []
-        if not tokens:
-            return
+    def _keep(
+        self, tokens: "array[int]", cache: Sequence[KVCache], room: int, is_pinned: bool
+    ) -> None:
         for each in self._entries:
             if each.tokens[: len(tokens)] == tokens and (each.is_pinned or not is_pinned):
                 self._entries.remove(each)
@@ -149,21 +162,22 @@ class PrefixCache:
                 return
             each.is_pinned = False
 
-    def _from_disk(self, tokens: Sequence[int], at_least: int) -> Layers | None:
+    def _from_disk(self, wanted: Wanted, at_least: int) -> Layers | None:
         """What the disk has where that is longer than ``at_least`` ids."""
         if self.disk is None:
             return None
-        layers, length = self.disk.load(self.fingerprint, tokens, at_least)
+        layers, length = self.disk.load(self.fingerprint, wanted, at_least)
         return None if layers is None else _first(layers, length)
 
 
-def model_fingerprint(checkpoint: Checkpoint, kv_bits: int) -> str:
-    """Names the weights and the KV format.
+def model_fingerprint(checkpoint: Checkpoint, kv_bits: int, chunk_tokens: int) -> str:
+    """Names the weights, the KV format, and what else changes the last bits of keys and values.
 
     From every header and each file's size and time of change, not from all bytes: reading 13 GB
     would take longer than most prefills that a prefix spares.
     """
-    digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}{kv_bits}".encode())
+    how = (kv_bits, chunk_tokens, mx.__version__, mx.default_device())  # type: ignore[attr-defined]
+    digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}{how}".encode())
     for tensor in checkpoint.tensors.values():
         digest.update(f"{tensor.name}{tensor.shape}{tensor.dtype}{tensor.start}".encode())
     for file in sorted({tensor.file.resolve() for tensor in checkpoint.tensors.values()}):

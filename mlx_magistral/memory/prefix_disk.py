@@ -19,7 +19,8 @@ from pathlib import Path
 import mlx.core as mx
 
 from mlx_magistral.errors import PrefixCacheError
-from mlx_magistral.memory.prefix_index import FORMAT, DiskEntry, PrefixIndex, packed
+from mlx_magistral.memory.prefix_index import FORMAT, DiskEntry, PrefixIndex
+from mlx_magistral.memory.prefix_match import Wanted
 
 FOLDER_VARIABLE = "MLX_MAGISTRAL_CACHE"
 DEFAULT_DISK_BYTES = 4_000_000_000
@@ -52,13 +53,10 @@ class PrefixDisk:
         """All whole entries, least recently used first; damaged ones are removed."""
         return self._index.listed()
 
-    def load(
-        self, fingerprint: str, tokens: Sequence[int], at_least: int
-    ) -> tuple[Layers | None, int]:
-        """The arrays of the entry that shares most ids, more than ``at_least``, and how many."""
-        wanted = packed(tokens)
+    def load(self, fingerprint: str, wanted: Wanted, at_least: int) -> tuple[Layers | None, int]:
+        """The arrays of the entry that spares most ids, more than ``at_least``, and how many."""
         shared = [
-            (common_length(entry.tokens, wanted), entry)
+            (wanted.length(entry.tokens), entry)
             for entry in self._index.entries()
             if entry.fingerprint == fingerprint
         ]
@@ -73,14 +71,14 @@ class PrefixDisk:
         return None, 0
 
     def save(
-        self, fingerprint: str, tokens: list[int], layers: Layers, *, is_pinned: bool = False
+        self, fingerprint: str, tokens: Sequence[int], layers: Layers, *, is_pinned: bool = False
     ) -> None:
         """Write an entry, then remove the least recently used ones over the budget.
 
         Raises PrefixCacheError where the disk refuses; nothing is left of the entry then.
         """
         nbytes = sum(array.nbytes for arrays in layers for array in arrays)
-        name = hashlib.sha256(f"{fingerprint}{tokens}".encode()).hexdigest()[:32]
+        name = hashlib.sha256(f"{fingerprint}{list(tokens)}".encode()).hexdigest()[:32]
         if nbytes > self.budget_bytes or self._index.find(name) is not None:
             return
         draft = self.folder / f"draft-{uuid.uuid4().hex}.safetensors"
@@ -104,7 +102,7 @@ class PrefixDisk:
             manifest = {
                 "format": FORMAT,
                 "fingerprint": fingerprint,
-                "tokens": tokens,
+                "tokens": list(tokens),
                 "nbytes": draft.stat().st_size,
                 "checksum": _checksum(draft),
                 "is_pinned": is_pinned,
@@ -172,17 +170,6 @@ class PrefixDisk:
             layers.append(tuple(stored[f"{prefix}{part}"] for part in range(count)))
         mx.eval(layers)
         return layers
-
-
-def common_length(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many ids two sequences share from the start: by halves, which compare in C."""
-    low, high = 0, min(len(a), len(b))
-    if a[:high] == b[:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if a[low:middle] == b[low:middle] else (low, middle)
-    return low
 
 
 def _checksum(file: Path) -> int:

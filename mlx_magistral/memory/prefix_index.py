@@ -7,9 +7,10 @@ therefore lists the folder, and reads the manifests alone that it has not seen b
 import json
 import os
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from mlx_magistral.memory.prefix_match import packed
 
 # Raised when what an entry holds changes its meaning; others are then never found.
 FORMAT = 1
@@ -91,11 +92,6 @@ class PrefixIndex:
             return set()
         names = {name.removesuffix(".json") for name in files if name.endswith(".json")}
         return {name for name in names if f"{name}.safetensors" in files}
-
-
-def packed(tokens: Iterable[int]) -> "array[int]":
-    """Ids in 32 bits each; raises TypeError or OverflowError for what is none."""
-    return array("i", tokens)
 
 
 def _read(manifest: Path) -> DiskEntry | None:

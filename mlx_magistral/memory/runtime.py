@@ -1,11 +1,11 @@
 """ModelMemory: the plan of a loaded model and the prefixes it keeps, as an engine uses them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mlx_magistral.errors import UsageError
-from mlx_magistral.memory.head import HeadMarks
 from mlx_magistral.memory.machine import Machine, this_machine
+from mlx_magistral.memory.passes import PromptMarks, pass_ends
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
 from mlx_magistral.memory.prefix_cache import PrefixCache, model_fingerprint
 from mlx_magistral.memory.prefix_disk import PrefixDisk, default_folder
@@ -19,6 +19,9 @@ from mlx_magistral.model.transformer import Transformer
 _LEAST_DISK_TOKENS = 64
 # Of prompts that wait for the disk while other replies go on; the oldest are forgotten.
 _MOST_UNWRITTEN = 64
+# Kept prefixes take no more than so many whole contexts, however much memory is free: what is older
+# is hardly asked for again, and a small model would fill a large machine in a day.
+MOST_PREFIX_CONTEXTS = 16
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,7 @@ class MemoryOptions:
     """What the caller fixes; None leaves it to the plan.
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
-    disk. A continued prefix is the same up to rounding, so a seed's reply may differ from an
-    uncached one; it is therefore off unless asked for. ``wired_bytes`` may not be paged out while
+    disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
     the model is loaded; nothing is wired unless asked for. ``draft_bytes`` are the weights of a
     draft model beside.
     """
@@ -46,7 +48,8 @@ class ModelMemory:
     plan: MemoryPlan
     prefixes: PrefixCache | None
     wired: WiredLimit | None = None
-    head: HeadMarks = HeadMarks()
+    marks: PromptMarks = PromptMarks()
+    is_exact: bool = True
 
     _unwritten: list[tuple[list[int], bool]] = field(default_factory=list)
 
@@ -59,9 +62,26 @@ class ModelMemory:
         """An empty cache in the planned format."""
         return make_cache(model, self.plan.kv_bits)
 
+    def allow_rounding(self) -> None:
+        """Continue from any common ids from now on, replies included: the same up to rounding.
+
+        For passes that other replies share (a batch), and for conversations that keep the thinking,
+        whose replies would otherwise be read again. What is kept is kept apart from the exact.
+        """
+        if self.is_exact and self.prefixes is not None:
+            self.prefixes.shrink(0)
+            self.prefixes.fingerprint += "-rounded"
+        self.is_exact = False
+
+    def ends(self, prompt: Sequence[int]) -> list[int]:
+        """Where the passes of a prefill end, the prompt's own end left out."""
+        return pass_ends(len(prompt), self.plan.chunk_tokens, self.marks.cuts(prompt))[:-1]
+
     def restore(self, prompt: Sequence[int], cache: Sequence[KVCache]) -> int:
         """Fill the cache with what is known of the prompt; returns how many ids."""
-        return 0 if self.prefixes is None else self.prefixes.restore(prompt, cache)
+        if self.prefixes is None:
+            return 0
+        return self.prefixes.restore(prompt, cache, self.ends(prompt) if self.is_exact else None)
 
     def keep_prompt(self, prompt: Sequence[int], cache: Sequence[KVCache], cached: int) -> None:
         """Keep a just computed prompt, of which ``cached`` ids were known before; disk comes later.
@@ -71,10 +91,12 @@ class ModelMemory:
         """
         if self.prefixes is None:
             return
-        for length, is_pinned in ((self.head.length(prompt), True), (len(prompt), False)):
+        ends = self.ends(prompt) if self.is_exact else None
+        whole = len(prompt) if ends is None else max(ends, default=0)
+        for length, is_pinned in ((self.marks.head_length(prompt), True), (whole, False)):
             if not length:
                 continue
-            self.prefixes.store(prompt[:length], cache, is_pinned=is_pinned)
+            self.prefixes.store(prompt[:length], cache, ends, is_pinned=is_pinned)
             if length - cached >= _LEAST_DISK_TOKENS:
                 self._unwritten.append((list(prompt[:length]), is_pinned))
         del self._unwritten[:-_MOST_UNWRITTEN]
@@ -82,26 +104,26 @@ class ModelMemory:
     def keep(
         self, tokens: Sequence[int], cache: Sequence[KVCache], *, may_write: bool = True
     ) -> None:
-        """Keep prompt and reply for the next turn: in RAM, and the prompt on disk.
+        """A reply is over: write its prompt to disk, and keep the reply where rounding is allowed.
 
         ``may_write=False`` leaves the disk, which takes its time, to ``write_prompts``.
         """
         if self.prefixes is None:
             return
-        self.prefixes.store(tokens, cache)
+        if not self.is_exact:
+            self.prefixes.store(tokens, cache)
         if not may_write:
             return
         for prompt, is_pinned in self._unwritten:
             if list(tokens[: len(prompt)]) == prompt:
-                self.prefixes.store(prompt, cache, is_pinned=is_pinned, to_disk=True)
+                self.prefixes.save(prompt, cache, is_pinned=is_pinned)
         self._unwritten.clear()
 
-    def write_prompts(self) -> None:
-        """Write what is due and still in RAM, when nobody waits for anything else."""
-        due, self._unwritten = self._unwritten, []
-        for prompt, is_pinned in due:
-            if self.prefixes is not None:
-                self.prefixes.write(prompt, is_pinned=is_pinned)
+    def write_prompts(self, is_idle: Callable[[], bool] = lambda: True) -> None:
+        """Write what is due and still in RAM, one prompt after the other while nobody waits."""
+        while self._unwritten and self.prefixes is not None and is_idle():
+            prompt, is_pinned = self._unwritten.pop(0)
+            self.prefixes.write(prompt, is_pinned=is_pinned)
 
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""
@@ -130,6 +152,7 @@ def plan_memory(
     require_fit(checkpoint.config, plan)
     prefixes = None
     if options.reuse_prefixes:
-        fingerprint = model_fingerprint(checkpoint, plan.kv_bits)
-        prefixes = PrefixCache(fingerprint, plan.free_bytes, PrefixDisk(default_folder()))
+        fingerprint = model_fingerprint(checkpoint, plan.kv_bits, plan.chunk_tokens)
+        ram_bytes = min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes)
+        prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
     return ModelMemory(plan, prefixes, wired)

@@ -19,7 +19,7 @@ def read_headers(folder: Path, stem: str) -> list[StoredTensor]:
     """Every tensor of the folder's files of a stem, checked.
 
     Raises CheckpointError for a damaged file, and for an index that names a file or a tensor that
-    is not there.
+    is not there, or leaves out one that is.
     """
     index = _index(folder, stem)
     if not index.is_file():
@@ -37,6 +37,12 @@ def read_headers(folder: Path, stem: str) -> list[StoredTensor]:
         raise CheckpointError(
             f"{index} places {astray[0]} in {places[astray[0]]}, which does not hold it "
             f"({len(astray)} such tensors). Fetch index and files from the same repository."
+        )
+    unlisted = [tensor for tensor in tensors if tensor.name not in places]
+    if unlisted:
+        raise CheckpointError(
+            f"{unlisted[0].file} holds {unlisted[0].name}, which {index.name} leaves out "
+            f"({len(unlisted)} such tensors). Fetch index and files from the same repository."
         )
     return tensors
 

@@ -13,6 +13,7 @@ from mlx_magistral.errors import (
     MissingExtraError,
     OverloadedError,
     PromptError,
+    QueueFullError,
     UsageError,
 )
 
@@ -32,6 +33,7 @@ _TYPES = {
     503: ("server_error", "overloaded_error"),
     504: ("server_error", "timeout_error"),
 }
+TOO_LONG = "context_length_exceeded"
 _PLACE = re.compile(r"(messages|tools)\[\d+\]")
 INTERNAL = "The server failed at this request. Its log says where."
 
@@ -52,7 +54,11 @@ class ApiError(Exception):
         return {"error": error}
 
     def anthropic_body(self) -> dict[str, Any]:
-        error = {"type": _TYPES[self.status][1], "message": self.message}
+        text = self.message
+        if self.code == TOO_LONG:
+            # Anthropic's words for it: Claude Code shortens the conversation where it reads them.
+            text = f"prompt is too long: {text}"
+        error = {"type": _TYPES[self.status][1], "message": text}
         return {"type": "error", "error": error, "request_id": None}
 
 
@@ -80,15 +86,16 @@ def from_error(error: MagistralError) -> ApiError:
     place = _PLACE.match(text)
     match error:
         case ContextLengthError():
-            return ApiError(400, text, "context_length_exceeded", "messages")
+            return ApiError(400, text, TOO_LONG, "messages")
         case PromptError():
             return ApiError(400, text, "invalid_value", place.group() if place else "messages")
         case UsageError():
             return ApiError(400, text, "invalid_value", place.group() if place else None)
         case OverloadedError():
-            return ApiError(
-                503, text, "overloaded", retry_after_s=max(1, round(error.retry_after_s))
-            )
+            # Too much is asked for: 429. No fault of those who ask, or no memory just now: 503.
+            is_queue = isinstance(error, QueueFullError)
+            status, code = (429, "rate_limit_exceeded") if is_queue else (503, "overloaded")
+            return ApiError(status, text, code, retry_after_s=max(1, round(error.retry_after_s)))
         case MissingExtraError():
             return ApiError(501, text, "missing_extra")
     return ApiError(500, INTERNAL, "internal_error")

@@ -62,11 +62,17 @@ class Backend(Protocol):
     @property
     def context_tokens(self) -> int: ...
 
+    @property
+    def places(self) -> int:
+        """Replies that may run and wait together."""
+        ...
+
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> Ticket:
         """Queue a reply; ``on_event`` is called from the backend's own thread, in order.
 
         Raises PromptError, ContextLengthError or UsageError at once for a request that cannot be
-        right, and OverloadedError where the queue is full or memory has no room for it now.
+        right, QueueFullError where the queue is full, and OverloadedError where memory has no room
+        for it now or the backend is closing.
         """
         ...
 

@@ -31,6 +31,7 @@ class BatchBackend:
     def __init__(self, model: Magistral, options: BatchOptions) -> None:
         self._model = model
         self._engine = BatchEngine(model, options)
+        self._places = options.max_batch + options.max_queue
 
     @property
     def model_name(self) -> str:
@@ -39,6 +40,10 @@ class BatchBackend:
     @property
     def context_tokens(self) -> int:
         return self._model.context_tokens
+
+    @property
+    def places(self) -> int:
+        return self._places
 
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> Ticket:
         """Queue a reply, see Backend; also raises MissingExtraError for a grammar without one."""

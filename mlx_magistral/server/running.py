@@ -1,7 +1,6 @@
 """From a backend's callbacks to an async iterator, and from a lost client to a cancelled ticket."""
 
 import asyncio
-import contextlib
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +13,7 @@ from mlx_magistral.events import Event, Finished
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server.api_errors import ApiError, from_error
 from mlx_magistral.server.backend import Backend, GenerationRequest, Ticket
+from mlx_magistral.server.mailbox import Mailbox
 from mlx_magistral.server.metrics import Metrics
 
 log = logging.getLogger("mlx_magistral.server")
@@ -29,12 +29,16 @@ class Run:
     Use as an async context manager: leaving it, for whatever reason, cancels what still runs.
     """
 
-    def __init__(self, backend: Backend, metrics: Metrics, timeout_s: float) -> None:
+    def __init__(
+        self, backend: Backend, metrics: Metrics, mailbox: Mailbox, timeout_s: float
+    ) -> None:
         self._backend = backend
         self._metrics = metrics
-        self._loop = asyncio.get_running_loop()
+        self._mailbox = mailbox
+        self._loop = mailbox.loop
         self._deadline = self._loop.time() + timeout_s
-        # None says that the client is gone.
+        self._is_gone = False
+        # None wakes whoever waits when the client is gone.
         self._queue: asyncio.Queue[tuple[int, Event | MagistralError] | None] = asyncio.Queue()
         self._tickets: dict[int, Ticket] = {}
         self._watcher: asyncio.Task[None] | None = None
@@ -63,6 +67,10 @@ class Run:
                 raise _logged(error) from error
         self._watcher = asyncio.create_task(self._watch(receive))
 
+    def has_more(self) -> bool:
+        """Whether an event is there that nobody has taken."""
+        return not self._queue.empty()
+
     def answer_now(self) -> None:
         """End the thinking of every reply, so that its answer begins."""
         for ticket in self._tickets.values():
@@ -88,6 +96,8 @@ class Run:
             yield index, event
 
     async def _next(self, wait_s: float) -> tuple[int, Event | MagistralError] | None:
+        if self._is_gone:  # What is in the queue would be written to nobody.
+            raise ClientGone
         left = self._deadline - self._loop.time()
         if left <= 0:
             raise ApiError(504, "The reply took longer than --request-timeout.", "timeout")
@@ -106,14 +116,14 @@ class Run:
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
+        self._is_gone = True
         for ticket in self._tickets.values():
             ticket.cancel()
         self._queue.put_nowait(None)
 
     def _callback(self, index: int) -> Any:
         def on_event(event: Event | MagistralError) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended: nobody listens
-                self._loop.call_soon_threadsafe(self._queue.put_nowait, (index, event))
+            self._mailbox.post(self._queue.put_nowait, (index, event))
 
         return on_event
 

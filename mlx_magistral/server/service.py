@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from mlx_magistral.errors import MagistralError
 from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server.api_errors import ApiError, from_error, from_validation
 from mlx_magistral.server.backend import Backend, GenerationRequest
+from mlx_magistral.server.mailbox import Mailbox
 from mlx_magistral.server.metrics import Metrics
 from mlx_magistral.server.running import ClientGone, Run, Watch, collect
 from mlx_magistral.server.sse import EventStream
@@ -37,6 +39,9 @@ class Service:
     keep_alive_s: float
     # Streamed chats on their way by the id that their client knows.
     streams: dict[str, Run] = field(default_factory=dict)
+    _mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = field(
+        default_factory=WeakKeyDictionary
+    )
 
     async def answer(
         self,
@@ -48,13 +53,21 @@ class Service:
         watch: Watch | None = None,
     ) -> Response:
         """Make the replies and send them, streamed where ``stream`` is given."""
+        if len(wanted) > self.backend.places:
+            raise ApiError(
+                400,
+                f"{len(wanted)} replies are asked for, and this server makes and queues "
+                f"{self.backend.places} at most.",
+                "invalid_value",
+                "n",
+            )
         async with contextlib.AsyncExitStack() as stack:
             run = await stack.enter_async_context(
-                Run(self.backend, self.metrics, self.request_timeout_s)
+                Run(self.backend, self.metrics, self._mailbox(), self.request_timeout_s)
             )
             await run.start(wanted, request.receive)
             if stream is not None:
-                return EventStream(stream(run), stack.pop_all())
+                return EventStream(stream(run), stack.pop_all(), run.has_more)
             try:
                 replies = await collect(run, len(wanted), self.backend.model_name, watch)
                 return JSONResponse(whole(replies, watch))
@@ -69,6 +82,11 @@ class Service:
             yield
         finally:
             del self.streams[id]
+
+    def _mailbox(self) -> Mailbox:
+        """The running loop's; a server has one loop, tests may have several."""
+        loop = asyncio.get_running_loop()
+        return self._mailboxes.setdefault(loop, Mailbox(loop))
 
 
 async def read_body(request: Request, kind: type[Body]) -> Body:

@@ -1,12 +1,12 @@
 """Server-sent events: how a stream is framed, and a response that sends one."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mlx_magistral.server.running import ClientGone
 
@@ -26,27 +26,39 @@ def named(body: dict[str, Any]) -> str:
 
 
 class EventStream(Response):
-    """Sends pieces as they come; ``stack`` is left (and with it the run) when the stream ends."""
+    """Sends pieces as they come; ``stack`` is left (and with it the run) when the stream ends.
+
+    Where ``has_more`` says that the next piece is there already, both go in one write.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AsyncIterator[str], stack: AsyncExitStack) -> None:
+    def __init__(
+        self, pieces: AsyncIterator[str], stack: AsyncExitStack, has_more: Callable[[], bool]
+    ) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._pieces = pieces
         self._stack = stack
+        self._has_more = has_more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._stack:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             try:
+                unsent = ""
                 async for piece in self._pieces:
-                    await send(
-                        {"type": "http.response.body", "body": piece.encode(), "more_body": True}
-                    )
+                    unsent += piece
+                    if not self._has_more():
+                        await send(_body(unsent, more_body=True))
+                        unsent = ""
             except (ClientGone, OSError):
                 return
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send(_body(unsent, more_body=False))
+
+
+def _body(text: str, *, more_body: bool) -> Message:
+    return {"type": "http.response.body", "body": text.encode(), "more_body": more_body}
 
 
 def _json(body: dict[str, Any]) -> str:

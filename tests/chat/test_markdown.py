@@ -6,11 +6,11 @@ from io import StringIO
 import pyte
 import pytest
 
-from mlx_magistral.chat.live import LiveRegion, wrap
-from mlx_magistral.chat.markdown import MarkdownRenderer, keep_formulas, split_blocks
 from mlx_magistral.chat.view import ReplyView
 from mlx_magistral.display import ThinkMode
 from mlx_magistral.events import ContentDelta, ReasoningDelta
+from mlx_magistral.terminal.live import LiveRegion, wrap
+from mlx_magistral.terminal.markdown import MarkdownRenderer, keep_formulas, split_blocks
 
 ANSWER = """# Sums
 
@@ -107,3 +107,19 @@ def test_wrap_keeps_words_and_takes_control_characters_out() -> None:
     assert wrap("one two three", 8) == ["one two", "three"]
     assert wrap("x" * 25, 10) == ["x" * 9, "x" * 9, "x" * 7]
     assert wrap("a\x1b[31mb\n\n日本語日本語", 8) == ["a[31mb", "", "日本語日", "本語"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Use vector<int> and <b>x</b>.", ["Use vector<int> and <b>x</b>."]),
+        ("<div>\nhello\n</div>", ["<div> hello </div>"]),
+        ("See [it](https://a.example/b) or <https://c.example>.", [
+            "See it (https://a.example/b) or https://c.example."
+        ]),
+        ("```python\nif x:\n    y()\n```", ["if x:", "    y()"]),
+        ("| a |\n|---|\n| 宽 |", [" a", " ──", " 宽"]),
+    ],
+)  # fmt: skip
+def test_nothing_of_an_answer_is_left_out(text: str, shown: list[str]) -> None:
+    assert plain(MarkdownRenderer(60, has_colour=True).lines(text)) == shown

@@ -113,6 +113,35 @@ def test_several_lines_are_one_message(start: Start, tmp_path: Path) -> None:
     assert question == "a\nb\nc\nd\ne"
 
 
+def test_a_narrow_window_marks_lines_of_their_own_and_indents_the_help(start: Start) -> None:
+    terminal = start(*NANO, columns=40)
+    terminal.wait_for_prompt()
+    terminal.type("\x1b[200~" + "word " * 12 + "\nsecond\x1b[201~")
+    terminal.wait(". second")
+    shown = [line for line in terminal.shown.splitlines() if "word" in line]
+    assert [line[:2] for line in shown] == ["> ", "  "]
+    terminal.type("\x03/help\r")
+    terminal.wait("Ctrl-D\nleaves.")
+    assert (
+        "/file [PATH|off]\n    Attach a text file to the next\n    message.\n"
+        in terminal.everything
+    )
+
+
+def test_ctrl_r_finds_what_was_typed_before(start: Start) -> None:
+    terminal = start(*NANO)
+    terminal.wait_for_prompt()
+    for text in ("/seed 7", "/temp 0.5"):
+        terminal.type(f"{text}\r")
+        terminal.wait("is the seed." if "seed" in text else "is the temperature.")
+        terminal.wait_for_prompt()
+    terminal.type("\x12see")
+    terminal.wait("I-search backward: see")
+    terminal.wait(lambda text: text.count("> /seed 7") == 2)
+    terminal.type("\r\r")
+    terminal.wait(lambda text: text.count("7 is the seed.") == 2)
+
+
 def test_tab_completes_and_a_wrong_command_gets_a_hint(start: Start) -> None:
     terminal = start(*NANO)
     terminal.wait_for_prompt()

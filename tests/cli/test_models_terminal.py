@@ -153,3 +153,33 @@ def test_settings_reach_generate_and_a_broken_file_does_not_stop_config(
     assert str(own_settings) in broken.stderr and broken.stderr.count("\n") == 1
     assert run("config", "path").stdout.strip() == str(own_settings)
     assert "is not TOML" in run("doctor").stdout
+
+
+def test_a_default_that_is_deleted_is_no_default_any_more(programs: Path) -> None:
+    def run(*arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        result = subprocess.run(
+            ["mlx-magistral", *arguments], env=environment(programs), capture_output=True, text=True
+        )
+        assert result.returncode == code, result.stderr
+        return result
+
+    folder = programs.parent / "model"
+    for is_known in (True, False):
+        shutil.copytree(nano_folder(), folder)
+        run("use", str(folder))
+        assert f"ok    default model: {folder}\n" in run("doctor").stdout
+        if is_known:
+            assert "nano again" in run("rm", str(folder), "--yes").stderr
+            assert "ok    default model: nano\n" in run("doctor").stdout
+        else:
+            shutil.rmtree(folder)
+            assert f"warn  default model: {folder} is not on this disk\n" in run("doctor").stdout
+
+
+def test_without_a_command_the_help_is_shown_and_no_error(programs: Path) -> None:
+    result = subprocess.run(
+        ["mlx-magistral"], env=environment(programs), capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: mlx-magistral") and "error" not in result.stderr[:9]
+    assert result.stderr.endswith("on the same text.\n")

@@ -65,15 +65,17 @@ def test_mlx_lm_loads_it_with_our_logits(
     assert verify_source(tmp_path / "out", open_source(native_folder)) == []
 
 
+@pytest.mark.parametrize("method", [Method.SEARCH, Method.CALIBRATED])
 def test_the_manifest_and_the_card_tell_the_quality(
-    native_folder: Path, tmp_path: Path, text: CalibrationText
+    native_folder: Path, tmp_path: Path, text: CalibrationText, method: Method
 ) -> None:
-    convert_checkpoint(open_source(native_folder), tmp_path / "out", CALIBRATED, text=text)
+    recipe = Recipe(4, method=method)
+    convert_checkpoint(open_source(native_folder), tmp_path / "out", recipe, text=text)
     manifest = json.loads((tmp_path / "out" / "conversion.json").read_text())
     assert 0 < manifest["quality"]["KL mean"] < 1
-    assert f"| KL mean | {manifest['quality']['KL mean']} |" in (
-        tmp_path / "out" / "README.md"
-    ).read_text("utf-8")
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    for figure in ("KL mean", "top-1 agreement", "perplexity of A", "perplexity of B"):
+        assert f"| {figure} | {manifest['quality'][figure]} |" in card
     for shard in manifest["shards"].values():
         for name, tensor in shard["tensors"].items():
             if "norm" in name:

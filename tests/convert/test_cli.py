@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
+from mlx_magistral.hub import nano_folder
 
 
 def _run(*arguments: object) -> Result:
@@ -26,6 +27,15 @@ def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
     result = _run("verify", output, "--source", native_folder)
     assert result.exit_code == 0, result.output
     assert "as it was written" in result.stdout
+
+
+def test_an_output_without_a_tokenizer_is_warned_of(native_folder: Path, tmp_path: Path) -> None:
+    tekken = nano_folder() / "tekken.json"
+    result = _run("convert", native_folder, tmp_path / "out", "--tokenizer", tekken)
+    assert result.exit_code == 0 and "warning" not in result.stderr
+    result = _run("convert", native_folder, tmp_path / "other")
+    assert "warning: there is no tekken.json beside the source" in result.stderr
+    assert "--tokenizer FILE" in result.stderr
 
 
 def test_verify_names_the_damage_and_exits_1(native_folder: Path, tmp_path: Path) -> None:
@@ -50,15 +60,35 @@ def test_compare_prints_a_table_bars_or_json(native_folder: Path, tmp_path: Path
     data = tmp_path / "ids.jsonl"
     data.write_text(json.dumps({"tokens": list(range(64))}))
     _run("convert", native_folder, tmp_path / "out", "--bits", 8)
-    arguments = ["compare", native_folder, tmp_path / "out", "--data", data, "--layers"]
+    arguments = ["compare", native_folder, tmp_path / "out", "--data", data]
     result = _run(*arguments)
     assert result.exit_code == 0, result.output
-    lines = result.stdout.splitlines()
-    assert lines[0].split() == ["tokens", "64"]
-    assert lines[-1].startswith("layer 2") and lines[-1].endswith("#")
+    assert result.stdout.splitlines()[0].split() == ["tokens", "64"]
+    assert "layer" not in result.stdout
     table = json.loads(_run(*arguments, "--json").stdout)
     assert 0 < table["KL mean"] < 0.01
     assert len(table["layer errors"]) == 3
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_compare_plots_the_error_of_each_layer(
+    native_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    data = tmp_path / "ids.jsonl"
+    data.write_text(json.dumps({"tokens": list(range(64))}))
+    _run("convert", native_folder, tmp_path / "out", "--bits", 8)
+    result = _run("compare", native_folder, tmp_path / "out", "--data", data, "--plot")
+    assert result.exit_code == 0, result.output
+    errors = json.loads(
+        _run("compare", native_folder, tmp_path / "out", "--data", data, "--json").stdout
+    )["layer errors"]
+    rows = [line for line in result.stdout.splitlines() if "\N{FULL BLOCK}" in line]
+    assert [row.split()[:2] for row in rows] == [[str(n), f"{e:.4g}"] for n, e in enumerate(errors)]
+    assert max(map(len, rows)) <= columns
+    longest = max(rows, key=lambda row: row.count("\N{FULL BLOCK}"))
+    assert longest == rows[errors.index(max(errors))]
+    assert longest.count("\N{FULL BLOCK}") >= columns - 16
 
 
 @pytest.mark.parametrize(
@@ -72,13 +102,25 @@ def test_compare_prints_a_table_bars_or_json(native_folder: Path, tmp_path: Path
         (["convert", "SOURCE", "out", "--bits-per-weight", "5"], "--mix auto needs it", 2),
         (["convert", "SOURCE", "out", "--recipe", "search"], "no tekken.json", 1),
         (["verify", "SOURCE"], "conversion.json", 1),
+        (["convert", "/nowhere/x.gguf", "out"], "There is no file /nowhere/x.gguf", 1),
+        (
+            ["convert", "SOURCE", "out", "--recipe", "search", "--tokenizer", "TEKKEN"],
+            "has a vocabulary of 192. Give the tokenizer",
+            1,
+        ),
+        (["compare", "SOURCE", "SOURCE", "--tokenizer", "TEKKEN"], "a vocabulary of 192", 1),
     ],
 )
 def test_bad_input_is_one_line(
     native_folder: Path, tmp_path: Path, arguments: list[str], message: str, exit_code: int
 ) -> None:
     (tmp_path / "empty").mkdir()
-    places = {"SOURCE": native_folder, "EMPTY": tmp_path / "empty", "out": tmp_path / "out"}
+    places = {
+        "SOURCE": native_folder,
+        "EMPTY": tmp_path / "empty",
+        "out": tmp_path / "out",
+        "TEKKEN": nano_folder() / "tekken.json",
+    }
     result = _run(*(places.get(argument, argument) for argument in arguments))
     assert result.exit_code == exit_code
     assert message in result.stderr

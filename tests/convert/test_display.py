@@ -1,5 +1,7 @@
 """What a conversion says before and while it runs."""
 
+import re
+
 import pytest
 
 from magistral_convert.display import ConversionDisplay
@@ -36,6 +38,18 @@ def test_the_plan_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert "173.00 MB of memory" in said.err and not said.out
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(50.0, "50 s"), (1800.0, "30 min"), (50_000.0, "14 h")]
+)
+def test_the_time_of_calibration_is_told_before_it_starts(
+    capsys: pytest.CaptureFixture[str], seconds: float, said: str
+) -> None:
+    with ConversionDisplay() as display:
+        plan = plan_conversion(_SHAPES, Recipe(4))
+        display.planned(plan, 819_200, 4_740_000_000, (), seconds)
+    assert f"needs about 4.74 GB of memory and {said} at the pace" in capsys.readouterr().err
+
+
 def test_the_time_is_told_once_after_the_first_tensors(capsys: pytest.CaptureFixture[str]) -> None:
     _run(2, 4)
     assert "to go" not in capsys.readouterr().err
@@ -52,3 +66,20 @@ def test_what_an_earlier_run_did_is_not_to_go(capsys: pytest.CaptureFixture[str]
 def test_a_short_conversion_needs_no_estimate(capsys: pytest.CaptureFixture[str]) -> None:
     _run(0.06, 100)
     assert "to go" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_the_live_line_keeps_its_figures_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with ConversionDisplay() as display:
+        display.expected(200)
+        display.started("model.layers.10.post_attention_layernorm.weight")
+        display.advanced(50)
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).split("\r")[-2].strip()
+    assert line.startswith("layers.10.post_") and " 25% " in line and line.endswith("left")
+    assert len(line) <= columns
+    assert ("elapsed" in line) == (columns == 80)

@@ -101,7 +101,9 @@ def test_side_files_are_there(native_folder: Path, tmp_path: Path) -> None:
     assert (out / "tekken.json").read_text() == "{}"
     assert json.loads((out / "generation_config.json").read_text())["temperature"] == 0.7
     assert json.loads((out / "params.json").read_text())["head_dim"] == 64
-    assert "4-bit affine, groups of 64" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "4-bit affine, groups of 64" in card
+    assert "mlx-magistral compare SOURCE FOLDER" in card
     assert not (tmp_path / "out.partial").exists()
 
 
@@ -157,7 +159,7 @@ def test_a_full_disk_is_known_before_it_starts(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(ConversionError, match=r"0\.0 GB free and .* needs 0\.1 GB"):
+    with pytest.raises(ConversionError, match=r"1\.00 MB free and .* needs 67\.\d\d MB"):
         _convert(native_folder, tmp_path / "out", Recipe(4))
 
 

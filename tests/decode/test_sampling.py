@@ -8,7 +8,7 @@ import mlx.core as mx
 import pytest
 
 from mlx_magistral.decode import nucleus
-from mlx_magistral.decode.sampling import Sampler, SamplingOptions
+from mlx_magistral.decode.sampling import Sampler, SamplingOptions, draw_together
 from mlx_magistral.errors import UsageError
 
 LOGITS = [2.0, 1.5, 1.0, 0.5, 0.0, -0.5, -1.0, -2.0]
@@ -136,3 +136,47 @@ def test_a_nucleus_is_the_same_without_sorting_everything(monkeypatch: pytest.Mo
         monkeypatch.setattr(nucleus, "_WIDEST_NUCLEUS", widest)
         assert drawn() <= likeliest
         assert len(drawn()) > size // 2
+
+
+def test_draws_made_together_are_those_made_alone() -> None:
+    """Whoever is beside: other temperatures, filters, seeds; penalties remember their own ids."""
+    vocab, rounds = 400, 30
+    every: list[dict[str, Any]] = [
+        {"temperature": 0},
+        {"temperature": 0, "repetition_penalty": 1.3},
+        {"seed": 1},
+        {"seed": 2, "temperature": 1.4, "top_p": 0.7},
+        {"seed": 3, "temperature": 1.1, "repetition_penalty": 2.0},
+        {"seed": 4, "top_k": 5},
+        {"seed": 5, "top_k": 5, "top_p": 1.0, "temperature": 3.0},
+        {"seed": 6, "min_p": 0.2, "temperature": 2.0},
+        {"seed": 7, "top_p": 1.0, "temperature": 1.5},
+        {"seed": 8, "top_p": 1.0, "min_p": 0.05},
+    ]
+    logits = mx.random.normal((rounds, vocab), key=mx.random.key(0)) * 2
+
+    def samplers() -> list[Sampler]:
+        return [Sampler(SamplingOptions(**each), [7], vocab) for each in every]
+
+    alone = [
+        [int(sampler(logits[row : row + 1]).item()) for row in range(rounds)]
+        for sampler in samplers()
+    ]
+    beside = samplers()
+    together = [
+        [
+            int(token.item())
+            for token in draw_together([one.prepare(logits[row : row + 1]) for one in beside])
+        ]
+        for row in range(rounds)
+    ]
+    assert [list(ids) for ids in zip(*together, strict=True)] == alone
+
+
+def test_a_draw_taken_back_is_the_same_again() -> None:
+    one, other = (Sampler(SamplingOptions(seed=seed), [], 8) for seed in (1, 2))
+    logits = mx.array([LOGITS])
+    first = [int(token.item()) for token in draw_together([one.prepare(logits)])]
+    one.undo()
+    again = draw_together([one.prepare(logits), other.prepare(logits)])
+    assert int(again[0].item()) == first[0]

@@ -47,7 +47,8 @@ def test_continued_prefix_gives_the_logits_of_the_whole(
     model: Transformer, tmp_path: Path, bits: int, on_disk: bool
 ) -> None:
     prefixes = PrefixCache("f", 0 if on_disk else PLENTY, PrefixDisk(tmp_path / "new", PLENTY))
-    prefixes.store(PROMPT, filled(model, PROMPT, bits), to_disk=on_disk)
+    keep = prefixes.save if on_disk else prefixes.store
+    keep(PROMPT, filled(model, PROMPT, bits))
     for prompt, expected in ((PROMPT[:30] + [9, 9, 9], 30), ([*PROMPT, 3], 50), (PROMPT, 49)):
         cache = make_cache(model, bits)
         assert prefixes.restore(prompt, cache) == expected == cache[0].offset
@@ -102,18 +103,18 @@ def test_longer_entry_replaces_the_one_it_extends(model: Transformer) -> None:
 
 def test_survives_a_restart_and_keeps_models_apart(model: Transformer, tmp_path: Path) -> None:
     first = PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY))
-    first.store(PROMPT, filled(model, PROMPT), to_disk=True)
+    first.save(PROMPT, filled(model, PROMPT))
     assert restored(PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY)), model, PROMPT) == 49
     assert restored(PrefixCache("b", 0, PrefixDisk(tmp_path, PLENTY)), model, PROMPT) == 0
 
 
 def test_another_process_finds_it(model: Transformer, tmp_path: Path) -> None:
-    PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY)).store(
-        PROMPT, filled(model, PROMPT), to_disk=True
-    )
+    PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY)).save(PROMPT, filled(model, PROMPT))
     code = (
         "import sys, pathlib; from mlx_magistral.memory.prefix_disk import PrefixDisk;"
-        f"layers, n = PrefixDisk(pathlib.Path(sys.argv[1])).load('a', {PROMPT}, 0);"
+        "from mlx_magistral.memory.prefix_match import Wanted, packed;"
+        f"wanted = Wanted(packed({[*PROMPT, 1]}));"
+        "layers, n = PrefixDisk(pathlib.Path(sys.argv[1])).load('a', wanted, 0);"
         "print(n, len(layers))"
     )
     root = Path(__file__).parents[2]
@@ -128,7 +129,7 @@ def test_disk_budget_removes_the_least_recently_used(model: Transformer, tmp_pat
     prefixes = PrefixCache("a", 0, disk)
     prompts = [[first, *PROMPT[1:]] for first in (101, 102, 103)]
     for age, prompt in zip((300, 200, 100), prompts, strict=True):
-        prefixes.store(prompt, filled(model, prompt), to_disk=True)
+        prefixes.save(prompt, filled(model, prompt))
         for entry in disk.entries():
             if list(entry.tokens) == prompt:
                 os.utime(tmp_path / f"{entry.name}.json", (entry.used - age, entry.used - age))
@@ -143,7 +144,7 @@ def test_damaged_entry_is_a_miss_and_is_removed(
 ) -> None:
     disk = PrefixDisk(tmp_path, PLENTY)
     prefixes = PrefixCache("a", 0, disk)
-    prefixes.store(PROMPT, filled(model, PROMPT), to_disk=True)
+    prefixes.save(PROMPT, filled(model, PROMPT))
     (data,), (manifest,) = tmp_path.glob("*.safetensors"), tmp_path.glob("*.json")
     content = bytearray(data.read_bytes())
     if damage == "bit":
@@ -160,7 +161,7 @@ def test_damaged_entry_is_a_miss_and_is_removed(
     prefixes = PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY))  # a process that begins
     assert restored(prefixes, model, PROMPT) == 0
     assert damage == "missing" or list(tmp_path.iterdir()) == []
-    prefixes.store(PROMPT, filled(model, PROMPT), to_disk=True)
+    prefixes.save(PROMPT, filled(model, PROMPT))
     assert restored(prefixes, model, PROMPT) == 49
 
 
@@ -169,7 +170,8 @@ def test_folder_that_cannot_be_made_is_a_note_and_ram_still_works(
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     prefixes = PrefixCache("a", PLENTY, PrefixDisk(tmp_path / "file" / "cache", PLENTY))
-    prefixes.store(PROMPT, filled(model, PROMPT), to_disk=True)
+    prefixes.save(PROMPT, filled(model, PROMPT))
+    prefixes.store(PROMPT, filled(model, PROMPT))
     assert "cannot be written" in prefixes.notes[0]
     assert restored(prefixes, model, PROMPT) == 49
 
@@ -183,15 +185,15 @@ def test_full_disk_is_a_note_and_leaves_nothing(
 
     monkeypatch.setattr(mx, "save_safetensors", refuse)
     prefixes = PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY))
-    prefixes.store(PROMPT, filled(model, PROMPT), to_disk=True)
+    prefixes.save(PROMPT, filled(model, PROMPT))
     assert "No space left" in prefixes.notes[0]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_fingerprint_tells_weights_and_formats_apart(tmp_path: Path) -> None:
     first = open_checkpoint(write_hf(tmp_path / "a", SMALL))
-    assert model_fingerprint(first, 16) == model_fingerprint(open_checkpoint(tmp_path / "a"), 16)
-    assert model_fingerprint(first, 16) != model_fingerprint(first, 8)
-    before = model_fingerprint(first, 16)
+    before = model_fingerprint(first, 16, 256)
+    assert before == model_fingerprint(open_checkpoint(tmp_path / "a"), 16, 256)
+    assert before not in (model_fingerprint(first, 8, 256), model_fingerprint(first, 16, 512))
     os.utime(tmp_path / "a" / "model.safetensors", (1, 1))
-    assert model_fingerprint(first, 16) != before
+    assert model_fingerprint(first, 16, 256) != before

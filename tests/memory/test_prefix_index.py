@@ -6,13 +6,14 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from mlx_magistral.memory.prefix_disk import PrefixDisk, common_length
+from mlx_magistral.memory.prefix_disk import PrefixDisk
+from mlx_magistral.memory.prefix_match import Wanted, packed
 
 LAYERS = [(mx.zeros((1, 2, 3, 4)), mx.ones((1, 2, 3, 4)))]
 
 
 def known(disk: PrefixDisk, *tokens: int) -> int:
-    return disk.load("f", tokens, 0)[1]
+    return disk.load("f", Wanted(packed([*tokens, 0])), 0)[1]
 
 
 def test_manifests_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,16 +46,5 @@ def test_an_entry_that_was_written_anew_is_read_as_it_is_now(tmp_path: Path) -> 
     writer.clear()
     (tmp_path / "takes the place").write_text("so that the file system gives another number")
     writer.save("f", [1, 2, 3], [tuple(array + 5 for array in LAYERS[0])])
-    layers, length = reader.load("f", [1, 2, 3], 0)
+    layers, length = reader.load("f", Wanted(packed([1, 2, 3, 4])), 0)
     assert length == 3 and layers is not None and layers[0][0].max().item() == 5
-
-
-@pytest.mark.parametrize(
-    ("a", "b"),
-    [([], [1]), ([1], [1]), ([1], [2]), ([1, 2, 3], [1, 2]), ([1, 2, 3, 4], [1, 2, 9, 4])],
-)
-def test_common_length(a: list[int], b: list[int]) -> None:
-    expected = 0
-    while expected < min(len(a), len(b)) and a[expected] == b[expected]:
-        expected += 1
-    assert common_length(a, b) == common_length(b, a) == expected

@@ -7,15 +7,19 @@ import mlx.core as mx
 import pytest
 from model.builders import SMALL, write_hf
 
+from mlx_magistral.decode.generate import prefill
 from mlx_magistral.errors import MemoryPlanError, UsageError
 from mlx_magistral.memory.machine import Backend, Machine
+from mlx_magistral.memory.passes import PromptMarks
 from mlx_magistral.memory.plan import make_plan
 from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.weights import load_model
 
-PROMPT = [(7 * index) % 128 for index in range(100)]
+ANSWER = 127  # the mark that a prompt ends with
+MARKS = PromptMarks(answer=frozenset({ANSWER}))
+PROMPT = [*((7 * index) % 126 for index in range(99)), ANSWER]
 
 
 @pytest.fixture
@@ -27,9 +31,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def computed(memory: ModelMemory, folder: Path, prompt: list[int]) -> int:
     """Prefill as an engine does; returns how many ids were known before."""
     model = load_model(folder).model
+    memory.marks = MARKS
     cache = memory.new_cache(model)
     known = memory.restore(prompt, cache)
-    mx.eval(model(mx.array([prompt[known:]]), cache))
+    prefill(
+        model, prompt[known:], cache, ends=[e - known for e in memory.ends(prompt) if e > known]
+    )
+    mx.eval([layer.state for layer in cache])
     memory.keep_prompt(prompt, cache, known)
     mx.eval(model(mx.array([[5, 6]]), cache))
     memory.keep([*prompt, 5, 6, 7], cache)
@@ -80,14 +88,28 @@ def test_second_turn_and_restarted_process_compute_only_what_is_fresh(folder: Pa
     options = MemoryOptions(reuse_prefixes=True)
     memory = plan_memory(open_checkpoint(folder), options)
     assert computed(memory, folder, PROMPT) == 0
-    assert computed(memory, folder, [*PROMPT, 5, 6, 8, 9]) == 102
+    # Up to the mark, which is read again with the answer.
+    assert computed(memory, folder, [*PROMPT, 5, 6, 8, 9]) == 99
     restarted = plan_memory(open_checkpoint(folder), options)
-    assert computed(restarted, folder, [*PROMPT, 9]) == 100
+    assert computed(restarted, folder, [*PROMPT, 9]) == 99
+    assert computed(restarted, folder, PROMPT) == 99
     other_format = plan_memory(
         open_checkpoint(folder), MemoryOptions(kv_bits=8, reuse_prefixes=True)
     )
     assert computed(other_format, folder, PROMPT) == 0
     assert memory.take_notes() == []
+
+
+def test_where_rounding_is_allowed_replies_are_continued_from_too(folder: Path) -> None:
+    options = MemoryOptions(reuse_prefixes=True)
+    memory = plan_memory(open_checkpoint(folder), options)
+    assert computed(memory, folder, PROMPT) == 0
+    memory.allow_rounding()
+    # What was kept for exact replies is another store's.
+    assert computed(memory, folder, PROMPT) == 0
+    assert computed(memory, folder, [*PROMPT, 5, 6, 8, 9]) == 102
+    exact = plan_memory(open_checkpoint(folder), options)
+    assert computed(exact, folder, [*PROMPT, 5, 6, 8, 9]) == 99
 
 
 def test_nothing_is_kept_unless_asked_for(folder: Path) -> None:
@@ -108,6 +130,7 @@ def test_the_disk_waits_for_the_reply_or_for_an_idle_batch(folder: Path, tmp_pat
     memory = plan_memory(checkpoint, MemoryOptions(reuse_prefixes=True, context_tokens=512))
     model = load_model(folder).model
     written = tmp_path / "prefixes"
+    memory.marks = MARKS
     for prompt, is_batch in ((PROMPT, False), ([9, *PROMPT], True)):
         cache = memory.new_cache(model)
         mx.eval(model(mx.array([prompt]), cache))
@@ -118,3 +141,19 @@ def test_the_disk_waits_for_the_reply_or_for_an_idle_batch(folder: Path, tmp_pat
         assert len(list(written.glob("*.json"))) == before + (not is_batch)
         memory.write_prompts()
         assert len(list(written.glob("*.json"))) == before + 1
+
+
+def test_writing_stops_when_there_is_other_work(folder: Path, tmp_path: Path) -> None:
+    memory = plan_memory(open_checkpoint(folder), MemoryOptions(reuse_prefixes=True))
+    memory.marks = MARKS
+    model = load_model(folder).model
+    for first in (7, 8, 9):
+        prompt = [first, *PROMPT]
+        cache = memory.new_cache(model)
+        mx.eval(model(mx.array([prompt]), cache))
+        memory.keep_prompt(prompt, cache, 0)
+    idle = iter([True, False])
+    memory.write_prompts(lambda: next(idle))
+    assert len(list((tmp_path / "prefixes").glob("*.json"))) == 1
+    memory.write_prompts()
+    assert len(list((tmp_path / "prefixes").glob("*.json"))) == 3

@@ -213,6 +213,15 @@ class TestIndex:
         path.write_text(json.dumps(content))
         assert f"places {V_PROJ} in" in refusal(folder)
 
+    def test_that_leaves_a_tensor_out(self, tmp_path: Path) -> None:
+        folder = write_hf(tmp_path, shards=3)
+        path = folder / "model.safetensors.index.json"
+        content = json.loads(path.read_text())
+        file = content["weight_map"].pop(V_PROJ)
+        path.write_text(json.dumps(content))
+        message = refusal(folder)
+        assert f"{file} holds {V_PROJ}, which {path.name} leaves out (1 such" in message
+
     @pytest.mark.parametrize(
         "content", [{}, {"weight_map": []}, {"weight_map": {"a": "../b"}}, {"weight_map": {"a": 1}}]
     )

@@ -1,4 +1,4 @@
-"""``serve`` and ``connect`` as processes: start-up, a drain, a port in use, flags that clash."""
+"""``serve`` as a process: start-up, a drain, a port in use, flags that clash."""
 
 import json
 import re
@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 
 import httpx
-import pytest
 from click.testing import CliRunner
 
-from mlx_magistral.cli.connect import _CLIENTS
 from mlx_magistral.cli.main import main
 
 PROGRAM = [sys.executable, "-m", "mlx_magistral", "serve"]
@@ -71,17 +69,3 @@ def test_port_in_use_and_open_host_are_one_line() -> None:
     assert taken.returncode == 1 and taken.stderr.count("\n") == 1 and "in use" in taken.stderr
     refused = CliRunner().invoke(main, ["serve", "nano", "--host", "0.0.0.0"])
     assert refused.exit_code == 2 and "--api-key" in refused.stderr
-
-
-@pytest.mark.parametrize("name", _CLIENTS)
-def test_connect_has_address_and_key(name: str) -> None:
-    flags = ["connect", name, "--port", "9000", "--api-key", "secret"]
-    shown = CliRunner().invoke(main, flags)
-    assert shown.exit_code == 0
-    assert "http://127.0.0.1:9000" in shown.stdout and "secret" in shown.stdout
-
-
-def test_connect_lists_clients_and_names_an_unknown_one() -> None:
-    assert "claude-code" in CliRunner().invoke(main, ["connect"]).stdout.split()
-    unknown = CliRunner().invoke(main, ["connect", "emacs"])
-    assert unknown.exit_code == 2 and "emacs" in unknown.stderr

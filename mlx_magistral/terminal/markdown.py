@@ -7,8 +7,9 @@ import re
 from io import StringIO
 
 from markdown_it import MarkdownIt
-from rich.console import Console
-from rich.markdown import Markdown
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.markdown import CodeBlock, Markdown
+from rich.syntax import Syntax
 from rich.theme import Theme
 
 # What may hold a formula's marks without being one comes first and is left alone.
@@ -20,6 +21,7 @@ _MATH = re.compile(
     r"|(?<![\\\w$])\$(?P<dollar>(?=[^\s$])[^$\n]*?[^\s\\$]|[^\s$\\])\$(?![\d$])",
     re.DOTALL | re.MULTILINE,
 )
+_STYLE = re.compile(r"\x1b\[[\d;]*m")
 _THEME = Theme({"markdown.code": "cyan", "markdown.block_quote": "none"})
 
 
@@ -28,7 +30,7 @@ def split_blocks(text: str) -> tuple[list[str], str]:
     lines = text.splitlines(keepends=True)
     starts = [
         token.map[0]
-        for token in MarkdownIt().enable(["table", "strikethrough"]).parse(text)
+        for token in _parser().parse(text)
         if token.level == 0 and token.map is not None and token.nesting >= 0
     ]
     edges = [0, *starts[1:], len(lines)]
@@ -64,13 +66,44 @@ class MarkdownRenderer:
     def lines(self, text: str) -> list[str]:
         """One block, or more, without the blank lines around it."""
         with self._console.capture() as capture:
-            self._console.print(Markdown(text, code_theme="ansi_dark", inline_code_theme=None))
+            self._console.print(_Answer(text))
         lines = [line.rstrip() for line in capture.get().split("\n")]
-        while lines and not lines[-1]:
+        while lines and _is_blank(lines[-1]):
             lines.pop()
-        while lines and not lines[0]:
+        while lines and _is_blank(lines[0]):
             lines.pop(0)
         return lines
+
+
+class _Code(CodeBlock):
+    """Code from the first column on, so that it can be copied."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        code = str(self.text).rstrip()
+        yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True)
+
+
+class _Answer(Markdown):
+    """Markdown with nothing left out: no HTML, whose tags would vanish, and links with address."""
+
+    elements = {**Markdown.elements, "fence": _Code, "code_block": _Code}
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, code_theme="ansi_dark", hyperlinks=False)
+        self.parsed = _parser().parse(text)
+        for token in self.parsed:
+            # <https://…> is its own address: as a link it would stand there twice.
+            token.children = [
+                each for each in token.children or [] if each.markup != "autolink"
+            ] or token.children
+
+
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+
+
+def _is_blank(line: str) -> bool:
+    return not _STYLE.sub("", line).strip()
 
 
 def _as_code(match: re.Match[str]) -> str:

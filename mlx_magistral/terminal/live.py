@@ -10,7 +10,7 @@ from typing import TextIO
 from rich.cells import cell_len
 from rich.text import Text
 
-from mlx_magistral.chat.size import terminal_size
+from mlx_magistral.terminal.size import terminal_size
 
 # The terminal shows what is between these as one frame, where it knows them.
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
@@ -24,6 +24,11 @@ class LiveRegion:
         self._size = size
         self._shown: list[str] = []
         self._frozen = 0
+
+    @property
+    def columns(self) -> int:
+        """The width of a line; the last column stays free, since terminals differ in it."""
+        return self._size()[0] - 1
 
     @property
     def window(self) -> int:

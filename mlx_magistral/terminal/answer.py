@@ -1,0 +1,69 @@
+"""LiveAnswer: an answer in Markdown that grows. Finished blocks are written for good, the last one
+is drawn anew until it is finished too."""
+
+import time
+from collections.abc import Callable
+
+from mlx_magistral.terminal.live import LiveRegion
+from mlx_magistral.terminal.markdown import MarkdownRenderer, is_table, keep_formulas, split_blocks
+
+# Drawn at most so often, and for a tenth of the time: a long answer takes longer to render, and
+# the decoding goes on meanwhile. In between, text is only collected.
+_FRAME_S = 0.05
+_DRAWING_SHARE = 0.1
+
+
+class Pace:
+    """Lets a drawing happen unless one did a moment ago."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._next_frame = float("-inf")
+
+    def draw(self, draw: Callable[[], None]) -> None:
+        now = self._clock()
+        if now < self._next_frame:
+            return
+        draw()
+        cost = self._clock() - now
+        self._next_frame = now + max(_FRAME_S, cost / _DRAWING_SHARE)
+
+
+class LiveAnswer:
+    """Add text, ``draw`` now and then, and ``close`` at the end; then another may begin."""
+
+    def __init__(self, live: LiveRegion, *, has_colour: bool) -> None:
+        self._live = live
+        self._has_colour = has_colour
+        self._text = ""
+        self._has_block = False
+        self._finished_blocks = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def add(self, text: str) -> None:
+        self._text += text
+
+    def draw(self) -> None:
+        """Write the finished blocks for good and draw the one that is being written."""
+        finished, rest = split_blocks(keep_formulas(self._text))
+        for block in finished[self._finished_blocks :]:
+            self._live.commit(self._rendered(block))
+            self._has_block = True
+        self._finished_blocks = len(finished)
+        self._live.draw(self._rendered(rest), can_freeze=not is_table(rest))
+
+    def close(self) -> None:
+        """Leave the whole answer on the screen, an empty line after it."""
+        if not self._text:
+            return
+        self.draw()
+        rest = split_blocks(keep_formulas(self._text))[1]
+        self._live.commit([*self._rendered(rest), ""])
+        self._text, self._finished_blocks, self._has_block = "", 0, False
+
+    def _rendered(self, block: str) -> list[str]:
+        renderer = MarkdownRenderer(self._live.columns, has_colour=self._has_colour)
+        lines = renderer.lines(block)
+        return ["", *lines] if self._has_block and lines else lines

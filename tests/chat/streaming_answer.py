@@ -1,0 +1,53 @@
+"""A reply in tmux: half of it, a word to whoever resizes the window, the rest. Run by a test."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+from mlx_magistral.chat.view import ReplyView
+from mlx_magistral.display import ThinkMode
+from mlx_magistral.events import ContentDelta, ReasoningDelta
+
+SOCKET = sys.argv[1]
+WORDS = " ".join(f"word{number}" for number in range(1, 61))
+ANSWER = f"# Title\n\n{WORDS}\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nThe end."
+
+
+def tmux(*arguments: str) -> None:
+    subprocess.run(["tmux", "-L", SOCKET, *arguments], check=True)
+
+
+def wait_for_width(columns: int, resized: int) -> None:
+    """tmux tells a program its size a moment after it has changed the window."""
+    while shutil.get_terminal_size().columns != columns:
+        os.read(resized, 1)
+
+
+def main() -> None:
+    resized, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    signal.signal(signal.SIGWINCH, lambda number, frame: None)
+    signal.set_wakeup_fd(write_end)
+    # The window is full, as after a turn or two.
+    print("earlier\n" * 30 + "> question")
+    view = ReplyView(sys.stdout, ThinkMode.FULL, has_colour=True, clock=iter(range(10**6)).__next__)
+    view.feed(ReasoningDelta("thoughts " * 40, 9))
+    tmux("wait-for", "-S", "thinking")
+    wait_for_width(40, resized)
+    view.feed(ReasoningDelta("thoughts " * 40, 9))
+    half = ANSWER.index("word40")
+    for character in ANSWER[:half]:
+        view.feed(ContentDelta(character))
+    tmux("wait-for", "-S", "half")
+    wait_for_width(70, resized)
+    for character in ANSWER[half:]:
+        view.feed(ContentDelta(character))
+    view.close()
+    tmux("wait-for", "-S", "over")
+    tmux("wait-for", "read")
+
+
+if __name__ == "__main__":
+    main()
