@@ -177,12 +177,19 @@ def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
         echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
 
 
+def _bars(results: list["Result"]) -> list[str]:
+    """The plot: each case's decode beside the fastest one's."""
+    fastest = max(each.run.decode_tps for each in results)
+    return ["█" * round(_BAR * each.run.decode_tps / fastest) for each in results]
+
+
 def _print_list(results: list["Result"]) -> None:
-    for each in results:
+    for each, bar in zip(results, _bars(results), strict=True):
         prompt, bits, guessing, *figures = _row(each.case, each)
         echo(f"{prompt} tokens, {bits}-bit KV, guessing {guessing}:")
         pairs = zip(_HEADINGS[3:], figures, strict=True)
         echo("  " + ", ".join(f"{heading} {figure}" for heading, figure in pairs), 2)
+        echo(f"  {bar}")
 
 
 def _print_table(results: list["Result"]) -> None:
@@ -194,9 +201,8 @@ def _print_table(results: list["Result"]) -> None:
         side: Literal["left", "right"] = "left" if heading == "guessing" else "right"
         table.add_column(heading, justify=side, no_wrap=True)
     table.add_column("", no_wrap=True)
-    fastest = max(each.run.decode_tps for each in results)
-    for each in results:
-        table.add_row(*_row(each.case, each), "█" * round(_BAR * each.run.decode_tps / fastest))
+    for each, bar in zip(results, _bars(results), strict=True):
+        table.add_row(*_row(each.case, each), bar)
     Console().print(table)
 
 

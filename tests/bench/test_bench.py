@@ -1,10 +1,12 @@
 """mlx-magistral bench: what it measures, and against what."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from terminal import Terminal
 
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
@@ -48,6 +50,16 @@ def test_table(folder: Path) -> None:
     result = CliRunner().invoke(main, ["bench", "-m", str(folder), *SHORT])
     assert result.exit_code == 0, result.output
     assert "of limit" in result.stdout and "measured by a copy" in result.stdout
+
+
+def test_plot_in_a_terminal_of_80_columns(folder: Path, tmp_path: Path) -> None:
+    bench = (sys.executable, "-m", "mlx_magistral", "bench")
+    flags = ("-m", str(folder), *SHORT, "--versus", "mlx-lm")
+    terminal = Terminal(tmp_path, *flags, program=bench)
+    assert terminal.end() == 0
+    bars = [line.count("█") for line in terminal.everything.splitlines() if "█" in line]
+    assert len(bars) == 2 and max(bars) == 10
+    assert "times mlx-lm's speed" in " ".join(terminal.everything.split())
 
 
 def test_a_native_folder_is_nothing_for_mlx_lm() -> None:
