@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -41,6 +42,8 @@ class Terminal:
             dimensions=(lines, columns),
             encoding="utf-8",
             codec_errors="replace",
+            # A shell lets what it starts in the background, these tests perhaps, ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             env={
                 **variables,
                 "PYTHONPATH": f"{ROOT}:{ROOT / 'convert'}",
@@ -89,10 +92,11 @@ class Terminal:
         """Until an empty prompt is the last thing above the toolbar."""
         return self.wait(lambda text: re.search(r"^>$", self.shown, re.MULTILINE) is not None)
 
-    def end(self) -> int:
+    def end(self, timeout: float = 180) -> int:
         """Read until the program ends; returns its exit code."""
-        while self._read(60):
-            pass
+        end = time.monotonic() + timeout
+        while self._read(max(0.0, end - time.monotonic())):
+            assert time.monotonic() < end, f"never ended:\n{self.everything}"
         self._process.close()
         return self._process.exitstatus if self._process.exitstatus is not None else -1
 

@@ -168,7 +168,7 @@ def test_a_resumed_session_shows_its_turns_and_has_its_kv(start: Start) -> None:
     again.wait("$\\boxed{90}$")
     again.wait_for_prompt()
     again.type("/stats\r")
-    again.wait("145 of 161 prompt tokens were cached")
+    again.wait("144 of 161 prompt tokens were cached")
 
 
 def test_edit_asks_the_changed_question_instead(start: Start, tmp_path: Path) -> None:
