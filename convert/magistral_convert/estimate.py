@@ -16,6 +16,7 @@ from mlx_magistral.model.names import expected_shapes
 
 from .calibration import column_spans
 from .dense import product
+from .descent import PASSES
 from .feedback import factor_hessian
 from .methods import ColumnStatistics, CurvatureBlock, store_rows
 from .quantize import STORED_DTYPES
@@ -25,8 +26,9 @@ _SAMPLE_ROWS, _SAMPLE_COLUMNS = 2048, 256
 _PRODUCT_SIDE = 1024
 _SAMPLES = 2
 # Operations a row and square of its columns: the feedback sums up half a square, the losses of the
-# two candidates that it competes with a whole one each.
-_SOLVING_OPERATIONS = 1 + 2 * 2
+# two candidates that it competes with a whole one each; the descent begins with a whole one, and
+# each of its passes takes two halves.
+_SOLVING_OPERATIONS = 1 + 2 * 2 + 2 + 2 * PASSES
 _FIRST_LAYER = "model.layers.0."
 
 

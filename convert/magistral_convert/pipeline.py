@@ -13,11 +13,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mlx_magistral.errors import ConversionError
 from mlx_magistral.hub_cache import hub_origin
-from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.version import __version__
 
 from .calibration import Calibration, calibration_bytes
@@ -30,12 +27,11 @@ from .journal import Journal, disk_error
 from .layer_weights import require_tokens
 from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
 from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
-from .mixes import MIX_WIDTHS, allocate_bits, static_overrides
+from .mix_choice import resolve_mix
 from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .progress import ConversionReport, Watcher
-from .recipe import Method, Mix, Recipe
+from .recipe import Method, Recipe
 from .report import worst_tensors, write_model_card
-from .sensitivity import SENSITIVITY_TOKENS, measure_sensitivities
 from .shard_job import convert_shard
 from .shards import Fault
 from .source import Source
@@ -43,7 +39,6 @@ from .source_kinds import open_source
 
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20
-_COSTS_FILE = "costs.json"
 _NO_TOKENIZER = (
     "there is no tekken.json beside the source, so the output will not generate before it gets "
     "one; --tokenizer FILE gives it"
@@ -91,7 +86,7 @@ def convert_checkpoint(
     try:
         if not journal.open(restart=restart):
             watcher = watcher or Watcher()
-            formats = _resolve_mix(source, recipe, text, journal, watcher)
+            formats = resolve_mix(source, recipe, text, journal, watcher)
             recipe = replace(recipe, overrides={**formats, **recipe.overrides})
             plan = plan_conversion(source.shapes, recipe, shard_bytes)
             work = _Conversion(source, recipe, plan, text, tokenizer, journal, watcher, fault)
@@ -102,37 +97,6 @@ def convert_checkpoint(
     finally:
         journal.close()
     return _report(output, resumed, time.monotonic() - begun)
-
-
-def _resolve_mix(
-    source: Source,
-    recipe: Recipe,
-    text: CalibrationText | None,
-    journal: Journal,
-    watcher: Watcher,
-) -> dict[str, QuantFormat]:
-    """The modules that get other widths than the default; what was measured once is kept."""
-    if recipe.mix is Mix.STATIC:
-        return static_overrides(source.shapes, recipe.group_size)
-    if recipe.mix is Mix.NONE:
-        return {}
-    assert text is not None and recipe.bits_per_weight is not None
-    costs = journal.load(_COSTS_FILE)
-    if costs is None:
-        # From all over the text, whose kinds follow one another.
-        rows, length = text.calibration.shape
-        count = min(rows, max(1, SENSITIVITY_TOKENS // length))
-        tokens = text.calibration[np.linspace(0, rows - 1, count).round().astype(int)]
-        widths = [width for width in MIX_WIDTHS if width >= recipe.bits]
-        measured = measure_sensitivities(source, tokens, widths, recipe, watcher)
-        costs = journal.store(_COSTS_FILE, measured)
-    # Keys of JSON objects are text.
-    by_width = {
-        module: {int(bits): cost for bits, cost in each.items()} for module, each in costs.items()
-    }
-    return allocate_bits(
-        source.shapes, by_width, recipe.bits, recipe.group_size, recipe.bits_per_weight
-    )
 
 
 class _Conversion:

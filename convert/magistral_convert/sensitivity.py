@@ -27,9 +27,9 @@ Sensitivities = dict[str, dict[int, float]]
 
 SENSITIVITY_TOKENS = 2048
 _EMBEDDING = "model.embed_tokens"
-# What each method leaves of plain's KL on one real model of 135M; search's is a prototype's figure,
-# which bench_quality.py has still to measure. Costs are measured on
-# plain rounding; feedback cannot help the embedding, whose inputs are single rows.
+# What each method leaves of plain's KL on one real model of 135M: a prototype's figure for search,
+# GPTQ without the descent for calibrated. Costs are measured on plain rounding; neither method
+# helps the embedding, whose inputs are single rows.
 _LEFT_OF_PLAIN = {Method.PLAIN: 1.0, Method.SEARCH: 0.33, Method.CALIBRATED: 0.24}
 
 

@@ -99,7 +99,7 @@ def _stored(value: float) -> float:
 def test_a_pass_makes_the_choices_of_naive_descent(
     hessian: np.ndarray, rows: mx.array, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(descent, "_PASSES", 1)
+    monkeypatch.setattr(descent, "PASSES", 1)
     few, format = rows[:6], QuantFormat(_SIZE, 4)
     curvature = factor_hessian(hessian, _SIZE, _TOKENS)
     start = round_with_feedback(few, curvature, format, mx.bfloat16)

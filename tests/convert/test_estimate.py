@@ -11,6 +11,8 @@ from mlx_magistral.model.config import ModelConfig
 from tests.convert.tiny_checkpoints import PARAMS
 
 _CONFIG = ModelConfig(**PARAMS, tie_word_embeddings=False)
+# A row and square: feedback, two losses, and the descent's start and two passes.
+_SOLVING = 1 + 2 * 2 + 2 + 2 * 2
 # Of one layer of _CONFIG: q 256x128, k and v 128x128, o 128x256, gate and up 256x128, down 128x256.
 _WEIGHTS = 256 * 128 + 2 * 128 * 128 + 128 * 256 + 2 * 256 * 128 + 128 * 256
 
@@ -23,14 +25,14 @@ def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
     hessians = 2 * 1000 * (2 * 128**2 + 2 * 256**2)
     rows_by_square = (256 + 2 * 128 + 2 * 256) * 128**2 + (128 + 128) * 256**2
-    assert found == 2 * 1000 * _WEIGHTS + hessians + 5 * rows_by_square
+    assert found == 2 * 1000 * _WEIGHTS + hessians + _SOLVING * rows_by_square
 
 
 def test_wide_inputs_count_in_blocks() -> None:
     wide = dataclasses.replace(_CONFIG, hidden_dim=32768)
     # Four blocks of 8,192 columns: a quarter of the whole square.
-    share = layer_operations(wide, Method.CALIBRATED, 0) - 5 * (2 * 32768 + 512) * 128**2
-    assert share == pytest.approx(5 * (128 * 32768**2 / 4 + 128 * 256**2), rel=1e-6)
+    share = layer_operations(wide, Method.CALIBRATED, 0) - _SOLVING * (2 * 32768 + 512) * 128**2
+    assert share == pytest.approx(_SOLVING * (128 * 32768**2 / 4 + 128 * 256**2), rel=1e-6)
 
 
 def test_seconds_are_this_machine_s_and_grow_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
