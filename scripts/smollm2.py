@@ -40,6 +40,7 @@ _FORMS = (
 # Topic by topic, so that a split of the list keeps whole topics apart.
 PROMPTS = [form.format(topic) for topic in _TOPICS for form in _FORMS]
 _END = 2
+_BATCH = 32  # conversations answered together
 _CHAT = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
     "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -96,7 +97,7 @@ def write_chats(checkpoint: Path, path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(checkpoint / "tokenizer.json"),
         padding_side="left",
@@ -104,8 +105,8 @@ def write_chats(checkpoint: Path, path: Path) -> None:
     )
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
     chats = []
-    for begin in range(0, len(PROMPTS), 16):
-        texts = [_CHAT.format(prompt) for prompt in PROMPTS[begin : begin + 16]]
+    for begin in range(0, len(PROMPTS), _BATCH):
+        texts = [_CHAT.format(prompt) for prompt in PROMPTS[begin : begin + _BATCH]]
         batch = tokenizer(texts, return_tensors="pt", padding=True)
         sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
         with torch.no_grad():
