@@ -1,8 +1,10 @@
 """Requests made up from the OpenAPI document, sound and unsound ones, and what may come of them."""
 
+from collections import Counter
 from typing import Any
 
 import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import (
     content_type_conformance,
@@ -61,3 +63,25 @@ def _require_own_shape(response: Any, path: str) -> None:
         assert body.keys() == {"error"}, body
         assert error.keys() == {"message", "type", "param", "code"}, body
     assert error["message"] and error["type"], body
+
+
+def answered(
+    operation: Any, mode: GenerationMode, examples: int, *, is_repeatable: bool = False
+) -> Counter[int]:
+    """How many requests of one operation got which status; the same requests if repeatable."""
+    statuses: Counter[int] = Counter()
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=is_repeatable,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def run(case: Case) -> None:
+        statuses[answer(case)] += 1
+
+    run()
+    return statuses

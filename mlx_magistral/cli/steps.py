@@ -1,17 +1,16 @@
-"""Steps: what a long command is doing, on stderr. Imports the converter, so import it late."""
+"""Steps: what a long command is doing, on stderr."""
 
 import sys
 from types import TracebackType
 
 import click
 
-from magistral_convert.progress import Watcher
 from mlx_magistral.cli.options import refuse_both
 from mlx_magistral.display import can_redraw
 from mlx_magistral.terminal.size import terminal_size
 
 
-class Steps(Watcher):
+class Steps:
     """One live line on a terminal; a line a step where verbose; nothing where quiet.
 
     Use as a context manager, so that the live line is wiped. Raises UsageError for both at once.
@@ -34,16 +33,16 @@ class Steps(Watcher):
     ) -> None:
         self._wipe()
 
-    def started(self, tensor: str) -> None:
+    def started(self, step: str) -> None:
         """A step begins; one that is told again goes on."""
-        if tensor == self._step:
+        if step == self._step:
             return
         self._wipe()
-        self._step = tensor
+        self._step = step
         if self._is_verbose:
-            click.echo(tensor, err=True)
+            click.echo(step, err=True)
         elif self._is_live:
-            sys.stderr.write(tensor[: terminal_size()[0] - 1])
+            sys.stderr.write(step[: terminal_size()[0] - 1])
             sys.stderr.flush()
 
     def _wipe(self) -> None:

@@ -7,12 +7,11 @@ import jsonschema_rs
 import pytest
 
 from mlx_magistral.decode.rules.grammar import answer_grammar
-from mlx_magistral.decode.rules.guidance import Guidance, make_guidance, make_matcher
+from mlx_magistral.decode.rules.guidance import Guidance, make_matcher
 from mlx_magistral.decode.rules.patterns import ecma_pattern
 from mlx_magistral.decode.rules.schema import grammar_schema
 from mlx_magistral.errors import UsageError
-from mlx_magistral.hub import nano_folder
-from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+from mlx_magistral.text.tokenizer import Tokenizer
 
 # One of each kind that some dialect takes for a digit, a letter, a space, a line end or a sign.
 CHARACTERS = [
@@ -46,16 +45,6 @@ PATTERNS = [
     r"^[\x00-\x5b]$",
     r"^[éあ]$",
 ]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return load_tokenizer(nano_folder())
-
-
-@pytest.fixture(scope="module")
-def guidance(tokenizer: Tokenizer) -> Guidance:
-    return make_guidance(tokenizer)
 
 
 def taken(tokenizer: Tokenizer, guidance: Guidance, pattern: str) -> list[str]:

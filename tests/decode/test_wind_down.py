@@ -11,14 +11,13 @@ from decode.scripted import Scripted, reply
 from mlx_magistral.decode.rules.control import ControlOptions, think_tokens
 from mlx_magistral.decode.rules.ending import JsonPlace, shortest_ending
 from mlx_magistral.decode.rules.grammar import answer_grammar
-from mlx_magistral.decode.rules.guidance import Guidance, make_guidance, make_matcher
+from mlx_magistral.decode.rules.guidance import Guidance, make_matcher
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.rules.structure import structure_rules
 from mlx_magistral.decode.rules.wind_down import WindDown
 from mlx_magistral.events import FinishReason, Limit
-from mlx_magistral.hub import nano_folder
 from mlx_magistral.text.reasoning import ReasoningParser
-from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
+from mlx_magistral.text.tokenizer import Tokenizer
 
 Schema = dict[str, Any]
 
@@ -30,16 +29,6 @@ def named(**properties: Schema) -> Schema:
 TEXT: Schema = {"type": "string"}
 NODE = named(next={"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]})
 UUID = {"type": "string", "format": "uuid"}
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return load_tokenizer(nano_folder())
-
-
-@pytest.fixture(scope="module")
-def guidance(tokenizer: Tokenizer) -> Guidance:
-    return make_guidance(tokenizer)
 
 
 class Answer:
