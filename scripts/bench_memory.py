@@ -4,10 +4,8 @@
 Random models of several shapes prefill prompts in several chunks with 16-, 8- and 4-bit KV, then
 decode one id. ``ratio`` is the median of predicted / measured (mx.get_peak_memory()).
 
-With --context-tokens N: the peak at N tokens with 16-bit KV against 8-bit, on a shape of
-which the KV cache is nearly all. The cache is filled with random keys and values up to the last
-chunk, whose pass and some decoded ids are then the peak of the whole prompt; without that a CPU
-would compute for an hour. With --unseen: shapes and lengths that no constant was fitted to.
+With --context-tokens N: the peak of a prompt of N tokens with 16-bit KV against 8-bit, on a shape
+of which the KV cache is nearly all. With --unseen: shapes and lengths that none was chosen by.
 
     scripts/bench_memory.py [--unseen | --context-tokens 32768] [--json]
 """
@@ -24,9 +22,8 @@ from mlx.utils import tree_flatten
 from mlx_magistral.decode.generate import prefill
 from mlx_magistral.memory.machine import this_machine
 from mlx_magistral.memory.sizes import decode_bytes, kv_bytes, prompt_bytes
-from mlx_magistral.model.cache import STEP_TOKENS, make_cache
+from mlx_magistral.model.cache import make_cache
 from mlx_magistral.model.config import ModelConfig
-from mlx_magistral.model.quantized_cache import QuantizedKVCache
 from mlx_magistral.model.transformer import Transformer
 
 BASE = ModelConfig(
@@ -53,10 +50,8 @@ SHAPES = {
 }
 # Nearly all is KV cache: one layer's temporaries are little beside that many layers.
 KV_SHAPE = replace(
-    BASE, dim=64, hidden_dim=64, n_layers=96, n_heads=2, n_kv_heads=2, vocab_size=512
+    BASE, dim=64, hidden_dim=64, n_layers=16, n_heads=1, n_kv_heads=1, head_dim=32, vocab_size=512
 )
-DECODED = 8
-_FILL_TOKENS = 16 * STEP_TOKENS
 UNSEEN_SHAPES = {
     "narrow heads": replace(BASE, dim=192, head_dim=32, n_heads=6, n_kv_heads=3, hidden_dim=768),
     "wide heads": replace(BASE, dim=448, head_dim=128, n_heads=4, n_kv_heads=1, hidden_dim=1536),
@@ -124,14 +119,12 @@ def main() -> None:
 
 
 def _compare_kv(tokens: int, *, as_json: bool) -> None:
-    cases = [_shown(measure_end("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
+    cases = [_shown(measure("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
     rows = []
     for case in cases[1:]:
         measured = cases[0].measured - case.measured
         predicted = cases[0].predicted - case.predicted
-        cache = kv_bytes(KV_SHAPE, tokens + DECODED, 16) - kv_bytes(
-            KV_SHAPE, tokens + DECODED, case.kv_bits
-        )
+        cache = kv_bytes(KV_SHAPE, tokens + 1, 16) - kv_bytes(KV_SHAPE, tokens + 1, case.kv_bits)
         rows.append(
             {
                 "kv_bits": case.kv_bits,
@@ -150,33 +143,6 @@ def _compare_kv(tokens: int, *, as_json: bool) -> None:
             f"16-bit, by arithmetic {row['predicted'] / 1e6:.1f} (ratio {row['ratio']:.3f}), of "
             f"the {row['cache'] / 1e6:.1f} MB that the cache is smaller"
         )
-
-
-def measure_end(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
-    """The last chunk of a prompt and DECODED ids, on a cache that was filled without a model."""
-    model = random_model(config)
-    cache = make_cache(model, bits)
-    for layer in cache:
-        for start in range(0, tokens - chunk, _FILL_TOKENS):
-            count = min(_FILL_TOKENS, tokens - chunk - start)
-            size = (1, config.n_kv_heads, count, config.head_dim)
-            keys, values = (mx.random.normal(size).astype(mx.bfloat16) for _ in range(2))
-            if isinstance(layer, QuantizedKVCache):
-                layer.append(keys, values)
-            else:
-                layer.update_and_fetch(keys, values)
-            mx.eval(layer.state)
-    mx.clear_cache()
-    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
-    mx.reset_peak_memory()
-    logits = prefill(model, [index % config.vocab_size for index in range(chunk)], cache)
-    mx.eval(logits)
-    for _ in range(DECODED):
-        mx.eval(model(mx.array([[1]]), cache))
-    backend = this_machine().backend
-    prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
-    predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))
-    return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
 
 
 def _shown(case: Case) -> Case:
@@ -202,7 +168,8 @@ def measure(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int)
     tokens_in = [position % config.vocab_size for position in range(tokens)]
     logits = prefill(model, tokens_in, cache, chunk_tokens=chunk)
     assert logits is not None
-    mx.eval(logits, model(mx.array([[1]]), cache))
+    mx.eval(logits)
+    mx.eval(model(mx.array([[1]]), cache))
     backend = this_machine().backend
     prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
     predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))

@@ -1,6 +1,6 @@
 """Bytes by arithmetic: of weights, of a KV cache, and of what a pass keeps while it runs.
 
-For the CPU the factors were fitted to 102 measured prefills; scripts/bench_memory.py compares them
+For the CPU the factors were fitted to 87 measured prefills; scripts/bench_memory.py compares them
 with peaks. For Metal they are derived from the kernels and have not been measured.
 """
 
@@ -10,16 +10,16 @@ from mlx_magistral.memory.machine import Backend
 from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes, quantized_shapes
-from mlx_magistral.model.quantized_cache import group_size
+from mlx_magistral.model.quantized_cache import DIRECT_ROWS, group_size
 
 WEIGHT_GROUP = 64
 # Of bfloat16 and float16: unquantized tensors, scales, biases and activations.
 _ITEM = 2
 # CPU, in sizes of one layer: gate, its sigmoid and up; two norms and RoPE go through float32.
-_CPU_HIDDEN, _CPU_DIM, _CPU_QUERIES, _CPU_KEYS = 3, 16, 4, 4
-# The CPU unpacks codes into 32-bit integers before it scales them, a few arrays at a time.
-_CPU_UNPACKED = 7
-_GROWING = 3
+_CPU_HIDDEN, _CPU_DIM, _CPU_QUERIES, _CPU_KEYS = 3, 14, 4, 4
+# The CPU unpacks codes into 32-bit integers before it scales them: keys in 16 bits that are done,
+# and values with what their unpacking holds.
+_CPU_UNPACKED = 6
 # Metal: fused kernels, one layer's outputs; as many layers as may wait in the queue.
 _METAL_HIDDEN, _METAL_DIM, _METAL_QUERIES, _METAL_KEYS = 3, 6, 4, 3
 _METAL_LAYERS = 2
@@ -57,55 +57,69 @@ def prompt_bytes(
     """KV cache and temporaries at the peak of a prompt, over all of its passes."""
     starts = range(0, tokens, chunk_tokens)
     return max(
-        _at_pass(config, backend, min(start + chunk_tokens, tokens), start, kv_bits)
+        _at_pass(config, backend, start, min(start + chunk_tokens, tokens), kv_bits)
         for start in starts
     )
 
 
 def decode_bytes(config: ModelConfig, backend: Backend, tokens: int, kv_bits: int) -> int:
-    """KV cache and temporaries of one id more, the ``tokens``-th, where it makes the cache grow.
-
-    Old keys and values are still there while the next ones are copied, up to two layers' at once.
-    """
-    layer_keys = tokens * config.n_kv_heads * config.head_dim * _ITEM
-    kept = kv_bytes(config, tokens, kv_bits)
-    return kept + pass_bytes(config, backend, 1, tokens, kv_bits) + _GROWING * layer_keys
+    """KV cache and temporaries of one id more, the ``tokens``-th."""
+    return _at_pass(config, backend, tokens - 1, tokens, kv_bits)
 
 
-def _at_pass(config: ModelConfig, backend: Backend, end: int, start: int, kv_bits: int) -> int:
-    """KV cache and temporaries of a pass over tokens ``start`` to ``end``.
-
-    Where it makes the cache grow, one layer's old keys and values are still there beside the new
-    ones when attention runs, and with them the zeros that the values were lengthened by.
-    """
-    growing = 0.0
-    if backend is Backend.CPU and start and _in_steps(end) > _in_steps(start):
-        layer_token = token_kv_bytes(config, kv_bits) / config.n_layers
-        growing = layer_token * (_in_steps(start) + (_in_steps(end) - _in_steps(start)) / 2)
-    passing = pass_bytes(config, backend, end - start, end, kv_bits)
-    return kv_bytes(config, end, kv_bits) + passing + int(growing)
+def _at_pass(config: ModelConfig, backend: Backend, start: int, end: int, kv_bits: int) -> int:
+    """KV cache and temporaries of a pass over tokens ``start`` to ``end``."""
+    grown = _in_steps(start) if _in_steps(end) > _in_steps(start) else 0
+    passing = pass_bytes(config, backend, end - start, end, kv_bits, grown_tokens=grown)
+    return kv_bytes(config, end, kv_bits) + passing
 
 
-def pass_bytes(config: ModelConfig, backend: Backend, rows: int, tokens: int, kv_bits: int) -> int:
+def pass_bytes(
+    config: ModelConfig,
+    backend: Backend,
+    rows: int,
+    tokens: int,
+    kv_bits: int,
+    *,
+    grown_tokens: int | None = None,
+) -> int:
     """Temporaries of a pass of ``rows`` tokens that leaves ``tokens`` in the cache.
 
-    CPU attention keeps a matrix of scores, rows x tokens for each head; Metal's fused kernel does
-    not. With a quantized cache one layer's keys and values exist in 16 bits as well.
+    Where the pass makes the cache grow, one layer's keys (or values) of ``grown_tokens`` tokens are
+    there twice while they are copied: all ``tokens`` where that is not said, none for 0.
     """
-    hidden, dim = rows * config.hidden_dim * _ITEM, rows * config.dim * _ITEM
-    queries = rows * config.n_heads * config.head_dim * _ITEM
+    layer_token = token_kv_bytes(config, kv_bits) / config.n_layers / 2
+    growing = int(layer_token * (tokens if grown_tokens is None else grown_tokens))
     key_item = config.n_kv_heads * config.head_dim * _ITEM
-    keys = rows * key_item
-    # Keys or values of one layer in 16 bits: what a cache copies when it grows.
-    layer_keys = tokens * key_item
+    # Longer passes have one layer's keys and values in 16 bits beside the codes.
+    unpacked = 2 * tokens * key_item if kv_bits < 16 and rows > DIRECT_ROWS else 0
     if backend is Backend.METAL:
-        layer = _METAL_HIDDEN * hidden + _METAL_DIM * dim
-        layer += _METAL_QUERIES * queries + _METAL_KEYS * keys
-        return _METAL_LAYERS * layer + (4 if kv_bits < 16 else 2) * layer_keys
-    scores = rows * tokens * (config.n_heads * _ITEM + 1)  # and a mask of one byte
-    total = scores + _CPU_HIDDEN * hidden + _CPU_DIM * dim
-    total += _CPU_QUERIES * queries + _CPU_KEYS * keys
-    return total + (_CPU_UNPACKED * max(layer_keys - keys, 0) if kv_bits < 16 else 0)
+        return max(growing, unpacked + _metal_layers(config, rows))
+    # Scores of each head in 16 bits, and a mask of one byte: rows x tokens.
+    scores = rows * tokens * (config.n_heads * _ITEM + 1)
+    attending = unpacked + scores + _cpu_layer(config, rows)
+    unpacking = growing + _CPU_UNPACKED * unpacked // 2 if unpacked else 0
+    return max(growing, unpacking, attending)
+
+
+def _metal_layers(config: ModelConfig, rows: int) -> int:
+    """Outputs of the fused kernels; attention keeps no scores."""
+    hidden, dim, queries, keys = _row_bytes(config, rows)
+    layer = _METAL_HIDDEN * hidden + _METAL_DIM * dim
+    return _METAL_LAYERS * (layer + _METAL_QUERIES * queries + _METAL_KEYS * keys)
+
+
+def _cpu_layer(config: ModelConfig, rows: int) -> int:
+    """What the operations of a layer that are under way hold, without scores."""
+    hidden, dim, queries, keys = _row_bytes(config, rows)
+    return _CPU_HIDDEN * hidden + _CPU_DIM * dim + _CPU_QUERIES * queries + _CPU_KEYS * keys
+
+
+def _row_bytes(config: ModelConfig, rows: int) -> tuple[int, int, int, int]:
+    """In the MLP, between layers, of the queries and of the keys of one layer, in 16 bits."""
+    item = rows * _ITEM
+    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    return config.hidden_dim * item, config.dim * item, queries * item, keys * item
 
 
 def _in_steps(tokens: int) -> int:

@@ -81,11 +81,30 @@ class KVCache:
 
     def _append(self, *parts: mx.array) -> None:
         """Write the same tokens of each stored array."""
-        start, self.offset = self.offset, self.offset + parts[0].shape[2]
-        stores = self._store or (None,) * len(parts)
-        self._store = tuple(
-            _append(store, part, start) for store, part in zip(stores, parts, strict=True)
-        )
+        start, length = self.offset, parts[0].shape[2]
+        self._make_room(start + length, parts)
+        for store, part in zip(self._store, parts, strict=True):
+            store[..., start : start + length, :] = part
+        self.offset += length
+
+    def _make_room(self, tokens: int, parts: Sequence[mx.array]) -> None:
+        """Let each stored array hold so many tokens.
+
+        One array after the other, each done before the next: left to the queue, old and new of
+        several layers would be there at once, beside all that the pass needs.
+        """
+        room = self._store[0].shape[2] if self._store else 0
+        missing = -(-(tokens - room) // STEP_TOKENS) * STEP_TOKENS
+        if missing <= 0:
+            return
+        spaces = [mx.zeros((*part.shape[:2], missing, part.shape[3]), part.dtype) for part in parts]
+        if not self._store:
+            self._store = tuple(spaces)
+            return
+        for index, space in enumerate(spaces):
+            longer = mx.concatenate([self._store[index], space], axis=2)
+            mx.eval(longer)
+            self._store = (*self._store[:index], longer, *self._store[index + 1 :])
 
     def _kept(self) -> tuple[mx.array, ...]:
         return tuple(array[..., : self.offset, :] for array in self._store)
@@ -102,16 +121,3 @@ def make_cache(source: "ModelConfig | Transformer", kv_bits: int = 16) -> list[K
     from mlx_magistral.model.quantized_cache import QuantizedKVCache
 
     return [QuantizedKVCache(kv_bits) for _ in range(count)]
-
-
-def _append(store: mx.array | None, new: mx.array, start: int) -> mx.array:
-    """Write ``new`` at token ``start``, in place where there is room."""
-    B, H, L, D = new.shape
-    room = 0 if store is None else store.shape[2]
-    if start + L > room:
-        missing = -(-(start + L - room) // STEP_TOKENS) * STEP_TOKENS
-        space = mx.zeros((B, H, missing, D), new.dtype)
-        store = space if store is None else mx.concatenate([store, space], axis=2)
-    assert store is not None
-    store[..., start : start + L, :] = new
-    return store

@@ -34,12 +34,14 @@ class QuantizedKVCache(KVCache):
         # Finishes the layers before: their dequantized arrays would else wait in the queue, alive.
         mx.eval(keys, values)
         self.append(keys, values)
-        key_codes, key_scales, key_biases, codes, scales, biases = self._kept()
-        size = group_size(keys.shape[-1])
-        return (
-            mx.dequantize(key_codes, key_scales, key_biases, size, self.bits),
-            mx.dequantize(codes, scales, biases, size, self.bits),
-        )
+        kept, size = self._kept(), group_size(keys.shape[-1])
+        dequantized = []
+        for part in (kept[:3], kept[3:]):
+            array = mx.dequantize(*part, size, self.bits)
+            # One after the other: the CPU unpacks into temporaries of five times the array.
+            mx.eval(array)
+            dequantized.append(array)
+        return dequantized[0], dequantized[1]
 
     def append(self, keys: mx.array, values: mx.array) -> None:
         """Quantize and keep keys and values (B, n_kv_heads, L, head_dim)."""
