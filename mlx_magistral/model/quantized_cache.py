@@ -37,7 +37,7 @@ class QuantizedKVCache(KVCache):
         kept, size = self._kept(), group_size(keys.shape[-1])
         dequantized = []
         for part in (kept[:3], kept[3:]):
-            array = mx.dequantize(*part, size, self.bits)
+            array = mx.dequantize(part[0], part[1], part[2], size, self.bits)
             # One after the other: the CPU unpacks into temporaries of five times the array.
             mx.eval(array)
             dequantized.append(array)
