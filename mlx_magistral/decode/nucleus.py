@@ -37,8 +37,10 @@ def draw_rows(logits: mx.array, keys: Sequence[mx.array], kept: RowFilter) -> li
     order = _likeliest(logits, kept.top_k or _WIDEST_NUCLEUS)
     ranked = mx.take_along_axis(logits, order, axis=-1)
     # Shares of all ids, but for those that top_k leaves out.
-    among = ranked if kept.top_k else logits
-    shares = mx.exp(ranked - mx.logsumexp(among, axis=-1, keepdims=True))
+    if kept.top_k or ranked.shape == logits.shape:
+        shares = mx.softmax(ranked, axis=-1)
+    else:
+        shares = mx.exp(ranked - mx.logsumexp(logits, axis=-1, keepdims=True))
     before = mx.cumsum(shares, axis=-1) - shares
     nucleus = _column([_KEEP_ALL if top_p == 1 else top_p for top_p in kept.top_ps])
     is_kept = (before < nucleus) & (shares > 0)

@@ -20,6 +20,7 @@ from mlx.nn.layers.embedding import Embedding
 from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 
+from mlx_magistral.model.attending import attend, attend_in_blocks
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.quantized_cache import DIRECT_ROWS, QuantizedKVCache
 from mlx_magistral.model.ragged import RaggedCache
@@ -65,17 +66,27 @@ class Attention(Module):
         return self.o_proj(out.transpose(0, 2, 1, 3).reshape(B, L, -1))
 
     def _attend(
-        self, q: mx.array, k: mx.array, v: mx.array, mask: Mask, cache: LayerCache | None
+        self,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        mask: Mask,
+        cache: LayerCache | None,
+        *,
+        in_blocks: bool = False,
     ) -> mx.array:
         if isinstance(cache, RaggedCache):
             # The linear layers take all sequences' rows at once, attention one sequence at a time.
-            return cache.join([self._attend(*own) for own in cache.split(q, k, v)])
+            # In blocks there only: the memory plan of a reply alone knows what a whole pass holds.
+            each = [self._attend(*own, in_blocks=True) for own in cache.split(q, k, v)]
+            return cache.join(each)
         scale = self.head_dim**-0.5
         if isinstance(cache, QuantizedKVCache) and q.shape[2] <= DIRECT_ROWS:
             return cache.attend(q * scale, k, v, mask)
         if cache is not None:
             k, v = cache.update_and_fetch(k, v)
-        return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
+        attention = attend_in_blocks if in_blocks else attend
+        return attention(q, k, v, scale=scale, mask=mask)
 
     def _split(self, x: mx.array, heads: int) -> mx.array:
         B, L, _ = x.shape
