@@ -26,14 +26,25 @@ class SequenceRows(NamedTuple):
 
 
 class RaggedCache:
-    """One layer of all sequences; ``lengths`` says how many rows of the pass are each one's."""
+    """One layer of all sequences; ``lengths`` says how many rows of the pass are each one's.
+
+    With ``asking``, how many of each one's rows, its last, go on from this layer: only they have
+    queries, at the places ``rows`` of the pass.
+    """
 
     def __init__(
-        self, caches: Sequence[KVCache], lengths: Sequence[int], positions: mx.array
+        self,
+        caches: Sequence[KVCache],
+        lengths: Sequence[int],
+        positions: mx.array,
+        asking: Sequence[int] | None = None,
     ) -> None:
         self._caches = caches
         self._ends = list(accumulate(lengths))[:-1]
+        self._query_ends = self._ends if asking is None else list(accumulate(asking))[:-1]
         self.offset = positions  # (rows,): each row's own
+        self.rows = None if asking is None else mx.array(last_rows(lengths, asking))
+        self.query_offset = positions if self.rows is None else positions[self.rows]
 
     def make_mask(
         self, N: int, return_array: bool = False, window_size: int | None = None
@@ -47,7 +58,10 @@ class RaggedCache:
 
     def split(self, q: mx.array, k: mx.array, v: mx.array) -> list[SequenceRows]:
         """Each of (rows, heads, 1, head_dim) by sequence."""
-        parts = (mx.split(each, self._ends, axis=0) for each in (q, k, v))
+        parts = (
+            mx.split(q, self._query_ends, axis=0),
+            *(mx.split(each, self._ends, axis=0) for each in (k, v)),
+        )
         return [
             SequenceRows(_turned(q), _turned(k), _turned(v), cache.make_mask(q.shape[0]), cache)
             for q, k, v, cache in zip(*parts, self._caches, strict=True)
@@ -59,9 +73,12 @@ class RaggedCache:
 
 
 def ragged_caches(
-    sequences: Sequence[Sequence[KVCache]], lengths: Sequence[int]
+    sequences: Sequence[Sequence[KVCache]], lengths: Sequence[int], wanted: Sequence[int]
 ) -> list[RaggedCache]:
-    """A cache for each layer of a pass from each sequence's caches, which it fills."""
+    """A cache for each layer of a pass from each sequence's caches, which it fills.
+
+    Nobody needs more than the ``wanted`` last rows of each sequence from the last layer.
+    """
     positions = mx.array(
         [
             caches[0].offset + place
@@ -69,7 +86,17 @@ def ragged_caches(
             for place in range(length)
         ]
     )
-    return [RaggedCache(layer, lengths, positions) for layer in zip(*sequences, strict=True)]
+    *layers, last = zip(*sequences, strict=True)
+    # Where none is wanted nothing of that layer but its keys and values is evaluated.
+    asking = wanted if 0 < sum(wanted) < sum(lengths) else None
+    ragged = [RaggedCache(layer, lengths, positions) for layer in layers]
+    return [*ragged, RaggedCache(last, lengths, positions, asking)]
+
+
+def last_rows(lengths: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """Where in the pass the ``wanted`` last rows of each sequence are."""
+    ends = accumulate(lengths)
+    return [row for end, count in zip(ends, wanted, strict=True) for row in range(end - count, end)]
 
 
 def _turned(x: mx.array) -> mx.array:

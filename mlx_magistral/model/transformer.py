@@ -56,14 +56,15 @@ class Attention(Module):
         self.o_proj = Linear(config.n_heads * config.head_dim, config.dim, bias=False)
 
     def __call__(self, x: mx.array, mask: Mask, cache: LayerCache | None) -> mx.array:
-        B, L, _ = x.shape
-        q = self._split(self.q_proj(x), self.n_heads)  # (B, n_heads, L, head_dim)
+        asking = _asking(x, cache)
+        q = self._split(self.q_proj(asking), self.n_heads)  # (B, n_heads, L, head_dim)
         k = self._split(self.k_proj(x), self.n_kv_heads)
         v = self._split(self.v_proj(x), self.n_kv_heads)
         offset = 0 if cache is None else cache.offset
-        q, k = self._rotate(q, offset), self._rotate(k, offset)
+        query_offset = cache.query_offset if isinstance(cache, RaggedCache) else offset
+        q, k = self._rotate(q, query_offset), self._rotate(k, offset)
         out = self._attend(q, k, v, mask, cache)
-        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(B, L, -1))
+        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(*asking.shape[:2], -1))
 
     def _attend(
         self,
@@ -80,6 +81,10 @@ class Attention(Module):
             # In blocks there only: the memory plan of a reply alone knows what a whole pass holds.
             each = [self._attend(*own, in_blocks=True) for own in cache.split(q, k, v)]
             return cache.join(each)
+        if q.shape[2] == 0:
+            assert cache is not None  # a batch's, whose rows are read for their keys and values
+            cache.update_and_fetch(k, v)
+            return q
         scale = self.head_dim**-0.5
         if isinstance(cache, QuantizedKVCache) and q.shape[2] <= DIRECT_ROWS:
             return cache.attend(q * scale, k, v, mask)
@@ -125,7 +130,7 @@ class Layer(Module):
         self.post_attention_layernorm = RMSNorm(config.dim, eps=config.norm_eps)
 
     def __call__(self, x: mx.array, mask: Mask, cache: LayerCache | None) -> mx.array:
-        x = x + self.self_attn(self.input_layernorm(x), mask, cache)
+        x = _asking(x, cache) + self.self_attn(self.input_layernorm(x), mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -178,6 +183,11 @@ class Transformer(Module):
     def layers(self) -> list[Layer]:
         """The decoder layers; mlx-lm makes its caches and places its adapters by this."""
         return self.model.layers
+
+
+def _asking(x: mx.array, cache: LayerCache | None) -> mx.array:
+    """The rows of x (B, L, dim) that go on from a layer: all but where a batch says otherwise."""
+    return x if not isinstance(cache, RaggedCache) or cache.rows is None else x[cache.rows]
 
 
 def _mask(length: int, cache: LayerCache | None) -> Mask:
