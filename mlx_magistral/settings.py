@@ -135,7 +135,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read ({error}). Mend or remove it.") from error

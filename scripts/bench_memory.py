@@ -5,7 +5,8 @@ Random models of several shapes prefill prompts in several chunks with 16-, 8- a
 decode one id. ``ratio`` is the median of predicted / measured (mx.get_peak_memory()).
 
 With --context-tokens N: the peak of a prompt of N tokens with 16-bit KV against 8-bit, on a shape
-of which the KV cache is nearly all. With --unseen: shapes and lengths that none was chosen by.
+of which the KV cache is nearly all. With --unseen: shapes and lengths that no constant was fitted
+to.
 
     scripts/bench_memory.py [--unseen | --context-tokens 32768] [--json]
 """
@@ -53,11 +54,12 @@ KV_SHAPE = replace(
     BASE, dim=64, hidden_dim=64, n_layers=16, n_heads=1, n_kv_heads=1, head_dim=32, vocab_size=512
 )
 UNSEEN_SHAPES = {
-    "narrow heads": replace(BASE, dim=192, head_dim=32, n_heads=6, n_kv_heads=3, hidden_dim=768),
-    "wide heads": replace(BASE, dim=448, head_dim=128, n_heads=4, n_kv_heads=1, hidden_dim=1536),
-    "many KV heads": replace(BASE, dim=160, n_heads=8, n_kv_heads=8, n_layers=6, hidden_dim=640),
+    "narrow heads": replace(BASE, dim=224, head_dim=32, n_heads=10, n_kv_heads=5, hidden_dim=640),
+    "wide heads": replace(BASE, dim=384, head_dim=128, n_heads=6, n_kv_heads=2, hidden_dim=1280),
+    "one KV head each": replace(BASE, dim=192, n_heads=6, n_kv_heads=6, n_layers=5, hidden_dim=448),
 }
-UNSEEN_LENGTHS = ((1000, 128), (640, 192))
+UNSEEN_LENGTHS = ((1100, 160), (576, 96))
+LENGTHS = ((1000, 128), (640, 192))
 LENGTHS = ((384, 64), (768, 256), (400, 256))
 KV_BITS = (16, 8, 4)
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""What mlx-lm's own learned quantizers keep of the model of bench_quality.py, on the same text.
+"""What mlx-lm's own quantizers keep of the model of bench_quality.py, on the same text.
 
-Calls mlx_lm.quant.gptq and mlx_lm.quant.awq as their commands do, at 4 bits in groups of 64, with
-the calibration rows of bench_quality.py instead of the text they fetch. Without a GPU they would
-take hours, so they work in float32 with numpy's products for their linear layers and Hessians, and
-what is not codes is stored in bfloat16 in the end. AWQ runs every layer 60 times, on --awq-rows.
+``convert-N`` is what mlx_lm.convert -q writes at N bits. The others call mlx_lm.quant.gptq and
+mlx_lm.quant.awq as their commands do, at 4 bits in groups of 64, with the calibration rows of
+bench_quality.py instead of the text they fetch. Without a GPU they would take hours, so they work
+in float32 with numpy's products for their linear layers and Hessians, and what is not codes is
+stored in bfloat16 in the end. AWQ runs every layer 60 times, on --awq-rows.
 
-    scripts/bench_peers_quality.py [--work FOLDER] [--cases gptq awq] [--awq-rows 16] [--json]
+    scripts/bench_peers_quality.py [--work FOLDER] [--cases convert-4 gptq ...] [--awq-rows 16]
+                                   [--json]
 """
 
 import argparse
@@ -19,7 +21,7 @@ import mlx.core as mx
 from mlx import nn
 from mlx_lm.quant.awq import AWQ_MODEL_CONFIGS, awq_quantize, update_config
 from mlx_lm.quant.gptq import Catcher, gptq_quantize
-from mlx_lm.utils import load_model, save_config, save_model
+from mlx_lm.utils import load_model, quantize_model, save_config, save_model
 
 from bench_quality import bench_text
 from magistral_convert.compare import compare_models
@@ -29,6 +31,7 @@ from magistral_convert.source_kinds import open_source
 from smollm2 import fetch_gguf, write_checkpoint
 
 _BITS, _GROUP_SIZE = 4, 64
+CASES = ("convert-4", "convert-6", "convert-8", "gptq", "awq")
 # What mlx_lm.quant.gptq gives the embedding, and awq the embedding and the head.
 _GPTQ_FALLBACK_BITS = 6
 _AWQ_EMBEDDING = {"embed_bits": 4, "embed_group_size": 32}
@@ -37,7 +40,7 @@ _AWQ_EMBEDDING = {"embed_bits": 4, "embed_group_size": 32}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("build/quality"))
-    parser.add_argument("--cases", nargs="+", choices=("gptq", "awq"), default=["gptq", "awq"])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--awq-rows", type=int, default=16, help="rows of 512 tokens for AWQ")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
@@ -50,8 +53,8 @@ def main() -> None:
     source = open_source(checkpoint)
     rows: dict[str, dict[str, Any]] = {}
     for case in options.cases:
-        output = options.work / f"mlxlm-{case}-{_BITS}"
-        used = text.calibration if case == "gptq" else _spread(text.calibration, options.awq_rows)
+        output = options.work / f"mlxlm-{case}"
+        used = _spread(text.calibration, options.awq_rows) if case == "awq" else text.calibration
         begun = time.perf_counter()
         quantize(checkpoint, output, case, used)
         seconds = time.perf_counter() - begun
@@ -59,7 +62,7 @@ def main() -> None:
         weights = sum(mx.prod(mx.array(shape)).item() for shape in source.shapes.values())
         rows[case] = compare_models(source, result, text.held_out).summary() | {
             "bits a weight": round(8 * result.nbytes / weights, 3),
-            "calibration tokens": used.size,
+            "calibration tokens": 0 if case.startswith("convert") else used.size,
             "seconds": round(seconds),
         }
         if not options.json:
@@ -85,10 +88,14 @@ def multiply_fast() -> None:
 
 
 def quantize(checkpoint: Path, output: Path, case: str, tokens: TokenArray) -> None:
-    """Write ``checkpoint`` as mlx-lm's GPTQ or AWQ quantizes it into ``output``."""
+    """Write ``checkpoint`` into ``output`` as mlx-lm quantizes it."""
     model, config = load_model(checkpoint)
-    model.set_dtype(mx.float32)
     data = mx.array(tokens)
+    if case.startswith("convert"):
+        model, config = quantize_model(model, config, _GROUP_SIZE, int(case.rpartition("-")[2]))
+        _save(model, config, output)
+        return
+    model.set_dtype(mx.float32)
     if case == "gptq":
         fallback = (_GPTQ_FALLBACK_BITS, _GROUP_SIZE)
         model, config["quantization"] = gptq_quantize(model, data, _BITS, _GROUP_SIZE, *fallback)
@@ -97,6 +104,10 @@ def quantize(checkpoint: Path, output: Path, case: str, tokens: TokenArray) -> N
         awq_quantize(model, data, recipe, _GROUP_SIZE, _BITS, **_AWQ_EMBEDDING)
         config = update_config(model, config)
     model.set_dtype(mx.bfloat16)
+    _save(model, config, output)
+
+
+def _save(model: nn.Module, config: dict[str, Any], output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     save_model(output, model)
     save_config(config, output / "config.json")

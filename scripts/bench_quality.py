@@ -20,13 +20,14 @@ from magistral_convert.calibration_data import CalibrationText
 from magistral_convert.compare import compare_models
 from magistral_convert.layer_weights import TokenArray
 from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.recipe import Method, Mix, Recipe
+from magistral_convert.recipe import Method, Mix, Recipe, module_path
 from magistral_convert.source_kinds import open_source
+from mlx_magistral.model.quant_config import QuantFormat
 from smollm2 import fetch_gguf, write_chats, write_checkpoint
 
 _LENGTH = 512
 _AUTO_BITS = 4.7
-CASES = {
+CASES: dict[str, Recipe | None] = {
     "plain-4": Recipe(4),
     "search-4": Recipe(4, method=Method.SEARCH),
     "calibrated-4": Recipe(4, method=Method.CALIBRATED),
@@ -34,6 +35,7 @@ CASES = {
     "calibrated-4-auto": Recipe(
         4, method=Method.CALIBRATED, mix=Mix.AUTO, bits_per_weight=_AUTO_BITS
     ),
+    "plain-5": None,  # not offered by itself: every matrix is told its bits, see _five_bits
     "plain-6": Recipe(6),
     "calibrated-6": Recipe(6, method=Method.CALIBRATED),
     "plain-8": Recipe(8),
@@ -54,7 +56,8 @@ def main() -> None:
     text = bench_text(checkpoint, options.work / "chats.json")
     rows = {}
     for name in options.cases:
-        rows[name] = measure(checkpoint, options.work / f"out-{name}", CASES[name], text)
+        recipe = CASES[name] or _five_bits(checkpoint)
+        rows[name] = measure(checkpoint, options.work / f"out-{name}", recipe, text)
         if not options.json:
             print(_line(name, rows[name], rows), flush=True)
     if options.json:
@@ -81,6 +84,12 @@ def measure(
         "seconds": round(time.perf_counter() - begun),
         "peak MB": round(report.peak_memory_bytes / 1e6),
     }
+
+
+def _five_bits(checkpoint: Path) -> Recipe:
+    shapes = open_source(checkpoint).shapes
+    matrices = [module_path(name) for name, shape in shapes.items() if len(shape) == 2]
+    return Recipe(6, overrides=dict.fromkeys(matrices, QuantFormat(64, 5)))
 
 
 def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import random
-import shutil
 import socket
 import statistics
 import subprocess
@@ -30,13 +29,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import mlx.core as mx
-
-from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.recipe import Recipe
-from magistral_convert.source_kinds import open_source
-from mlx_magistral.hub import nano_folder
 from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
+from random_model import make_model
 
 START_S = 60.0
 JSON_TYPE = {"Content-Type": "application/json"}
@@ -63,7 +57,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = make_model(Path(scratch), options.dim, options.layers)
+        folder = make_model(Path(scratch), dim=options.dim, layers=options.layers)
         ports = {"ours": free_port(), "mlx_lm.server": free_port()}
         prefixes = {FOLDER_VARIABLE: str(Path(scratch) / "prefixes")}
         ours = ["-m", "mlx_magistral", "serve", str(folder), "--port", str(ports["ours"])]
@@ -158,58 +152,6 @@ def report(rounds: list[dict[str, dict[str, float]]], as_json: bool) -> None:
         f"ours / mlx_lm.server: {ratios['tps']:.2f} in tokens per second, "
         f"{ratios['ttft_mean_s']:.2f} in time to first, {ratios['cpu_s']:.2f} in processor seconds"
     )
-
-
-def make_model(scratch: Path, dim: int, layers: int) -> Path:
-    """nano's tokenizer and proportions, random weights, in the converted form both servers load."""
-    source, folder = scratch / "native", scratch / "model"
-    source.mkdir()
-    for name in ("params.json", "tekken.json", "SYSTEM_PROMPT.txt"):
-        shutil.copy(nano_folder() / name, source / name)
-    params = json.loads((source / "params.json").read_text())
-    scale = dim / params["dim"]
-    sizes = {key: round(params[key] * scale) for key in ("hidden_dim", "n_heads", "n_kv_heads")}
-    params |= {**sizes, "dim": dim, "n_layers": layers}
-    (source / "params.json").write_text(json.dumps(params))
-    mx.random.seed(0)
-    spread = 0.1 * scale**-0.5  # so that what a layer adds stays as large
-    weights = {
-        name: mx.ones(shape, mx.bfloat16)
-        if len(shape) == 1
-        else (mx.random.normal(shape) * spread).astype(mx.bfloat16)
-        for name, shape in shapes(params).items()
-    }
-    mx.save_safetensors(str(source / "consolidated.safetensors"), weights)
-    convert_checkpoint(open_source(source), folder, Recipe(16))
-    return folder
-
-
-def shapes(params: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """Every weight of a native checkpoint."""
-    dim, hidden, vocab = params["dim"], params["hidden_dim"], params["vocab_size"]
-    rows = params["n_heads"] * params["head_dim"]
-    kv_rows = params["n_kv_heads"] * params["head_dim"]
-    layer: dict[str, tuple[int, ...]] = {
-        "attention.wq.weight": (rows, dim),
-        "attention.wk.weight": (kv_rows, dim),
-        "attention.wv.weight": (kv_rows, dim),
-        "attention.wo.weight": (dim, rows),
-        "feed_forward.w1.weight": (hidden, dim),
-        "feed_forward.w2.weight": (dim, hidden),
-        "feed_forward.w3.weight": (hidden, dim),
-        "attention_norm.weight": (dim,),
-        "ffn_norm.weight": (dim,),
-    }
-    return {
-        "tok_embeddings.weight": (vocab, dim),
-        "output.weight": (vocab, dim),
-        "norm.weight": (dim,),
-        **{
-            f"layers.{index}.{name}": shape
-            for index in range(params["n_layers"])
-            for name, shape in layer.items()
-        },
-    }
 
 
 def start(arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -78,7 +78,7 @@ class Chat:
             self.screen.error(str(error))
             if isinstance(error, ContextLengthError):
                 self.screen.note("/undo takes the last turn back, /clear begins a conversation.")
-        for note in self.thread.take_notes():
+        for note in [*self.conversation.take_notes(), *self.thread.take_notes()]:
             self.screen.note(note)
 
     @property

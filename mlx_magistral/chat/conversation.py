@@ -1,10 +1,11 @@
 """Conversation: what was said so far, in memory and, where it is logged, in a session's file.
 
-The file is made with the first question, so a chat that says nothing leaves nothing behind.
+The file is made with the first question, so a chat that says nothing leaves nothing behind. One
+that cannot be written costs a note: the conversation goes on in memory.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mlx_magistral.chat.session import Session, SessionContent
 from mlx_magistral.chat.sessions import SessionStore
@@ -15,6 +16,7 @@ from mlx_magistral.chat.turns import (
     shown_to_model,
     split_turns,
 )
+from mlx_magistral.errors import SessionError
 from mlx_magistral.events import Reply
 
 
@@ -26,6 +28,7 @@ class Conversation:
         self._name = name
         self._session: Session | None = None
         self._content = SessionContent("", time.time())
+        self._notes: list[str] = []
 
     @classmethod
     def resume(cls, store: SessionStore, name: str) -> tuple["Conversation", list[str]]:
@@ -58,30 +61,28 @@ class Conversation:
         """The system text from the next question on, beside the official prompt."""
         self._content.system = text
         if self._session is not None and self._session.content.system != text:
-            self._session.set_system(text)
+            self._write(lambda session: session.set_system(text))
 
     def ask(self, question: str, model: str | None) -> None:
-        """Add a question. Raises SessionError where it cannot be written."""
+        """Add a question, and begin the file with the first one."""
         if self._session is None and self._store is not None:
-            self._session = self._store.create(question=question, model=model, name=self._name)
-            if self._content.system is not None:
-                self._session.set_system(self._content.system)
+            self._begin(self._store, question, model)
         if self._session is not None:
-            self._session.add_user(question)
+            self._write(lambda session: session.add_user(question))
         else:
             self._content.messages.append({"role": "user", "content": question})
             self._content.figures.append(None)
 
     def add_reply(self, reply: Reply) -> None:
         if self._session is not None:
-            self._session.add_reply(reply)
+            self._write(lambda session: session.add_reply(reply))
         else:
             self._content.messages.append(assistant_message(reply))
             self._content.figures.append(None)
 
     def add_results(self, results: Sequence[Message]) -> None:
         if self._session is not None:
-            self._session.add_results(results)
+            self._write(lambda session: session.add_results(results))
         else:
             self._content.messages.extend(results)
             self._content.figures.extend([None] * len(results))
@@ -93,7 +94,7 @@ class Conversation:
             return None
         count = len(self.content.messages) - len(turns[-1])
         if self._session is not None:
-            self._session.rewind(count)
+            self._write(lambda session: session.rewind(count))
         else:
             self._content.rewind(count)
         return str(turns[-1][0]["content"])
@@ -110,7 +111,37 @@ class Conversation:
             *(turns[-1] if is_open else []),
         ]
 
+    def take_notes(self) -> list[str]:
+        """What could not be written since the last call, a line each."""
+        notes, self._notes = self._notes, []
+        return notes
+
     def close(self) -> None:
         """Let others open the session."""
         if self._session is not None:
             self._session.close()
+
+    def _begin(self, store: SessionStore, question: str, model: str | None) -> None:
+        try:
+            self._session = store.create(question=question, model=model, name=self._name)
+        except SessionError as error:
+            self._go_on_unsaved(error)
+            return
+        system = self._content.system
+        if system is not None:
+            self._write(lambda session: session.set_system(system))
+
+    def _write(self, change: Callable[[Session], None]) -> None:
+        """Change the open session, which holds what was said even if its file does not."""
+        assert self._session is not None
+        try:
+            change(self._session)
+        except SessionError as error:
+            self._content = self._session.content
+            self._session.close()
+            self._session = None
+            self._go_on_unsaved(error)
+
+    def _go_on_unsaved(self, error: SessionError) -> None:
+        self._store = None
+        self._notes.append(f"{error} What is said from here on is not kept.")

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -70,7 +71,13 @@ class Session:
         session = cls(content, path, stream)
         session._lock()
         facts = {"format": _FORMAT, "created": content.created, "model": model}
-        session._append({"record": "session", **facts})
+        try:
+            session._append({"record": "session", **facts})
+        except SessionError:
+            # Without its first line it would be no session, and its name be taken.
+            path.unlink(missing_ok=True)
+            session.close()
+            raise
         return session
 
     @classmethod
@@ -130,6 +137,7 @@ class Session:
 
     def _append(self, record: dict[str, Any]) -> None:
         line = json.dumps(record, ensure_ascii=False) + "\n"
+        whole_bytes = self._stream.tell()
         try:
             # surrogatepass would write what no reader takes; a lone one is text nobody typed.
             left = memoryview(line.encode("utf-8", "replace"))
@@ -137,6 +145,9 @@ class Session:
                 left = left[self._stream.write(left) or 0 :]
             os.fsync(self._stream.fileno())
         except OSError as error:
+            with suppress(OSError):
+                self._stream.truncate(whole_bytes)
+                self._stream.seek(whole_bytes)
             raise _not_writable(self.path, error) from error
 
     def _lock(self) -> None:
@@ -204,7 +215,7 @@ def _header(path: Path, line: bytes) -> SessionContent:
         if header["record"] != "session":
             raise ValueError(header["record"])
         if header["format"] > _FORMAT:
-            raise SessionError(f"The session {path} was written by a newer version; update this.")
+            raise SessionError(f"The session {path} is of a newer version. Update mlx-magistral.")
         return SessionContent(path.stem, float(header["created"]), header["model"])
     except (ValueError, KeyError, TypeError) as error:
         raise SessionError(f"{path} is not a session. Move it out of the folder.") from error
@@ -231,6 +242,5 @@ def _apply(content: SessionContent, record: dict[str, Any]) -> None:
 
 def _not_writable(path: Path, error: OSError) -> SessionError:
     return SessionError(
-        f"The session {path} cannot be written ({error.strerror}). Free the disk or its rights, "
-        "or go on without: --no-log."
+        f"The session {path} cannot be written ({error.strerror}). Free the disk or its rights."
     )

@@ -152,6 +152,8 @@ def command(
     conversation.ask(question, loaded.name)
     keywords["keep_reasoning"] = keep_reasoning
     reply = _answer(loaded, conversation, tools, keywords, view)
+    for note in conversation.take_notes():
+        click.echo(note, err=True)
     for note in () if is_quiet else loaded.memory.take_notes():
         click.echo(note, err=True)
     if as_json:

@@ -13,6 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ class PassCosts:
             draft.replace(self._file)
         except OSError:
             # A folder that cannot be written costs a measurement a run and nothing else.
-            draft.unlink(missing_ok=True) if draft.parent.is_dir() else None
+            with suppress(OSError):
+                draft.unlink()
 
 
 def measure_costs(model: Any, cache: Sequence[Any], token: int = 1) -> Costs:

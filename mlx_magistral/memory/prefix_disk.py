@@ -14,6 +14,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -121,15 +122,20 @@ class PrefixDisk:
                 f"computed anew next time. Set {FOLDER_VARIABLE} to another folder."
             ) from error
         finally:
-            if self.folder.is_dir() and os.access(self.folder, os.W_OK):
-                draft.unlink(missing_ok=True)
-                draft.with_suffix(".draft").unlink(missing_ok=True)
+            for left in (draft, draft.with_suffix(".draft")):
+                with suppress(OSError):  # renamed, never made, or a folder that takes nothing
+                    left.unlink()
 
     def clear(self) -> int:
-        """Remove everything; returns the bytes of the entries."""
+        """Remove everything; returns the bytes of the entries. Raises PrefixCacheError."""
         freed = self.remove(self.entries())
-        for path in self._own_files():
-            path.unlink(missing_ok=True)
+        try:
+            for path in self._own_files():
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise PrefixCacheError(
+                f"The prefix cache {self.folder} cannot be cleared: {error.strerror}."
+            ) from error
         return freed
 
     def remove(self, entries: Sequence[DiskEntry]) -> int:
@@ -140,9 +146,10 @@ class PrefixDisk:
 
     def _own_files(self) -> list[Path]:
         """Files by the names that are given here; others in the folder are somebody else's."""
-        if not self.folder.is_dir():
+        try:
+            return [path for path in self.folder.iterdir() if _OWN_NAME.fullmatch(path.stem)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return [path for path in self.folder.iterdir() if _OWN_NAME.fullmatch(path.stem)]
 
     def _evict(self) -> None:
         entries = self.entries()

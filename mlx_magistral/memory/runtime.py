@@ -144,7 +144,9 @@ def plan_memory(
     """
     wired = None if options.wired_bytes is None else WiredLimit(options.wired_bytes)
     ceiling = checkpoint.config.max_position_embeddings
-    context = options.context_tokens or min(DEFAULT_CONTEXT, ceiling or DEFAULT_CONTEXT)
+    context = options.context_tokens
+    if context is None:
+        context = min(DEFAULT_CONTEXT, ceiling or DEFAULT_CONTEXT)
     if context < 1 or (ceiling is not None and context > ceiling):
         raise UsageError(f"--context is {context:,}; this model takes 1 to {ceiling or context:,}.")
     machine = machine or this_machine()

@@ -193,7 +193,10 @@ def test_another_file_in_the_folder_is_no_session(store: SessionStore) -> None:
         Session.resume(store.folder / "stray.jsonl")
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_note_and_it_goes_on(tmp_path: Path) -> None:
     (tmp_path / "sessions").write_text("a file")
-    with pytest.raises(SessionError, match="--no-log"):
-        begun(SessionStore(tmp_path / "sessions"))
+    conversation = begun(SessionStore(tmp_path / "sessions"))
+    (note,) = conversation.take_notes()
+    assert "cannot be written" in note and conversation.take_notes() == []
+    assert [each["role"] for each in conversation.content.messages] == ["user", "assistant"]
+    assert conversation.id is None

@@ -60,6 +60,7 @@ def test_folder_that_cannot_be_written_is_a_line_and_the_reply_comes(
     ("arguments", "code", "expected"),
     [
         (["--context", "9999"], 2, "--context is 9,999; this model takes 1 to 2,048"),
+        (["--context", "0"], 2, "--context is 0; this model takes 1 to 2,048"),
         (["--context", "5"], 1, "the model's context holds"),
         (["--kv-bits", "3"], 2, "'3' is not one of"),
     ],
