@@ -14,7 +14,7 @@ import numpy as np
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
-from .calibration import column_spans
+from .column_sums import column_spans
 from .dense import product
 from .descent import PASSES
 from .feedback import factor_hessian
@@ -29,6 +29,10 @@ _SAMPLES = 2
 # two candidates that it competes with a whole one each; the descent begins with a whole one, and
 # each of its passes takes two halves.
 _SOLVING_OPERATIONS = 1 + 2 * 2 + 2 + 2 * PASSES
+_CORRECTING_OPERATIONS = 2
+# Operations a cube of the columns: a Cholesky factor; its inverse, and twice a product with that.
+_FACTORING_OPERATIONS = 1 / 3
+_INVERTING_OPERATIONS = 1 / 3 + 2 * 2
 _FIRST_LAYER = "model.layers.0."
 
 
@@ -46,18 +50,26 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
         for name, shape in expected_shapes(config).items()
         if name.startswith(_FIRST_LAYER) and len(shape) == 2
     }
-    forward = 2 * tokens * sum(map(prod, shapes.values()))
+    matrices = {name.split(".")[-2]: prod(shape) for name, shape in shapes.items()}
     if method is not Method.CALIBRATED:
-        return forward
-    # q, k and v share their inputs, gate and up as well: one H each.
-    inputs = (config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim)
-    gathering = 2 * tokens * sum(map(_squares, inputs))
-    solving = _SOLVING_OPERATIONS * sum(rows * _squares(width) for rows, width in shapes.values())
-    return forward + gathering + solving
+        return 2 * tokens * sum(matrices.values())
+    # On both sides; what leads to an output once to see what reaches it, once to go on.
+    outputs = matrices["o_proj"] + matrices["down_proj"]
+    forward = 2 * 2 * tokens * (2 * sum(matrices.values()) - outputs)
+    squares = sum(rows * _powers(width, 2) for rows, width in shapes.values())
+    # q, k and v share their inputs, gate and up as well.
+    inputs = [config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim]
+    work: float = forward + _SOLVING_OPERATIONS * squares
+    work += sum(2 * tokens * _powers(n, 2) + _FACTORING_OPERATIONS * _powers(n, 3) for n in inputs)
+    # All but down_proj make good the drift of their inputs.
+    for width in inputs[:-1]:
+        work += 2 * tokens * _powers(width, 2) + _INVERTING_OPERATIONS * _powers(width, 3)
+    corrected = squares - config.dim * _powers(config.hidden_dim, 2)
+    return work + _CORRECTING_OPERATIONS * corrected
 
 
-def _squares(width: int) -> int:
-    return sum((end - begin) ** 2 for begin, end in column_spans(width))
+def _powers(width: int, exponent: int) -> int:
+    return sum((end - begin) ** exponent for begin, end in column_spans(width))
 
 
 def _seconds_a_weight(recipe: Recipe) -> float:

@@ -71,8 +71,19 @@ def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvatu
 
 def damping(columns: int, tokens: int) -> float:
     """The share of the mean diagonal to add to H."""
-    is_enough = tokens >= _ENOUGH_TOKENS_A_COLUMN * columns
-    return _DAMPING if is_enough else _DAMPING_OF_FEW_TOKENS
+    return _DAMPING if has_enough_tokens(columns, tokens) else _DAMPING_OF_FEW_TOKENS
+
+
+def has_enough_tokens(columns: int, tokens: int) -> bool:
+    """Whether sums over so many inputs say more of the model than of those inputs."""
+    return tokens >= _ENOUGH_TOKENS_A_COLUMN * columns
+
+
+def solve(curvature: Curvature, columns: mx.array) -> mx.array:
+    """H⁻¹ times ``columns`` (C, N) in float32, with H as it was damped, rows in storage order."""
+    inverse = mx.linalg.tri_inv(curvature.feedback, upper=True, stream=mx.cpu)
+    half = product(inverse, columns[mx.array(curvature.order)]) / curvature.weight[:, None]
+    return product(inverse.T, half)[mx.array(np.argsort(curvature.order))]
 
 
 def damped_diagonal(diagonal: FloatArray, share: float = _DAMPING) -> FloatArray:

@@ -13,40 +13,64 @@ from mlx_magistral.model.config import ModelConfig
 
 from .dense import product
 
+Names = tuple[str, ...]
+Weights = Mapping[str, mx.array]  # of one layer, by name inside it
 # Called with a group of matrices that share an input and that input, (tokens, columns).
-OnInput = Callable[[tuple[str, ...], mx.array], None]
+OnInput = Callable[[Names, mx.array], None]
 
 ATTENTION_INPUTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 ATTENTION_OUTPUT = ("self_attn.o_proj",)
 MLP_INPUTS = ("mlp.gate_proj", "mlp.up_proj")
 MLP_OUTPUT = ("mlp.down_proj",)
+# The matrices that read hidden states, and the one that adds to them what these come to.
+AFTER: Mapping[Names, Names] = {ATTENTION_INPUTS: ATTENTION_OUTPUT, MLP_INPUTS: MLP_OUTPUT}
+_NORMS = {ATTENTION_INPUTS: "input_layernorm", MLP_INPUTS: "post_attention_layernorm"}
 
 
 def layer_forward(
-    weights: Mapping[str, mx.array],
+    weights: Weights,
     hidden: mx.array,
     config: ModelConfig,
     on_input: OnInput = lambda names, inputs: None,
 ) -> mx.array:
-    """Hidden states (B, L, D) after one layer; ``weights`` by name inside the layer."""
-    B, L, D = hidden.shape
-    normed = mx.fast.rms_norm(hidden, weights["input_layernorm.weight"], config.norm_eps)
-    flat = normed.reshape(-1, D)
-    on_input(ATTENTION_INPUTS, flat)
-    q, k, v = (
-        product(flat, weights[f"{name}.weight"].T).reshape(B, L, -1, config.head_dim)
-        for name in ATTENTION_INPUTS
-    )
-    mixed = _attention(q, k, v, config)
-    on_input(ATTENTION_OUTPUT, mixed)
-    hidden = hidden + product(mixed, weights["self_attn.o_proj.weight"].T).reshape(B, L, D)
-    normed = mx.fast.rms_norm(hidden, weights["post_attention_layernorm.weight"], config.norm_eps)
-    flat = normed.reshape(-1, D)
-    on_input(MLP_INPUTS, flat)
-    gate, up = (product(flat, weights[f"{name}.weight"].T) for name in MLP_INPUTS)
-    inner = gate * mx.sigmoid(gate) * up
-    on_input(MLP_OUTPUT, inner)
-    return hidden + product(inner, weights["mlp.down_proj.weight"].T).reshape(B, L, D)
+    """Hidden states (B, L, D) after one layer."""
+    for before, after in AFTER.items():
+        inner = inner_inputs(weights, hidden, before, config, on_input)
+        on_input(after, inner)
+        hidden = add_output(weights, hidden, after, inner)
+    return hidden
+
+
+def normed_inputs(
+    weights: Weights, hidden: mx.array, names: Names, config: ModelConfig
+) -> mx.array:
+    """What ATTENTION_INPUTS or MLP_INPUTS see (tokens, D) of hidden states (B, L, D)."""
+    gain = weights[f"{_NORMS[names]}.weight"]
+    return mx.fast.rms_norm(hidden, gain, config.norm_eps).reshape(-1, hidden.shape[-1])
+
+
+def inner_inputs(
+    weights: Weights,
+    hidden: mx.array,
+    names: Names,
+    config: ModelConfig,
+    on_input: OnInput = lambda names, inputs: None,
+) -> mx.array:
+    """What the matrix after ``names`` sees (tokens, columns) of hidden states (B, L, D)."""
+    inputs = normed_inputs(weights, hidden, names, config)
+    on_input(names, inputs)
+    outputs = [product(inputs, weights[f"{name}.weight"].T) for name in names]
+    if names == MLP_INPUTS:
+        gate, up = outputs
+        return gate * mx.sigmoid(gate) * up
+    q, k, v = (output.reshape(*hidden.shape[:2], -1, config.head_dim) for output in outputs)
+    return _attention(q, k, v, config)
+
+
+def add_output(weights: Weights, hidden: mx.array, names: Names, inner: mx.array) -> mx.array:
+    """Hidden states (B, L, D) after ATTENTION_OUTPUT or MLP_OUTPUT was added to them."""
+    (name,) = names
+    return hidden + product(inner, weights[f"{name}.weight"].T).reshape(hidden.shape)
 
 
 def _attention(q: mx.array, k: mx.array, v: mx.array, config: ModelConfig) -> mx.array:

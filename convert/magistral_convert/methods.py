@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from mlx_magistral.model.quant_config import QuantFormat
 
+from .dense import product
 from .descent import descend
 from .feedback import Curvature, Rounding, round_with_feedback, row_losses
 from .packing import pack_codes
@@ -31,6 +32,7 @@ class CurvatureBlock:
 
     begin: int
     curvature: Curvature
+    correction: mx.array | None = None  # (C, C): rows W had better be W + W @ correction
 
 
 @dataclass(frozen=True)
@@ -60,19 +62,33 @@ def store_rows(
     """Store rows (R, C) in ``format``, or cast them where it is None.
 
     With statistics every row takes the candidate whose output error on the calibration inputs is
-    the least, so none is ever worse than plain.
+    the least, so none is ever worse than plain; the errors kept are those to ``rows`` themselves.
     """
     if format is None:
         return cast_rows(rows, dtype)
     if statistics is None:
         return quantize_rows(rows, format, dtype)
     exact = rows.astype(mx.float32)
-    grid = starting_grid(_grouped(exact, format), format.bits, dtype)
-    plain = _choice(exact, format, grid, statistics)
-    best = _better(plain, _searched(exact, format, dtype, statistics))
+    target = _corrected(exact, statistics)
+    grid = starting_grid(_grouped(target, format), format.bits, dtype)
+    plain = _choice(target, format, grid, statistics)
+    best = _better(plain, _searched(target, format, dtype, statistics))
     if statistics.blocks:
-        best = _better(best, _fed_back(exact, format, dtype, statistics))
+        best = _better(best, _fed_back(target, format, dtype, statistics))
     return _stored(exact, best, plain, format)
+
+
+def _corrected(rows: mx.array, statistics: ColumnStatistics) -> mx.array:
+    """What rounding aims at: the rows that make good the drift of their inputs."""
+    if not statistics.blocks:
+        return rows
+    parts = []
+    for block in statistics.blocks:
+        part = _columns(rows, block)
+        if block.correction is not None:
+            part = part + product(part, block.correction)
+        parts.append(part)
+    return mx.concatenate(parts, axis=1)
 
 
 def _searched(

@@ -17,8 +17,9 @@ from mlx_magistral.errors import ConversionError
 from mlx_magistral.hub_cache import hub_origin
 from mlx_magistral.version import __version__
 
-from .calibration import Calibration, calibration_bytes
+from .calibration import Calibration
 from .calibration_data import CalibrationText
+from .calibration_memory import calibration_bytes, hidden_bytes
 from .compare import compare_models
 from .estimate import calibration_seconds
 from .files import write_file
@@ -36,6 +37,7 @@ from .shard_job import convert_shard
 from .shards import Fault
 from .source import Source
 from .source_kinds import open_source
+from .written import WrittenTensors
 
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20
@@ -121,6 +123,7 @@ class _Conversion:
         self._journal = journal
         self._watcher = watcher
         self._fault = fault
+        self._has_curvature = recipe.method is Method.CALIBRATED
         self._records: dict[str, ShardRecord] = {}
         self._modification_times = source.modification_times
 
@@ -160,8 +163,9 @@ class _Conversion:
         todo = [shard.nbytes for shard in self._plan.shards if shard.file not in self._records]
         needed = _SPARE_BYTES + sum(todo)
         if self._text is not None:
-            # Hidden states in bf16, the old ones kept until the next are safe.
-            needed += 4 * self._text.calibration.size * self._source.config.dim
+            # The old hidden states are kept until the next are safe.
+            tokens, has_curvature = self._text.calibration.size, self._has_curvature
+            needed += 2 * hidden_bytes(self._source.config, tokens, has_curvature=has_curvature)
         free = shutil.disk_usage(self._journal.folder).free
         if free < needed:
             raise ConversionError(
@@ -172,9 +176,8 @@ class _Conversion:
     def _memory_bytes(self) -> int:
         if self._text is None or self._recipe.method is Method.PLAIN:
             return PLAIN_MEMORY_BYTES
-        has_curvature = self._recipe.method is Method.CALIBRATED
         tokens = self._text.calibration.size
-        return calibration_bytes(self._source.config, tokens, has_curvature=has_curvature)
+        return calibration_bytes(self._source.config, tokens, has_curvature=self._has_curvature)
 
     def _seconds(self) -> float | None:
         """What calibration will take for the weights not yet done."""
@@ -187,12 +190,13 @@ class _Conversion:
     def _calibration(self) -> Calibration | None:
         if self._text is None or self._recipe.method is Method.PLAIN:
             return None
+        model = self._journal.model_folder
         return Calibration(
             self._source,
             self._text.calibration,
             self._recipe.group_size,
             self._journal.records_folder,
-            has_curvature=self._recipe.method is Method.CALIBRATED,
+            written=WrittenTensors(model, self._plan) if self._has_curvature else None,
             fault=self._fault,
         )
 
@@ -202,13 +206,13 @@ class _Conversion:
             shard,
             self._recipe,
             self._journal.model_folder,
-            (lambda tensor: None) if calibration is None else calibration.statistics,
+            calibration,
             self._watcher,
             self._fault,
         )
         if calibration is not None:
             # Before the record: a shard that counts as done has its successor's input on the disk.
-            calibration.save()
+            calibration.finish_shard()
         self._journal.record_shard(shard.file, record)
         self._records[shard.file] = record
 

@@ -98,6 +98,16 @@ def nearest_codes(groups: mx.array, grid: Grid, bits: int) -> tuple[mx.array, mx
     return codes, position - codes
 
 
+def dequantized(parts: tuple[mx.array, ...], format: QuantFormat | None) -> mx.array:
+    """The values of stored parts in float32, so that no rounding joins theirs."""
+    if format is None:
+        (values,) = parts
+        return values.astype(mx.float32)
+    packed, scales, biases = parts
+    grid = (scales.astype(mx.float32), biases.astype(mx.float32))
+    return mx.dequantize(packed, *grid, group_size=format.group_size, bits=format.bits)
+
+
 def squared_sum(values: mx.array) -> float:
     """Sum of squares of an array; einsum takes a third of mlx's time on a CPU, and one thread."""
     flat = np.asarray(values).reshape(-1)

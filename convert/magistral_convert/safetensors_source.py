@@ -17,6 +17,7 @@ from mlx_magistral.model.inventory import TensorInfo
 from mlx_magistral.model.names import expected_shapes, is_permuted, permute
 
 from .file_rows import read_range
+from .quantize import dequantized
 from .recipe import module_path
 from .source import BlockRequest
 
@@ -98,10 +99,7 @@ class SafetensorsSource:
         assert self._quantization is not None
         format = self._quantization.for_path(module_path(tensor))
         assert format is not None
-        # In float32, so that no third rounding joins the two.
-        packed, scales, biases = arrays
-        exact = (scales.astype(mx.float32), biases.astype(mx.float32))
-        return mx.dequantize(packed, *exact, group_size=format.group_size, bits=format.bits)
+        return dequantized(tuple(arrays), format)
 
     def _read_rows(self, part: str, request: BlockRequest) -> bytes:
         info = self._tensors[part]

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import mlx.core as mx
 
@@ -30,8 +30,15 @@ _FEEDBACK_BLOCK_WEIGHTS = 64 * BLOCK_WEIGHTS
 # Beyond these, reading and hashing in their one thread are what the others wait for.
 _MOST_THREADS = 4
 
-# Tensor name (HF) -> what is known of its inputs; None at once for the plain method.
-Statistics = Callable[[str], ColumnStatistics | None]
+
+class Guide(Protocol):
+    """What knows of the inputs of each matrix; the plain method needs none."""
+
+    def statistics(self, tensor: str) -> ColumnStatistics | None:
+        """Of a tensor's inputs (HF name); asked for once, in order."""
+
+    def wrote(self, tensor: str, parts: tuple[mx.array, ...]) -> None:
+        """The next rows of a tensor, as they are stored."""
 
 
 def convert_shard(
@@ -39,13 +46,12 @@ def convert_shard(
     shard: ShardPlan,
     recipe: Recipe,
     folder: Path,
-    statistics: Statistics,
+    guide: Guide | None,
     watcher: Watcher,
     fault: Fault,
 ) -> ShardRecord:
     """Write one shard into ``folder`` and return its record.
 
-    ``statistics`` is asked for each tensor once, in order.
     Raises ConversionError for a NaN, an infinity or a failing read, naming the tensor; OSError
     where the output cannot be written.
     """
@@ -63,7 +69,7 @@ def convert_shard(
         for request, data in work_ahead(requests, read):
             if request.start == 0:
                 watcher.started(request.tensor)
-                known = statistics(request.tensor)
+                known = guide.statistics(request.tensor) if guide else None
             yield _Block(request, data, known)
 
     def store(block: _Block) -> StoredRows:
@@ -77,6 +83,8 @@ def convert_shard(
             tally.add(stored, recipe)
             for part, array in zip(tally.plan.parts, stored.parts, strict=True):
                 writer.append(part.name, array)
+            if guide:
+                guide.wrote(block.request.tensor, stored.parts)
             watcher.advanced(block.request.rows * prod(tally.plan.shape[1:]))
         hashes = writer.finish()
     records = {name: tally.record(recipe, hashes.tensors) for name, tally in tallies.items()}

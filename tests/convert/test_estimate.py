@@ -13,6 +13,8 @@ from tests.convert.tiny_checkpoints import PARAMS
 _CONFIG = ModelConfig(**PARAMS, tie_word_embeddings=False)
 # A row and square: feedback, two losses, and the descent's start and two passes.
 _SOLVING = 1 + 2 * 2 + 2 + 2 * 2
+# A cube: Cholesky; inverse and two products where the drift is made good.
+_FACTORING, _INVERTING = 1 / 3, 1 / 3 + 4
 # Of one layer of _CONFIG: q 256x128, k and v 128x128, o 128x256, gate and up 256x128, down 128x256.
 _WEIGHTS = 256 * 128 + 2 * 128 * 128 + 128 * 256 + 2 * 256 * 128 + 128 * 256
 
@@ -23,16 +25,25 @@ def test_the_search_only_sends_text_through_the_layer() -> None:
 
 def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
-    hessians = 2 * 1000 * (2 * 128**2 + 2 * 256**2)
-    rows_by_square = (256 + 2 * 128 + 2 * 256) * 128**2 + (128 + 128) * 256**2
-    assert found == 2 * 1000 * _WEIGHTS + hessians + _SOLVING * rows_by_square
+    # Two sides: q, k, v, gate and up twice; o and down once.
+    forward = 2 * 2 * 1000 * (2 * (256 + 2 * 128 + 2 * 256) * 128 + 2 * 128 * 256)
+    # H and drift of all but down_proj, which has H alone.
+    known = 2 * 128**2 + 256**2
+    sums = 2 * 1000 * (2 * known + 256**2)
+    factors = _FACTORING * (2 * 128**3 + 2 * 256**3) + _INVERTING * (2 * 128**3 + 256**3)
+    corrected = (256 + 2 * 128 + 2 * 256) * 128**2 + 128 * 256**2
+    solving = _SOLVING * (corrected + 128 * 256**2) + 2 * corrected
+    assert found == pytest.approx(forward + sums + factors + solving)
 
 
 def test_wide_inputs_count_in_blocks() -> None:
     wide = dataclasses.replace(_CONFIG, hidden_dim=32768)
-    # Four blocks of 8,192 columns: a quarter of the whole square.
-    share = layer_operations(wide, Method.CALIBRATED, 0) - _SOLVING * (2 * 32768 + 512) * 128**2
-    assert share == pytest.approx(_SOLVING * (128 * 32768**2 / 4 + 128 * 256**2), rel=1e-6)
+    corrected = (2 * 32768 + 512) * 128**2 + 128 * 256**2
+    rest = (_SOLVING + 2) * corrected + (_FACTORING + _INVERTING) * (2 * 128**3 + 256**3)
+    # Four blocks of 8,192 columns: a quarter of the whole square, a sixteenth of the cube.
+    expected = _SOLVING * 128 * 32768**2 / 4 + _FACTORING * 32768**3 / 16
+    found = layer_operations(wide, Method.CALIBRATED, 0) - rest
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_seconds_are_this_machine_s_and_grow_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,44 @@
+"""How much memory a conversion with calibration takes, told before it starts."""
+
+from math import prod
+
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.names import expected_shapes
+
+from .column_sums import column_spans
+from .streams import BATCH_TOKENS
+
+# Rows being rounded, with the candidates for each; the interpreter and its libraries.
+_SOLVER_BYTES = 600 << 20
+_BASE_BYTES = 150 << 20
+
+
+def hidden_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) -> int:
+    """Hidden states in bf16 between two layers, of the source and with curvature the result's."""
+    return (2 if has_curvature else 1) * 2 * tokens * config.dim
+
+
+def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) -> int:
+    """An estimate of the memory that converting with calibration takes, in bytes.
+
+    The largest of three moments: a stage gathering, a matrix being solved, the comparison at the
+    end, in which a quantized layer is held in float32.
+    """
+    shapes = {n: s for n, s in expected_shapes(config).items() if n.startswith("model.layers.0.")}
+    layer = sum(prod(shape) for shape in shapes.values())
+    largest = max(prod(shape) for shape in shapes.values())
+    activations = 4 * BATCH_TOKENS * (4 * config.hidden_dim + 8 * config.dim)
+    comparing = 4 * layer + activations
+    hidden = hidden_bytes(config, tokens, has_curvature=has_curvature)
+    if not has_curvature:
+        rounding = max(2 * layer + 4 * largest + activations, _SOLVER_BYTES)
+        return _BASE_BYTES + hidden + max(rounding, comparing)
+    # The widest inputs are the MLP's inner ones, gathered with gate and up on both sides: 2 bytes a
+    # weight as the source has it, 4 as written, and one being multiplied.
+    blocks = [(end - begin) ** 2 for begin, end in column_spans(config.hidden_dim)]
+    gathered = 4 * sum(blocks)  # H, then its factors
+    gathering = gathered + 2 * (2 + 4) * largest + 4 * largest + activations
+    # H, its Cholesky factor and the flipped copies of one block at a time.
+    solving = gathered + 3 * 4 * max(blocks) + _SOLVER_BYTES
+    # A whole layer's matrices as written are kept until they are on the disk, 8 bits at most.
+    return _BASE_BYTES + hidden + layer + max(gathering, solving, comparing)
