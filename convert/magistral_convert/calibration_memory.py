@@ -33,11 +33,11 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
     if not has_curvature:
         rounding = max(2 * layer + 4 * largest + activations, _SOLVER_BYTES)
         return _BASE_BYTES + hidden + max(rounding, comparing)
-    # The widest inputs are the MLP's inner ones, gathered with gate and up on both sides: 2 bytes a
-    # weight as the source has it, 4 as written, and one being multiplied.
+    # The widest inputs are the MLP's inner ones, gathered with gate and up as they are written;
+    # then each side goes through the MLP, the result's with its three matrices in float32.
     blocks = [(end - begin) ** 2 for begin, end in column_spans(config.hidden_dim)]
     gathered = 4 * sum(blocks)  # H, then its factors
-    gathering = gathered + 2 * (2 + 4) * largest + 4 * largest + activations
+    gathering = max(gathered + 2 * 4 * largest, 3 * 4 * largest) + activations
     # H, its Cholesky factor and the flipped copies of one block at a time.
     solving = gathered + 3 * 4 * max(blocks) + _SOLVER_BYTES
     # A whole layer's matrices as written are kept until they are on the disk, 8 bits at most.

@@ -53,9 +53,11 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
     matrices = {name.split(".")[-2]: prod(shape) for name, shape in shapes.items()}
     if method is not Method.CALIBRATED:
         return 2 * tokens * sum(matrices.values())
-    # On both sides; what leads to an output once to see what reaches it, once to go on.
-    outputs = matrices["o_proj"] + matrices["down_proj"]
-    forward = 2 * 2 * tokens * (2 * sum(matrices.values()) - outputs)
+    # On both sides what leads to an output once to see what reaches it, which of down_proj is asked
+    # on one side alone, and once to go on.
+    both = sum(matrices.values())
+    seen = both - matrices["o_proj"] - matrices["down_proj"]
+    forward = 2 * tokens * (2 * both + 2 * seen - matrices["gate_proj"] - matrices["up_proj"])
     squares = sum(rows * _powers(width, 2) for rows, width in shapes.values())
     # q, k and v share their inputs, gate and up as well.
     inputs = [config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim]

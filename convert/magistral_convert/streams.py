@@ -3,6 +3,7 @@
 Hidden states wait between layers in bfloat16, as a list of batches with one array (B, L, D) a side.
 """
 
+from enum import IntEnum
 from typing import Protocol
 
 import mlx.core as mx
@@ -142,38 +143,38 @@ class PairedStream:
         return _head_sums(self._source, self.hidden, has_curvature=True)
 
     def _gathered(self, layer: int, stage: Names) -> ColumnSums:
-        """What reaches the matrices of a stage on both sides."""
-        # Making good down_proj's drift as well left one real model 5 % further from its source.
-        sums = ColumnSums(has_curvature=True, has_drift=stage != MLP_OUTPUT)
+        """What reaches the matrices of a stage, where their drift is wanted on both sides."""
+        has_drift = stage not in _LEFT_TO_DRIFT
         before = _BEFORE.get(stage)
-        sides = self._weights(layer, before or ())
+        sides = [side for side in _SIDES if has_drift or side is Side.RESULT]
+        weights = {side: self._weights(layer, before or (), side) for side in sides}
+        sums = ColumnSums(has_curvature=True, has_drift=has_drift)
         for batch in self.hidden:
             inputs = []
-            for weights, states in zip(sides, batch, strict=True):
-                exact = states.astype(mx.float32)
+            for side in sides:
+                states = batch[side].astype(mx.float32)
                 if before is None:
-                    inputs.append(normed_inputs(weights, exact, stage, self._source.config))
+                    inputs.append(normed_inputs(weights[side], states, stage, self._source.config))
                 else:
-                    inputs.append(inner_inputs(weights, exact, before, self._source.config))
-            sums.add(*inputs)
+                    inputs.append(inner_inputs(weights[side], states, before, self._source.config))
+            sums.add(inputs[0], inputs[-1])
         return sums
 
     def _add_output(self, layer: int, before: Names) -> None:
-        """Send both sides through attention or the MLP."""
+        """Send both sides through attention or the MLP, one after the other."""
         after = AFTER[before]
-        sides = self._weights(layer, before + after)
-        for number, batch in enumerate(self.hidden):
-            outputs = []
-            for weights, states in zip(sides, batch, strict=True):
-                exact = states.astype(mx.float32)
-                inner = inner_inputs(weights, exact, before, self._source.config)
-                outputs.append(add_output(weights, exact, after, inner).astype(mx.bfloat16))
-            mx.eval(outputs)
-            self.hidden[number] = tuple(outputs)
+        for side in _SIDES:
+            weights = self._weights(layer, before + after, side)
+            for number, batch in enumerate(self.hidden):
+                states = batch[side].astype(mx.float32)
+                inner = inner_inputs(weights, states, before, self._source.config)
+                output = add_output(weights, states, after, inner).astype(mx.bfloat16)
+                mx.eval(output)
+                self.hidden[number] = (*batch[:side], output, *batch[side + 1 :])
         self._is_past_attention = before == ATTENTION_INPUTS
 
-    def _weights(self, layer: int, names: Names) -> tuple[Weights, Weights]:
-        """The norms and the named matrices of a layer, as the source has them and as written."""
+    def _weights(self, layer: int, names: Names, side: "Side") -> Weights:
+        """The norms and the named matrices of a layer, as the source has them or as written."""
         prefix = f"model.layers.{layer}."
         norms = {
             name.removeprefix(prefix): read_tensor(self._source, name)
@@ -181,11 +182,21 @@ class PairedStream:
             if name.startswith(prefix) and len(shape) == 1
         }
         matrices = [f"{name}.weight" for name in names]
-        exact = {name: read_tensor(self._source, prefix + name) for name in matrices}
-        stored = {name: self._written.read(prefix + name) for name in matrices}
-        return {**norms, **exact}, {**norms, **stored}
+        if side is Side.SOURCE:
+            return norms | {name: read_tensor(self._source, prefix + name) for name in matrices}
+        return norms | {name: self._written.read(prefix + name) for name in matrices}
 
 
+class Side(IntEnum):
+    """The place of each in a batch."""
+
+    SOURCE = 0
+    RESULT = 1
+
+
+_SIDES = tuple(Side)
+# Making good down_proj's drift as well left one real model 5 % further from its source.
+_LEFT_TO_DRIFT = (MLP_OUTPUT,)
 _BEFORE: dict[Names, Names] = {after: before for before, after in AFTER.items()}
 
 

@@ -25,8 +25,9 @@ def test_the_search_only_sends_text_through_the_layer() -> None:
 
 def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
-    # Two sides: q, k, v, gate and up twice; o and down once.
-    forward = 2 * 2 * 1000 * (2 * (256 + 2 * 128 + 2 * 256) * 128 + 2 * 128 * 256)
+    # Two sides of everything, q, k and v twice; gate and up once more on one side.
+    attention, mlp = (256 + 2 * 128) * 128, 2 * 256 * 128
+    forward = 2 * 1000 * (2 * _WEIGHTS + 2 * attention + mlp)
     # H and drift of all but down_proj, which has H alone.
     known = 2 * 128**2 + 256**2
     sums = 2 * 1000 * (2 * known + 256**2)
