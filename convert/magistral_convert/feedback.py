@@ -61,7 +61,7 @@ def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvatu
     flipped_order = order[::-1]
     flipped = hessian[np.ix_(flipped_order, flipped_order)]
     np.fill_diagonal(flipped, damped[flipped_order])
-    lower = np.array(mx.linalg.cholesky(mx.array(flipped), stream=mx.cpu))
+    lower = np.linalg.cholesky(flipped)
     upper = lower[::-1, ::-1]
     scale = np.diag(upper).copy()
     return Curvature(

@@ -27,8 +27,18 @@ from .written import WrittenTensors
 
 # Tokens that go through a layer at once.
 BATCH_TOKENS = 2048
+_BEFORE: dict[Names, Names] = {after: before for before, after in AFTER.items()}
+# Making good down_proj's drift as well left one real model 5 % further from its source.
+_LEFT_TO_DRIFT = (MLP_OUTPUT,)
 
 Batch = tuple[mx.array, ...]
+
+
+class Side(IntEnum):
+    """The place of each in a batch."""
+
+    SOURCE = 0
+    RESULT = 1
 
 
 class Stream(Protocol):
@@ -100,7 +110,8 @@ class PairedStream:
     """The source and the result so far, side by side, up to the matrix that is next.
 
     A layer goes in four stages, because what reaches a matrix of the result depends on those just
-    written: attention's inputs, its output, the MLP's inputs, its output.
+    written: attention's inputs, its output, the MLP's inputs, its output. What leads to an output
+    is computed for its sums and again to go on: kept, it would take 4 GB a side of Magistral's MLP.
     """
 
     def __init__(self, source: Source, written: WrittenTensors) -> None:
@@ -146,7 +157,7 @@ class PairedStream:
         """What reaches the matrices of a stage, where their drift is wanted on both sides."""
         has_drift = stage not in _LEFT_TO_DRIFT
         before = _BEFORE.get(stage)
-        sides = [side for side in _SIDES if has_drift or side is Side.RESULT]
+        sides = [side for side in Side if has_drift or side is Side.RESULT]
         weights = {side: self._weights(layer, before or (), side) for side in sides}
         sums = ColumnSums(has_curvature=True, has_drift=has_drift)
         for batch in self.hidden:
@@ -163,7 +174,7 @@ class PairedStream:
     def _add_output(self, layer: int, before: Names) -> None:
         """Send both sides through attention or the MLP, one after the other."""
         after = AFTER[before]
-        for side in _SIDES:
+        for side in Side:
             weights = self._weights(layer, before + after, side)
             for number, batch in enumerate(self.hidden):
                 states = batch[side].astype(mx.float32)
@@ -173,7 +184,7 @@ class PairedStream:
                 self.hidden[number] = (*batch[:side], output, *batch[side + 1 :])
         self._is_past_attention = before == ATTENTION_INPUTS
 
-    def _weights(self, layer: int, names: Names, side: "Side") -> Weights:
+    def _weights(self, layer: int, names: Names, side: Side) -> Weights:
         """The norms and the named matrices of a layer, as the source has them or as written."""
         prefix = f"model.layers.{layer}."
         norms = {
@@ -185,19 +196,6 @@ class PairedStream:
         if side is Side.SOURCE:
             return norms | {name: read_tensor(self._source, prefix + name) for name in matrices}
         return norms | {name: self._written.read(prefix + name) for name in matrices}
-
-
-class Side(IntEnum):
-    """The place of each in a batch."""
-
-    SOURCE = 0
-    RESULT = 1
-
-
-_SIDES = tuple(Side)
-# Making good down_proj's drift as well left one real model 5 % further from its source.
-_LEFT_TO_DRIFT = (MLP_OUTPUT,)
-_BEFORE: dict[Names, Names] = {after: before for before, after in AFTER.items()}
 
 
 def _batches(sequences: TokenArray) -> list[TokenArray]:
