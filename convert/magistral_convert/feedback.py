@@ -6,7 +6,8 @@ D_c * (e_c + sum of e_i A_ic for i < c)²: so column c is best rounded at w_c + 
 Cholesky, no inverse, and the weights not yet reached are never rewritten.
 
 MLX's groups stay contiguous in storage; only the order in which they are worked on follows their
-importance.
+importance. A group's errors are as good as random in its scale and bias, so it is rounded on many
+grids near the one that was searched, and each row keeps the luckiest.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ from .weighted import weighted_grid
 _DAMPING = 0.01
 _DAMPING_OF_FEW_TOKENS = 0.05
 _ENOUGH_TOKENS_A_COLUMN = 4
+# Grids near a given one: by so many steps is the range of the levels wider, and its middle higher.
+# On twelve matrices of one real model the best of these 25 left 0.90 of e H eᵀ at 8 bits and 0.93 at
+# 4, on text not calibrated on and after the descent; the best of nine 0.91 and 0.96.
+_WIDENINGS = (-1.5, -0.75, 0.0, 0.75, 1.5)
+_SHIFTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
+# Weights rounded at a time, counting each as often as it is tried: 16 MB.
+_TRIED_WEIGHTS = 1 << 22
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
@@ -117,9 +125,8 @@ def round_with_feedback(
         # model 12 % further from its source.
         importance = curvature.importance[None, span]
         grid = weighted_grid(seen[:, None], importance, format.bits, dtype)
-        feedback = curvature.feedback[span, span]
-        group_codes, misses = _round_group(exact, seen, grid, feedback, format.bits)
-        loss = loss + mx.sum(mx.square(misses) * curvature.weight[span], axis=1)
+        group_codes, grid, group_loss = _best_near(exact, seen, grid, curvature, span, format.bits)
+        loss = loss + group_loss
         errors.append(exact - _values(group_codes, grid))
         codes.append(group_codes)
         grids.append(grid)
@@ -131,6 +138,57 @@ def row_losses(errors: mx.array, curvature: Curvature) -> mx.array:
     """e H eᵀ of each row of errors (R, C), in storage order."""
     ordered = errors[:, mx.array(curvature.order)]
     return mx.sum(mx.square(product(ordered, curvature.feedback)) * curvature.weight, axis=1)
+
+
+def _best_near(
+    exact: mx.array, seen: mx.array, grid: Grid, curvature: Curvature, span: slice, bits: int
+) -> tuple[mx.array, Grid, mx.array]:
+    """One group (R, g) rounded on the grids near ``grid``: codes, grid and loss of the best."""
+    step = max(1, _TRIED_WEIGHTS // (len(_WIDENINGS) * len(_SHIFTS) * exact.shape[1]))
+    parts = []
+    for begin in range(0, len(exact), step):
+        rows = slice(begin, begin + step)
+        trials = _near(Grid(grid.scales[rows], grid.biases[rows]), bits)
+        parts.append(_best_of(exact[rows], seen[rows], trials, curvature, span, bits))
+        mx.eval(parts[-1])
+    codes, scales, biases, losses = (
+        mx.concatenate(list(each)) for each in zip(*parts, strict=True)
+    )
+    return codes, Grid(scales, biases), losses
+
+
+def _near(grid: Grid, bits: int) -> list[Grid]:
+    """Grids (R, 1) whose range is a little wider or narrower, and its middle higher or lower."""
+    levels, dtype = (1 << bits) - 1, grid.scales.dtype
+    scale, bias = grid.scales.astype(mx.float32), grid.biases.astype(mx.float32)
+    middle = bias + scale * (levels / 2)
+    grids = []
+    for widening in _WIDENINGS:
+        stored = (scale * (1 + widening / levels)).astype(dtype)
+        for shift in _SHIFTS:
+            lowest = middle - stored.astype(mx.float32) * (levels / 2 - shift)
+            grids.append(Grid(stored, lowest.astype(dtype)))
+    return grids
+
+
+def _best_of(
+    exact: mx.array,
+    seen: mx.array,
+    trials: list[Grid],
+    curvature: Curvature,
+    span: slice,
+    bits: int,
+) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+    """Codes (R, g), scales and biases (R, 1) and loss (R,) of each row's best trial."""
+    count, rows = len(trials), len(exact)
+    scales = mx.concatenate([trial.scales for trial in trials])  # (count * R, 1)
+    biases = mx.concatenate([trial.biases for trial in trials])
+    tried_exact, tried_seen = (mx.tile(each, (count, 1)) for each in (exact, seen))
+    feedback = curvature.feedback[span, span]
+    codes, misses = _round_group(tried_exact, tried_seen, Grid(scales, biases), feedback, bits)
+    losses = mx.sum(mx.square(misses) * curvature.weight[span], axis=1).reshape(count, rows)
+    best = mx.argmin(losses, axis=0) * rows + mx.arange(rows)
+    return codes[best], scales[best], biases[best], mx.min(losses, axis=0)
 
 
 def _round_group(

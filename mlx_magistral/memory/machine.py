@@ -16,7 +16,7 @@ _CPU_SHARE = 3 / 4
 
 
 class Backend(Enum):
-    """Where MLX computes; the two keep different temporaries."""
+    """Where MLX computes; the two keep different temporaries. CUDA is planned as Metal is."""
 
     METAL = "Metal"
     CPU = "CPU"
@@ -35,11 +35,10 @@ def this_machine() -> Machine:
     """The limit of the machine this runs on."""
     if mx.default_device() == mx.gpu:
         info = mx.device_info()
-        return Machine(
-            str(info["device_name"]),
-            Backend.METAL,
-            int(info["max_recommended_working_set_size"]),
-        )
+        limit = info.get("max_recommended_working_set_size")
+        if limit is None:  # CUDA tells the size alone
+            limit = int(info["total_memory"]) * _LARGE_MAC_SHARE
+        return Machine(str(info["device_name"]), Backend.METAL, int(limit))
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine("this machine's CPU", Backend.CPU, int(physical * _CPU_SHARE))
 

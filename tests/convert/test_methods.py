@@ -4,6 +4,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from magistral_convert import feedback
 from magistral_convert.feedback import (
     Curvature,
     damped_diagonal,
@@ -75,6 +76,36 @@ def test_feedback_makes_the_choices_of_textbook_gptq() -> None:
     assert np.mean(np.array(rounding.codes) == expected) > 0.995
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_every_row_keeps_the_luckiest_of_the_grids_near_the_search_s(
+    bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One group, so that no choice changes what a later group sees.
+    hessian, rows = _hessian(32), _rows(40, 32)
+    curvature, format = factor_hessian(hessian, 32, _TOKENS), QuantFormat(32, bits)
+    best = np.array(round_with_feedback(rows, curvature, format, mx.bfloat16).loss)
+    each = []
+    for widening in feedback._WIDENINGS:
+        for shift in feedback._SHIFTS:
+            with monkeypatch.context() as patch:
+                patch.setattr(feedback, "_WIDENINGS", (widening,))
+                patch.setattr(feedback, "_SHIFTS", (shift,))
+                alone = round_with_feedback(rows, curvature, format, mx.bfloat16)
+            each.append(np.array(alone.loss))
+    assert np.allclose(best, np.min(each, axis=0), rtol=1e-5)
+    searched = each[len(each) // 2]  # neither wider nor shifted
+    assert best.sum() < 0.92 * searched.sum()
+
+
+def test_rows_rounded_in_slices_are_rounded_as_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, curvature = _rows(20, 96), factor_hessian(_hessian(96), 32, _TOKENS)
+    together = round_with_feedback(rows, curvature, _FORMAT, mx.bfloat16)
+    monkeypatch.setattr(feedback, "_TRIED_WEIGHTS", 3 * 25 * 32)
+    sliced = round_with_feedback(rows, curvature, _FORMAT, mx.bfloat16)
+    assert np.array_equal(np.array(together.codes), np.array(sliced.codes))
+    assert np.allclose(np.array(together.loss), np.array(sliced.loss), rtol=1e-5)
+
+
 def test_the_losses_are_the_quadratic_form() -> None:
     hessian, rows = _hessian(96), _rows(20, 96)
     curvature = factor_hessian(hessian, 32, _TOKENS)
@@ -89,12 +120,12 @@ def test_the_losses_are_the_quadratic_form() -> None:
 def test_the_factors_multiply_to_h() -> None:
     hessian = _hessian(64)
     curvature = factor_hessian(hessian, 32, _TOKENS)
-    feedback, weight = np.array(curvature.feedback), np.array(curvature.weight)
-    assert np.allclose(np.triu(feedback), feedback)
-    assert np.allclose(np.diag(feedback), 1)
+    factor, weight = np.array(curvature.feedback), np.array(curvature.weight)
+    assert np.allclose(np.triu(factor), factor)
+    assert np.allclose(np.diag(factor), 1)
     expected = hessian[np.ix_(curvature.order, curvature.order)]
     np.fill_diagonal(expected, _damped(hessian)[curvature.order])
-    assert np.allclose(feedback * weight @ feedback.T, expected, rtol=1e-3, atol=1e-2)
+    assert np.allclose(factor * weight @ factor.T, expected, rtol=1e-3, atol=1e-2)
 
 
 def test_groups_stay_together_and_the_important_come_first() -> None:

@@ -73,6 +73,21 @@ def test_this_machine_has_a_limit_below_its_memory() -> None:
     assert 100_000_000 < this_machine().limit_bytes
 
 
+@pytest.mark.parametrize(
+    ("info", "limit"),
+    [
+        ({"max_recommended_working_set_size": 21 * GIB, "memory_size": 32 * GIB}, 21 * GIB),
+        ({"total_memory": 80 * GIB, "free_memory": 79 * GIB}, 60 * GIB),  # CUDA
+    ],
+)
+def test_a_gpu_s_limit_is_what_it_recommends_or_a_share_of_its_memory(
+    monkeypatch: pytest.MonkeyPatch, info: dict[str, int], limit: int
+) -> None:
+    monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
+    monkeypatch.setattr(mx, "device_info", lambda: {"device_name": "a GPU", **info})
+    assert this_machine() == Machine("a GPU", Backend.METAL, limit)
+
+
 def test_a_32_gb_mac_holds_4_bits_whole_6_in_part_and_8_not() -> None:
     assert make_plan(MAGISTRAL_SMALL, weight_bytes(MAGISTRAL_SMALL, 4), MAC_32, CONTEXT).fits
     six = weight_bytes(MAGISTRAL_SMALL, 6)
