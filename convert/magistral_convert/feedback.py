@@ -28,8 +28,8 @@ _DAMPING = 0.01
 _DAMPING_OF_FEW_TOKENS = 0.05
 _ENOUGH_TOKENS_A_COLUMN = 4
 # Grids near a given one: by so many steps is the range of the levels wider, and its middle higher.
-# On twelve matrices of one real model the best of these 25 left 0.90 of e H eᵀ at 8 bits and 0.93 at
-# 4, on text not calibrated on and after the descent; the best of nine 0.91 and 0.96.
+# On twelve matrices of one real model the best of these 25 left 0.90 of e H eᵀ at 8 bits and 0.93
+# at 4, on text not calibrated on and after the descent; the best of nine 0.91 and 0.96.
 _WIDENINGS = (-1.5, -0.75, 0.0, 0.75, 1.5)
 _SHIFTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
 # Weights rounded at a time, counting each as often as it is tried: 16 MB.
