@@ -35,10 +35,11 @@ def this_machine() -> Machine:
     """The limit of the machine this runs on."""
     if mx.default_device() == mx.gpu:
         info = mx.device_info()
-        limit = info.get("max_recommended_working_set_size")
-        if limit is None:  # CUDA tells the size alone
-            limit = int(info["total_memory"]) * _LARGE_MAC_SHARE
-        return Machine(str(info["device_name"]), Backend.METAL, int(limit))
+        if "max_recommended_working_set_size" in info:
+            limit = int(info["max_recommended_working_set_size"])
+        else:  # CUDA tells the size alone
+            limit = int(int(info["total_memory"]) * _LARGE_MAC_SHARE)
+        return Machine(str(info["device_name"]), Backend.METAL, limit)
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine("this machine's CPU", Backend.CPU, int(physical * _CPU_SHARE))
 
