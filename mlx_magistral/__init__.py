@@ -17,14 +17,14 @@ if sys.version_info < OLDEST_PYTHON:  # this file itself stays readable for old 
 from mlx_magistral.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
-    from mlx_magistral.engine import Magistral
+    from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.model.weights import load_model
     from mlx_magistral.text.reasoning import ReasoningParser
     from mlx_magistral.text.tokenizer import load_tokenizer
 
 # Public name -> the module it lives in, imported when the name is first used.
 _HOMES = {
-    "Magistral": "mlx_magistral.engine",
+    "Magistral": "mlx_magistral.engine.magistral",
     "load_model": "mlx_magistral.model.weights",
     "load_tokenizer": "mlx_magistral.text.tokenizer",
     "ReasoningParser": "mlx_magistral.text.reasoning",

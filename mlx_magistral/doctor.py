@@ -119,7 +119,7 @@ def _backend() -> Check:
 
 
 def _disk() -> Check:
-    from mlx_magistral.hub_cache import cache_folder
+    from mlx_magistral.hub.cache import cache_folder
 
     folder = cache_folder()
     existing = folder
@@ -143,7 +143,7 @@ def _settings() -> Check:
 
 def _default() -> Check:
     """The model that commands take where none is named; the settings are readable by now."""
-    from mlx_magistral.hub import default_model, find_local
+    from mlx_magistral.hub.resolve import default_model, find_local
 
     name = default_model()
     advice = f"Run: mlx-magistral pull {name}, or set another by mlx-magistral use NAME"
@@ -157,7 +157,7 @@ def _default() -> Check:
 
 def _tokenizer() -> Check:
     """nano's file is a prefix of the published one, with the same control ids."""
-    from mlx_magistral.hub import nano_folder
+    from mlx_magistral.hub.resolve import nano_folder
     from mlx_magistral.text.tokenizer import load_tokenizer
 
     try:
@@ -173,8 +173,8 @@ def _tokenizer() -> Check:
 
 
 def _models() -> Iterator[Check]:
-    from mlx_magistral.catalog import local_models
-    from mlx_magistral.hub import NANO
+    from mlx_magistral.hub.catalog import local_models
+    from mlx_magistral.hub.resolve import NANO
     from mlx_magistral.model.checkpoint import open_checkpoint
 
     for model in local_models():

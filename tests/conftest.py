@@ -7,7 +7,7 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 
 
 @pytest.fixture(autouse=True)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from api_docs import PAGE, render
+from scripts.docs.api import PAGE, render
 
 DOCS = Path(__file__).parent.parent / "docs"
 
 
 def test_api_page_is_up_to_date() -> None:
-    assert PAGE.read_text("utf-8") == render(), "run scripts/api_docs.py"
+    assert PAGE.read_text("utf-8") == render(), "run scripts/docs/api.py"
 
 
 def test_index_names_the_pages_of_the_book() -> None:

@@ -13,13 +13,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
+from pseudo_terminal import Terminal
 
 import mlx_magistral
 from mlx_magistral import doctor
 from mlx_magistral.doctor import import_problem, mlx_problem, platform_problem
 from mlx_magistral.errors import HubError
-from mlx_magistral.hub_errors import clear_hub_errors
+from mlx_magistral.hub.errors import clear_hub_errors
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "mlx_magistral"

@@ -10,12 +10,12 @@ pytest.importorskip("torch", reason="the training script's own requirement")
 
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer  # noqa: E402
 
-import train_nano  # noqa: E402
+import train  # noqa: E402
 from nano_data import problem, scratch, tasks  # noqa: E402
 from nano_data.batches import MIX, Batcher  # noqa: E402
 from nano_data.chat import SYSTEM_PARTS, Encoder  # noqa: E402
 
-NANO = Path(train_nano.MODEL_DIR)
+NANO = Path(train.MODEL_DIR)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_a_problem_is_in_one_split_whatever_its_wording(task: str) -> None:
 
 
 def test_ids_are_those_of_mistral_common(encoder: Encoder) -> None:
-    train_nano.check_encoding(NANO / "tekken.json", encoder, 12)
+    train.check_encoding(NANO / "tekken.json", encoder, 12)
 
 
 def test_targets_are_whole_completions(encoder: Encoder) -> None:

@@ -8,11 +8,11 @@ import mlx.core as mx
 import pytest
 from schemas import keywords
 
-from fuzz_schemas import fuzz, judge, numbered_schema, random_model
 from mlx_magistral import Magistral
 from mlx_magistral.decode.rules.grammar import GrammarMask
 from mlx_magistral.errors import MissingExtraError, UsageError
 from mlx_magistral.events import FinishReason
+from scripts.checks.fuzz_schemas import fuzz, judge, numbered_schema, random_model
 
 PERSON = {
     "type": "object",
@@ -35,7 +35,7 @@ def nano() -> Magistral:
 
 @pytest.mark.parametrize(("name", "numbers"), [("tiny", range(60)), ("nano", range(30))])
 def test_every_answer_validates(request: pytest.FixtureRequest, name: str, numbers: range) -> None:
-    """scripts/fuzz_schemas.py answers the hundreds that CI has no time for."""
+    """scripts/checks/fuzz_schemas.py answers the hundreds that CI has no time for."""
     tally = fuzz(request.getfixturevalue(name), numbers)
     assert tally.wrong == []
     assert tally.valid == tally.count

@@ -13,10 +13,12 @@ import numpy as np
 
 from mlx_magistral.errors import ConversionError
 
-from .dense import product
-from .feedback import FloatArray
-from .layer import layer_forward
-from .layer_weights import (
+from .calibration.layer import layer_forward
+from .progress import Watcher
+from .rounding.dense import product
+from .rounding.feedback import FloatArray
+from .rounding.quantize import number
+from .sources.layer_weights import (
     TokenArray,
     embed,
     head_name,
@@ -25,9 +27,7 @@ from .layer_weights import (
     read_tensor,
     require_tokens,
 )
-from .progress import Watcher
-from .quantize import number
-from .source import Source, row_blocks
+from .sources.source import Source, row_blocks
 
 # Logits of one model held at a time, 64 MB in float32; the vocabulary goes by in blocks of rows.
 _LOGITS_AT_ONCE = 1 << 24

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Column
 
 from .memory import readable_bytes
-from .plan import ConversionPlan
+from .output.plan import ConversionPlan
 from .progress import Watcher
 
 # The estimate waits for a whole layer of a large model after its embedding, and for a steady pace.

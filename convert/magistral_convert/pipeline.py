@@ -14,30 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import ConversionError
-from mlx_magistral.hub_cache import hub_origin
+from mlx_magistral.hub.cache import hub_origin
 from mlx_magistral.version import __version__
 
-from .calibration import Calibration
-from .calibration_data import CalibrationText
-from .calibration_memory import calibration_bytes, hidden_bytes
+from .calibration.calibration import Calibration
+from .calibration.data import CalibrationText
+from .calibration.estimate import calibration_seconds
+from .calibration.memory import calibration_bytes, hidden_bytes
+from .calibration.mix_choice import resolve_mix
 from .compare import compare_models
-from .estimate import calibration_seconds
-from .files import write_file
-from .folder import TOKENIZER_FILE, write_side_files
-from .journal import Journal, disk_error
-from .layer_weights import require_tokens
-from .manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
 from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
-from .mix_choice import resolve_mix
-from .plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
+from .output.files import write_file
+from .output.folder import TOKENIZER_FILE, write_side_files
+from .output.journal import Journal, disk_error
+from .output.manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
+from .output.plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
+from .output.report import worst_tensors, write_model_card
+from .output.shard_job import convert_shard
+from .output.shards import Fault
+from .output.written import WrittenTensors
 from .progress import ConversionReport, Watcher
 from .recipe import Method, Recipe
-from .report import worst_tensors, write_model_card
-from .shard_job import convert_shard
-from .shards import Fault
-from .source import Source
-from .source_kinds import open_source
-from .written import WrittenTensors
+from .sources.kinds import open_source
+from .sources.layer_weights import require_tokens
+from .sources.source import Source
 
 # Headers, side files and the journal, generously.
 _SPARE_BYTES = 64 << 20

@@ -6,7 +6,7 @@ No printing here: the command line draws these calls, tests record them.
 from dataclasses import dataclass
 from typing import Any
 
-from .plan import ConversionPlan
+from .output.plan import ConversionPlan
 
 
 class Watcher:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from mlx_magistral.batching.member import Member, OnEvent
 from mlx_magistral.batching.scheduler import Scheduler
-from mlx_magistral.engine import Magistral
+from mlx_magistral.engine.magistral import Magistral
+from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import OverloadedError, QueueFullError
-from mlx_magistral.progress import ReplyProgress
 
 # Clients of OpenAI and Anthropic do not wait longer.
 _LONGEST_RETRY_S = 60

@@ -11,12 +11,12 @@ import mlx.core as mx
 
 from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.decode.stepper import Stepper
+from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.progress import ReplyProgress
 
 OnEvent = Callable[[Event | MagistralError], None]
 

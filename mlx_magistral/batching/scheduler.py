@@ -18,7 +18,7 @@ from mlx_magistral.batching.member import Member
 from mlx_magistral.batching.prompt_rows import PromptRows
 from mlx_magistral.batching.room import KVRoom
 from mlx_magistral.decode.sampling import PendingDraw, draw_together
-from mlx_magistral.engine import Magistral
+from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.events import FinishReason
 from mlx_magistral.model.cache import STEP_TOKENS
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_magistral.decode.drafts import Drafts, SpeculateOption
 from mlx_magistral.decode.generate import decode, prefill
-from mlx_magistral.decode.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
-from mlx_magistral.engine import Magistral
+from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
+from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
+from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.memory.sizes import kv_bytes
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.caches import make_cache
 
 # Text that is neither random nor trivial; cut or repeated to the length of a prompt.
 _QUESTION = (

@@ -15,10 +15,10 @@ from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.chat.settings import ChatSettings
 from mlx_magistral.chat.turns import tool_messages
 from mlx_magistral.chat.worker import ModelThread, Prefilling, Run, Tick
+from mlx_magistral.engine.reply import ReplyCollector
+from mlx_magistral.engine.tool_rounds import can_run
 from mlx_magistral.errors import ContextLengthError, MagistralError, UsageError
 from mlx_magistral.events import Finished, FinishReason, Reply
-from mlx_magistral.reply import ReplyCollector
-from mlx_magistral.tool_rounds import can_run
 
 _TOOL_ROUNDS = 8
 _NEARLY_FULL = 0.8

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
-from mlx_magistral.display import ThinkMode, fold, stats_parts
 from mlx_magistral.errors import MagistralError, UsageError
+from mlx_magistral.terminal.display import ThinkMode, fold, stats_parts
 from mlx_magistral.terminal.live import wrap
 from mlx_magistral.terminal.size import terminal_size
 
@@ -209,7 +209,7 @@ def _sessions(chat: Chat, rest: str) -> None:
 
 def _model(chat: Chat, rest: str) -> None:
     if rest:
-        from mlx_magistral.hub import require_local
+        from mlx_magistral.hub.resolve import require_local
 
         require_local(rest)
         chat.use_model(rest)

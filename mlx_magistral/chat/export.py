@@ -6,7 +6,7 @@ from typing import Any
 
 from mlx_magistral.chat.session import SessionContent
 from mlx_magistral.events import FinishReason, Limit, Reply, Timings, ToolCall, Usage
-from mlx_magistral.saving import Exchange, check_target, save_exchanges, write_text
+from mlx_magistral.terminal.saving import Exchange, check_target, save_exchanges, write_text
 
 
 def export_session(content: SessionContent, path: Path) -> None:

@@ -7,11 +7,11 @@ no other session has asked them all. Questions are compared as ids.
 from collections.abc import Iterator, Sequence
 
 from mlx_magistral.chat.sessions import SessionStore
-from mlx_magistral.hub import NANO, require_local
-from mlx_magistral.memory.prefix_disk import PrefixDisk
-from mlx_magistral.memory.prefix_index import DiskEntry
+from mlx_magistral.hub.resolve import NANO, require_local
+from mlx_magistral.hub.tokenizer_source import find_tokenizer
+from mlx_magistral.memory.prefixes.disk import PrefixDisk
+from mlx_magistral.memory.prefixes.index import DiskEntry
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
-from mlx_magistral.tokenizer_source import find_tokenizer
 
 
 def entries_of(store: SessionStore, name: str, disk: PrefixDisk) -> list[DiskEntry]:

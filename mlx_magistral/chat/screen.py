@@ -13,8 +13,8 @@ from typing import Protocol
 import click
 
 from mlx_magistral.chat.worker import Prefilling, Tick
-from mlx_magistral.display import Display, ThinkMode, can_style
 from mlx_magistral.events import Event
+from mlx_magistral.terminal.display import Display, ThinkMode, can_style
 from mlx_magistral.terminal.size import terminal_size
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlx_magistral.display import ThinkMode
 from mlx_magistral.events import ToolCall
+from mlx_magistral.terminal.display import ThinkMode
 
 
 class Tools(Protocol):

@@ -7,8 +7,8 @@ are OpenAI dicts with the ``reasoning`` beside the ``content``; mistral-common r
 from collections.abc import Sequence
 from typing import Any
 
+from mlx_magistral.engine.tool_rounds import RunCall, round_messages
 from mlx_magistral.events import Reply
-from mlx_magistral.tool_rounds import RunCall, round_messages
 
 Message = dict[str, Any]
 

@@ -11,9 +11,9 @@ from typing import TextIO
 import click
 
 from mlx_magistral.chat.worker import Prefilling, Tick
-from mlx_magistral.display import ThinkMode
 from mlx_magistral.events import ContentDelta, Event, Finished, ReasoningDelta, ToolCallDelta
 from mlx_magistral.terminal.answer import LiveAnswer, Pace
+from mlx_magistral.terminal.display import ThinkMode
 from mlx_magistral.terminal.live import LiveRegion, wrap
 from mlx_magistral.terminal.size import terminal_size
 

@@ -14,8 +14,8 @@ from mlx_magistral.errors import MagistralError
 from mlx_magistral.events import Event
 
 if TYPE_CHECKING:
-    from mlx_magistral.engine import Magistral
-    from mlx_magistral.streaming import ReplyStream
+    from mlx_magistral.engine.magistral import Magistral
+    from mlx_magistral.engine.streaming import ReplyStream
 
 _TICK_S = 0.2
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlx_magistral.display import can_redraw
+from mlx_magistral.terminal.display import can_redraw
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -9,7 +9,7 @@ import click
 from mlx_magistral.errors import HubError, MagistralError
 
 if TYPE_CHECKING:
-    from mlx_magistral.hub_download import Repository
+    from mlx_magistral.hub.download import Repository
 
 # Left free beside the download, so that the machine goes on working.
 _DISK_RESERVE_BYTES = 1_000_000_000
@@ -28,13 +28,13 @@ def fetch_model(
     Raises HubError, ModelNotFoundError, and MemoryPlanError where it ``must_fit`` and does not;
     ``force`` turns that, and too small a disk, into a line on stderr.
     """
-    from mlx_magistral.hub import find_local
-    from mlx_magistral.hub_cache import is_begun
+    from mlx_magistral.hub.cache import is_begun
+    from mlx_magistral.hub.resolve import find_local
 
     if (folder := find_local(model)) is not None:
         return folder, 0
     from mlx_magistral.cli.download_progress import DownloadProgress
-    from mlx_magistral.hub_download import download, inspect_repository
+    from mlx_magistral.hub.download import download, inspect_repository
 
     if is_begun(model) and is_shown:
         click.echo(f"{model} is here in part; going on with the download.", err=True)
@@ -59,7 +59,7 @@ def fetch_named(name: str) -> None:
 
     Other names are left to those who load them.
     """
-    from mlx_magistral.hub import is_hub_id
+    from mlx_magistral.hub.resolve import is_hub_id
 
     if is_hub_id(name) and not Path(name).expanduser().exists():
         fetch_model(name, is_shown=True)
@@ -74,7 +74,7 @@ def fetch_source(name: str, *, is_shown: bool) -> None:
 
 def _fetch_tokenizer(folder: Path) -> None:
     """Now rather than at the first run, which may be offline."""
-    from mlx_magistral.tokenizer_source import find_tokenizer
+    from mlx_magistral.hub.tokenizer_source import find_tokenizer
 
     try:
         find_tokenizer(folder)
@@ -83,7 +83,7 @@ def _fetch_tokenizer(folder: Path) -> None:
 
 
 def _check_disk(repository: "Repository", force: bool) -> None:
-    from mlx_magistral.hub_cache import cache_folder
+    from mlx_magistral.hub.cache import cache_folder
 
     existing = cache_folder()
     while not existing.exists():
@@ -102,7 +102,7 @@ def _check_disk(repository: "Repository", force: bool) -> None:
 
 def _check_memory(model: str, force: bool) -> None:
     from mlx_magistral.errors import MemoryPlanError
-    from mlx_magistral.hub_headers import read_remote
+    from mlx_magistral.hub.headers import read_remote
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import make_plan, require_fit
     from mlx_magistral.model.config import DEFAULT_CONTEXT

@@ -18,7 +18,7 @@ from mlx_magistral.errors import MagistralError
 from mlx_magistral.settings import option_defaults
 from mlx_magistral.version import __version__
 
-# Name -> one line of help. The module is mlx_magistral.cli.<name>; its click command, `command`.
+# Name -> one line of help. The module is cli/commands/<name>.py; its click command, `command`.
 COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
     "chat": "Hold a conversation on the terminal.",
@@ -57,7 +57,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = import_module(f"mlx_magistral.cli.{name}").command
+        command = import_module(f"mlx_magistral.cli.commands.{name}").command
         assert isinstance(command, click.Command)
         if name in _WITH_DEFAULTS and not ctx.resilient_parsing:
             ctx.default_map = {**(ctx.default_map or {}), name: option_defaults()}

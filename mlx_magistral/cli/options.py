@@ -8,7 +8,7 @@ import click
 
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.errors import UsageError
-from mlx_magistral.hub import MODEL_VARIABLE, NANO
+from mlx_magistral.hub.resolve import MODEL_VARIABLE, NANO
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

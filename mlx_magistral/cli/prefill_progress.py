@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from mlx_magistral.display import can_redraw
+from mlx_magistral.terminal.display import can_redraw
 from mlx_magistral.terminal.size import terminal_size
 
 # A prompt that takes less is answered before the line could be read.

@@ -6,7 +6,7 @@ from types import TracebackType
 import click
 
 from mlx_magistral.cli.options import refuse_both
-from mlx_magistral.display import can_redraw
+from mlx_magistral.terminal.display import can_redraw
 from mlx_magistral.terminal.size import terminal_size
 
 

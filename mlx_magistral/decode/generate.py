@@ -12,10 +12,10 @@ import mlx.core as mx
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
-from mlx_magistral.decode.speculate import Speculation, speculate
+from mlx_magistral.decode.speculation.speculate import Speculation, speculate
 from mlx_magistral.decode.stepper import Stepper
 from mlx_magistral.decode.steps import Loop, Parts
-from mlx_magistral.memory.passes import pass_ends
+from mlx_magistral.memory.prefixes.passes import pass_ends
 from mlx_magistral.model.transformer import Transformer
 
 # A GPU is kept busy by 2048 positions, mlx-lm's figure too. On the CPU scores and activations of

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
-from mlx_magistral.memory.passes import PromptMarks, pass_ends
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
-from mlx_magistral.memory.prefix_cache import PrefixCache, model_fingerprint
-from mlx_magistral.memory.prefix_disk import PrefixDisk, default_folder
+from mlx_magistral.memory.prefixes.cache import PrefixCache, model_fingerprint
+from mlx_magistral.memory.prefixes.disk import PrefixDisk, default_folder
+from mlx_magistral.memory.prefixes.passes import PromptMarks, pass_ends
 from mlx_magistral.memory.wired import WiredLimit
-from mlx_magistral.model.cache import KVCache, make_cache
+from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import DEFAULT_CONTEXT
 from mlx_magistral.model.transformer import Transformer

@@ -1,6 +1,6 @@
 """Bytes by arithmetic: of weights, of a KV cache, and of what a pass keeps while it runs.
 
-For the CPU the factors were fitted to 87 measured prefills; scripts/bench_memory.py compares them
+For the CPU the factors were fitted to 87 measured prefills; scripts/bench/memory.py compares them
 with peaks. For Metal they are derived from the kernels and have not been measured.
 """
 

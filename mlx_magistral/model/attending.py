@@ -10,10 +10,10 @@ import mlx.core as mx
 # Of 32, 64 and 128 the first two were equally fast for prompts of 158 to 512 tokens.
 BLOCK_ROWS = 64
 
+Mask = mx.array | str | None  # boolean (rows, tokens), "causal", or all is seen
 
-def attend(
-    q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None
-) -> mx.array:
+
+def attend(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Mask) -> mx.array:
     """From q (B, n_heads, L, head_dim) to k and v (B, n_kv_heads, tokens, head_dim)."""
     if q.shape[2] == 1 and mask is None and mx.default_device() == mx.cpu:
         return _attend_one(q, k, v, scale)
@@ -21,7 +21,7 @@ def attend(
 
 
 def attend_in_blocks(
-    q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: mx.array | str | None
+    q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Mask
 ) -> mx.array:
     """``attend``, where a CPU spares each block of queries the keys that come after it.
 

@@ -1,18 +1,15 @@
 """KVCache: what attention keeps of the tokens so far, one object a layer, owned by the caller.
 
-Has the methods of mlx-lm's cache that a model calls, so either kind works with the Transformer.
-The 8- and 4-bit form is quantized_cache.py's business.
+A cache knows how its tokens are attended to. It also has the methods of mlx-lm's caches, so that
+mlx-lm's models and tools take ours. The 8- and 4-bit form is quantized_cache.py's business, several
+sequences in one pass are ragged.py's, and caches.py makes them.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
-from mlx_magistral.model.config import ModelConfig
-
-if TYPE_CHECKING:
-    from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.model.attending import Mask, attend, attend_in_blocks
 
 # Room grows by this many tokens: at most 255 are allocated and unused, and growing 40,000 tokens
 # long copies about 13 MB a token, against the 13 GB of weights that a token reads.
@@ -29,15 +26,31 @@ class KVCache:
         self.offset = 0  # tokens kept, which is the position of the next one
         self._store: tuple[mx.array, ...] = ()  # each (B, n_kv_heads, room, something)
 
+    def attend(
+        self,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        *,
+        scale: float,
+        mask: Mask,
+        in_blocks: bool = False,
+    ) -> mx.array:
+        """Append k and v (B, n_kv_heads, L, head_dim); attend from q (B, n_heads, rows, head_dim).
+
+        ``in_blocks`` spares a CPU what a causal mask hides (attending.py). In q's shape.
+        """
+        keys, values = self.update_and_fetch(k, v)
+        attention = attend_in_blocks if in_blocks else attend
+        return attention(q, keys, values, scale=scale, mask=mask)
+
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
         """Append keys and values (B, n_kv_heads, L, head_dim); return all kept ones."""
         self._append(keys, values)
         all_keys, all_values = self._kept()
         return all_keys, all_values
 
-    def make_mask(
-        self, N: int, return_array: bool = False, window_size: int | None = None
-    ) -> mx.array | str | None:
+    def make_mask(self, N: int, return_array: bool = False, window_size: int | None = None) -> Mask:
         """The mask for ``N`` further tokens: None, "causal", or a boolean array (N, offset + N)."""
         if not return_array and window_size is None:
             return None if N == 1 else "causal"
@@ -108,16 +121,3 @@ class KVCache:
 
     def _kept(self) -> tuple[mx.array, ...]:
         return tuple(array[..., : self.offset, :] for array in self._store)
-
-
-def make_cache(source: "ModelConfig | Transformer", kv_bits: int = 16) -> list[KVCache]:
-    """An empty cache for each layer of a model, or of the model a config describes.
-
-    ``kv_bits`` is 16 (the model's own dtype), 8 or 4.
-    """
-    count = source.n_layers if isinstance(source, ModelConfig) else len(source.layers)
-    if kv_bits == 16:
-        return [KVCache() for _ in range(count)]
-    from mlx_magistral.model.quantized_cache import QuantizedKVCache
-
-    return [QuantizedKVCache(kv_bits) for _ in range(count)]

@@ -7,6 +7,7 @@ changes what some models say, so it is used on request only.
 import mlx.core as mx
 
 from mlx_magistral.errors import UsageError
+from mlx_magistral.model.attending import Mask
 from mlx_magistral.model.cache import KVCache
 
 KV_BITS = (16, 8, 4)
@@ -52,12 +53,25 @@ class QuantizedKVCache(KVCache):
         )
 
     def attend(
-        self, queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | str | None
+        self,
+        q: mx.array,
+        k: mx.array,
+        v: mx.array,
+        *,
+        scale: float,
+        mask: Mask,
+        in_blocks: bool = False,
     ) -> mx.array:
-        """Append, and attend from few scaled queries (B, n_heads, L, head_dim) to all tokens."""
-        self.append(keys, values)
+        """``KVCache.attend``, for up to DIRECT_ROWS rows on the codes as they are."""
+        if q.shape[2] > DIRECT_ROWS:
+            return super().attend(q, k, v, scale=scale, mask=mask, in_blocks=in_blocks)
+        self.append(k, v)
+        return self._attend_to_codes(q * scale, mask)
+
+    def _attend_to_codes(self, queries: mx.array, mask: Mask) -> mx.array:
+        """Scaled queries (B, n_heads, L, head_dim) to all tokens kept."""
         B, H, L, D = queries.shape
-        G = keys.shape[1]
+        G = self._store[0].shape[1]
         key_codes, key_scales, key_biases, codes, scales, biases = self._kept()
         size = group_size(D)
         # The query heads of one key head become rows, so its codes are read once for all of them.

@@ -8,28 +8,18 @@ pass, and so the reading of the weights (Sarathi-Serve, arXiv:2403.02310, calls 
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 import mlx.core as mx
 
+from mlx_magistral.model.attending import Mask
 from mlx_magistral.model.cache import KVCache
-
-
-class SequenceRows(NamedTuple):
-    """One sequence's part of a layer: (1, heads, tokens, head_dim), its mask and its cache."""
-
-    q: mx.array
-    k: mx.array
-    v: mx.array
-    mask: mx.array | str | None
-    cache: KVCache
 
 
 class RaggedCache:
     """One layer of all sequences; ``lengths`` says how many rows of the pass are each one's.
 
     With ``asking``, how many of each one's rows, its last, go on from this layer: only they have
-    queries, at the places ``rows`` of the pass.
+    queries, at the places ``query_rows`` of the pass.
     """
 
     def __init__(
@@ -43,12 +33,10 @@ class RaggedCache:
         self._ends = list(accumulate(lengths))[:-1]
         self._query_ends = self._ends if asking is None else list(accumulate(asking))[:-1]
         self.offset = positions  # (rows,): each row's own
-        self.rows = None if asking is None else mx.array(last_rows(lengths, asking))
-        self.query_offset = positions if self.rows is None else positions[self.rows]
+        self.query_rows = None if asking is None else mx.array(last_rows(lengths, asking))
+        self.query_offset = positions if self.query_rows is None else positions[self.query_rows]
 
-    def make_mask(
-        self, N: int, return_array: bool = False, window_size: int | None = None
-    ) -> mx.array | str | None:
+    def make_mask(self, N: int, return_array: bool = False, window_size: int | None = None) -> Mask:
         """None: each sequence makes its own."""
         return None
 
@@ -56,20 +44,26 @@ class RaggedCache:
         """Not called: there is no array that holds all sequences."""
         raise NotImplementedError
 
-    def split(self, q: mx.array, k: mx.array, v: mx.array) -> list[SequenceRows]:
-        """Each of (rows, heads, 1, head_dim) by sequence."""
-        parts = (
-            mx.split(q, self._query_ends, axis=0),
-            *(mx.split(each, self._ends, axis=0) for each in (k, v)),
-        )
-        return [
-            SequenceRows(_turned(q), _turned(k), _turned(v), cache.make_mask(q.shape[0]), cache)
-            for q, k, v, cache in zip(*parts, self._caches, strict=True)
-        ]
+    def attend(
+        self, q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Mask
+    ) -> mx.array:
+        """Each sequence's rows attend by its own cache, (rows, heads, 1, head_dim) in and out.
 
-    def join(self, outs: Sequence[mx.array]) -> mx.array:
-        """What ``split`` took apart: back to (rows, heads, 1, head_dim)."""
-        return mx.concatenate([_turned(out) for out in outs], axis=0)
+        In blocks here only: the memory plan of a reply alone knows what a whole pass holds.
+        """
+        queries = mx.split(q, self._query_ends, axis=0)
+        keys, values = (mx.split(each, self._ends, axis=0) for each in (k, v))
+        outs = []
+        for own_q, own_k, own_v, cache in zip(queries, keys, values, self._caches, strict=True):
+            own = _turned(own_q), _turned(own_k), _turned(own_v)
+            if own_q.shape[0] == 0:  # read for its keys and values alone
+                cache.update_and_fetch(*own[1:])
+                outs.append(own_q)
+                continue
+            own_mask = cache.make_mask(own_q.shape[0])
+            out = cache.attend(*own, scale=scale, mask=own_mask, in_blocks=True)
+            outs.append(_turned(out))
+        return mx.concatenate(outs, axis=0)
 
 
 def ragged_caches(

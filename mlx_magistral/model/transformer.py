@@ -20,16 +20,17 @@ from mlx.nn.layers.embedding import Embedding
 from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 
-from mlx_magistral.model.attending import attend, attend_in_blocks
+from mlx_magistral.model.attending import Mask, attend
 from mlx_magistral.model.config import ModelConfig
-from mlx_magistral.model.quantized_cache import DIRECT_ROWS, QuantizedKVCache
-from mlx_magistral.model.ragged import RaggedCache
-
-Mask = mx.array | str | None
 
 
 class LayerCache(Protocol):
-    """What the model asks of a layer's cache; KVCache and mlx-lm's KVCache and BatchKVCache do."""
+    """What the model asks of a layer's cache; KVCache and mlx-lm's KVCache and BatchKVCache do.
+
+    One that has ``attend(q, k, v, scale=, mask=)`` is asked to append and attend by itself. One of
+    a batch may have ``query_rows``, the rows of the pass that go on from its layer (all where it is
+    None), and ``query_offset``, their positions.
+    """
 
     @property
     def offset(self) -> Any:
@@ -56,42 +57,14 @@ class Attention(Module):
         self.o_proj = Linear(config.n_heads * config.head_dim, config.dim, bias=False)
 
     def __call__(self, x: mx.array, mask: Mask, cache: LayerCache | None) -> mx.array:
-        asking = _asking(x, cache)
-        q = self._split(self.q_proj(asking), self.n_heads)  # (B, n_heads, L, head_dim)
+        querying = _querying(x, cache)
+        q = self._split(self.q_proj(querying), self.n_heads)  # (B, n_heads, L, head_dim)
         k = self._split(self.k_proj(x), self.n_kv_heads)
         v = self._split(self.v_proj(x), self.n_kv_heads)
         offset = 0 if cache is None else cache.offset
-        query_offset = cache.query_offset if isinstance(cache, RaggedCache) else offset
-        q, k = self._rotate(q, query_offset), self._rotate(k, offset)
-        out = self._attend(q, k, v, mask, cache)
-        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(*asking.shape[:2], -1))
-
-    def _attend(
-        self,
-        q: mx.array,
-        k: mx.array,
-        v: mx.array,
-        mask: Mask,
-        cache: LayerCache | None,
-        *,
-        in_blocks: bool = False,
-    ) -> mx.array:
-        if isinstance(cache, RaggedCache):
-            # The linear layers take all sequences' rows at once, attention one sequence at a time.
-            # In blocks there only: the memory plan of a reply alone knows what a whole pass holds.
-            each = [self._attend(*own, in_blocks=True) for own in cache.split(q, k, v)]
-            return cache.join(each)
-        if q.shape[2] == 0:
-            assert cache is not None  # a batch's, whose rows are read for their keys and values
-            cache.update_and_fetch(k, v)
-            return q
-        scale = self.head_dim**-0.5
-        if isinstance(cache, QuantizedKVCache) and q.shape[2] <= DIRECT_ROWS:
-            return cache.attend(q * scale, k, v, mask)
-        if cache is not None:
-            k, v = cache.update_and_fetch(k, v)
-        attention = attend_in_blocks if in_blocks else attend
-        return attention(q, k, v, scale=scale, mask=mask)
+        q, k = self._rotate(q, getattr(cache, "query_offset", offset)), self._rotate(k, offset)
+        out = _attended(q, k, v, scale=self.head_dim**-0.5, mask=mask, cache=cache)
+        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(*querying.shape[:2], -1))
 
     def _split(self, x: mx.array, heads: int) -> mx.array:
         B, L, _ = x.shape
@@ -130,7 +103,7 @@ class Layer(Module):
         self.post_attention_layernorm = RMSNorm(config.dim, eps=config.norm_eps)
 
     def __call__(self, x: mx.array, mask: Mask, cache: LayerCache | None) -> mx.array:
-        x = _asking(x, cache) + self.self_attn(self.input_layernorm(x), mask, cache)
+        x = _querying(x, cache) + self.self_attn(self.input_layernorm(x), mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -185,9 +158,22 @@ class Transformer(Module):
         return self.model.layers
 
 
-def _asking(x: mx.array, cache: LayerCache | None) -> mx.array:
+def _querying(x: mx.array, cache: LayerCache | None) -> mx.array:
     """The rows of x (B, L, dim) that go on from a layer: all but where a batch says otherwise."""
-    return x if not isinstance(cache, RaggedCache) or cache.rows is None else x[cache.rows]
+    rows = getattr(cache, "query_rows", None)
+    return x if rows is None else x[rows]
+
+
+def _attended(
+    q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Mask, cache: LayerCache | None
+) -> mx.array:
+    """Attention by the cache's own way where it has one, else by the fused kernel."""
+    by_cache = getattr(cache, "attend", None)
+    if by_cache is not None:
+        return by_cache(q, k, v, scale=scale, mask=mask)
+    if cache is not None:
+        k, v = cache.update_and_fetch(k, v)
+    return attend(q, k, v, scale=scale, mask=mask)
 
 
 def _mask(length: int, cache: LayerCache | None) -> Mask:

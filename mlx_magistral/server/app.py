@@ -10,13 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mlx_magistral.server import chat, completions, messages, plain, responses
+from mlx_magistral.server import plain
 from mlx_magistral.server.api_errors import INTERNAL, ApiError, error_response
 from mlx_magistral.server.backend import Backend
 from mlx_magistral.server.guard import Guard, Rules
 from mlx_magistral.server.metrics import Metrics
 from mlx_magistral.server.openapi import openapi_document
 from mlx_magistral.server.page_files import page_routes
+from mlx_magistral.server.protocols import chat, completions, messages, responses
 from mlx_magistral.server.service import Service
 
 log = logging.getLogger("mlx_magistral.server")

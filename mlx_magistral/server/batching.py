@@ -4,10 +4,10 @@ from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
 from mlx_magistral.batching.member import Member
-from mlx_magistral.engine import Magistral
+from mlx_magistral.engine.magistral import Magistral
+from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import ContextLengthError
 from mlx_magistral.server.backend import Backend, BackendStats, GenerationRequest, OnEvent, Ticket
-from mlx_magistral.streaming import ReplyStream
 
 
 def make_backend(

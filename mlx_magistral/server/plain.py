@@ -7,9 +7,9 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mlx_magistral.server import fields
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
+from mlx_magistral.server.protocols import fields
 from mlx_magistral.server.service import Service, count_tokens, read_body
 from mlx_magistral.version import __version__
 

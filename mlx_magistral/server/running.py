@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from starlette.types import Receive
 
+from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.events import Event, Finished
-from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server.api_errors import ApiError, from_error
 from mlx_magistral.server.backend import Backend, GenerationRequest, Ticket
 from mlx_magistral.server.mailbox import Mailbox

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import MagistralError
-from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server.api_errors import ApiError, from_error, from_validation
 from mlx_magistral.server.backend import Backend, GenerationRequest
 from mlx_magistral.server.mailbox import Mailbox

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from terminal import Terminal
+from pseudo_terminal import Terminal
 
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
-from magistral_convert.source_kinds import open_source
+from magistral_convert.sources.kinds import open_source
 from mlx_magistral import Magistral
 from mlx_magistral.bench.bandwidth import chip_bandwidth, machine_bandwidth
 from mlx_magistral.bench.measure import bytes_per_pass
 from mlx_magistral.cli.main import main
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from mlx_magistral.chat.view import ReplyView
-from mlx_magistral.display import ThinkMode
 from mlx_magistral.events import ContentDelta, ReasoningDelta
+from mlx_magistral.terminal.display import ThinkMode
 
 SOCKET = sys.argv[1]
 WORDS = " ".join(f"word{number}" for number in range(1, 61))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 
 ROOT = Path(__file__).parent.parent.parent
 

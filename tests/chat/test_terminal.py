@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
+from pseudo_terminal import Terminal
 
 QUESTION = "What is 37 + 48?"
 ANSWER = "The sum is $\\boxed{85}$."

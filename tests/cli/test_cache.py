@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from mlx_magistral.cli.main import main
-from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE, PrefixDisk
+from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE, PrefixDisk
 
 
 def run(*arguments: str) -> tuple[int, str]:

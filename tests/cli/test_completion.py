@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
+from pseudo_terminal import Terminal
 
 from mlx_magistral.chat.sessions import SessionStore
 

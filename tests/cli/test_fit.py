@@ -12,7 +12,7 @@ from hub_server import HubServer
 from model.builders import SMALL, random_weights, write_hf, write_native
 
 from mlx_magistral.cli.main import main
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 
 REPOSITORY = "someone/model"
 

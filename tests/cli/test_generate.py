@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
+from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import Event, Finished
-from mlx_magistral.hub import nano_folder
-from mlx_magistral.reply import ReplyCollector
+from mlx_magistral.hub.resolve import nano_folder
 
 QUESTION = "What is 37 + 48?"
 GREEDY = ("--temperature", "0")

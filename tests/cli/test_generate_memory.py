@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
-from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
+from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE
 
 QUESTION = "What is 37 + 48?"
 

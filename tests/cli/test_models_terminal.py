@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 
 
 @pytest.fixture

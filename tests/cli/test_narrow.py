@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
+from pseudo_terminal import Terminal
 
 PROGRAM = (sys.executable, "-m", "mlx_magistral")
 COLUMNS = 40

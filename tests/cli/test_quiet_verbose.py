@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 
 
 def run(*arguments: object) -> Result:

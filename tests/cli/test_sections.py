@@ -2,7 +2,7 @@
 
 from click.testing import CliRunner
 
-from mlx_magistral.cli.generate import command
+from mlx_magistral.cli.commands.generate import command
 from mlx_magistral.cli.main import main
 
 

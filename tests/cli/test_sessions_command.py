@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.cli.main import main
 from mlx_magistral.events import FinishReason, Reply, Timings, Usage
-from mlx_magistral.memory.prefix_disk import PrefixDisk
+from mlx_magistral.memory.prefixes.disk import PrefixDisk
 
 REPLY = Reply(
     model="nano",

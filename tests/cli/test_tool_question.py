@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from terminal import Terminal
+from pseudo_terminal import Terminal
 
 from mlx_magistral.cli.tool_question import tool_question
 from mlx_magistral.events import ToolCall

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.cli.main import main
-from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
-from mlx_magistral.memory.prefix_index import FORMAT
+from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE
+from mlx_magistral.memory.prefixes.index import FORMAT
 
 QUESTION = "What is 37 + 48?"
 ANSWER = "The sum is $\\boxed{85}$.\n"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from magistral_convert.calibration_data import CalibrationText
+from magistral_convert.calibration.data import CalibrationText
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Method, Recipe
-from magistral_convert.source_kinds import open_source
+from magistral_convert.sources.kinds import open_source
 
 CALIBRATED = Recipe(4, method=Method.CALIBRATED)
 

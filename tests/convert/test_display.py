@@ -5,7 +5,7 @@ import re
 import pytest
 
 from magistral_convert.display import ConversionDisplay
-from magistral_convert.plan import plan_conversion
+from magistral_convert.output.plan import plan_conversion
 from magistral_convert.recipe import Recipe
 
 _SHAPES = {f"model.layers.{layer}.mlp.up_proj.weight": (64, 64) for layer in range(100)}

@@ -10,7 +10,7 @@ import pytest
 
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
-from magistral_convert.source_kinds import open_source
+from magistral_convert.sources.kinds import open_source
 from mlx_magistral.errors import CheckpointError, ConversionError
 from mlx_magistral.model.weights import load_model
 from tests.convert.tiny_checkpoints import hf_weights, native_weights, write_hf, write_native

@@ -3,7 +3,7 @@
 import pytest
 
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
-from mlx_magistral.hub import nano_folder
+from mlx_magistral.hub.resolve import nano_folder
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 
 

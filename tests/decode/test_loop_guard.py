@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mistral_common
 import pytest
-from decode.loop_texts import legitimate, loops
+from loop_texts import legitimate, loops
 from text.conftest import tekken
 
 from mlx_magistral.decode.rules.cycles import CycleFinder

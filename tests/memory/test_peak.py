@@ -1,10 +1,10 @@
-"""Predicted peaks against what MLX counts; scripts/bench_memory.py has the larger table."""
+"""Predicted peaks against what MLX counts; scripts/bench/memory.py has the larger table."""
 
 import mlx.core as mx
 import pytest
 
-import bench_memory
 from mlx_magistral.memory.machine import Backend, this_machine
+from scripts.bench import memory as bench_memory
 
 pytestmark = pytest.mark.skipif(
     this_machine().backend is not Backend.CPU, reason="fitted on the CPU backend"

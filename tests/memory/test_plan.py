@@ -17,7 +17,7 @@ from mlx_magistral.memory.plan import (
     require_fit,
 )
 from mlx_magistral.memory.sizes import kv_bytes, pass_bytes, token_kv_bytes, weight_bytes
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import open_checkpoint
 
 MAC_32 = simulated_mac(32 * GIB)

@@ -10,9 +10,9 @@ from model.builders import SMALL, write_hf
 from mlx_magistral.decode.generate import prefill
 from mlx_magistral.errors import MemoryPlanError, UsageError
 from mlx_magistral.memory.machine import Backend, Machine
-from mlx_magistral.memory.passes import PromptMarks
 from mlx_magistral.memory.plan import make_plan
-from mlx_magistral.memory.prefix_disk import FOLDER_VARIABLE
+from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE
+from mlx_magistral.memory.prefixes.passes import PromptMarks
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.weights import load_model

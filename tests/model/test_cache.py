@@ -4,7 +4,8 @@ import mlx.core as mx
 import pytest
 from model.builders import SMALL
 
-from mlx_magistral.model.cache import STEP_TOKENS, KVCache, make_cache
+from mlx_magistral.model.cache import STEP_TOKENS, KVCache
+from mlx_magistral.model.caches import make_cache
 
 
 def tokens(count: int, first: int = 0, dtype: mx.Dtype = mx.float32) -> mx.array:

@@ -4,7 +4,7 @@ import mlx.core as mx
 
 from mlx_magistral import Magistral
 from mlx_magistral.batching.forward import Segment, run_pass
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.caches import make_cache
 
 
 def test_rows_that_nobody_wants_change_nothing() -> None:

@@ -6,7 +6,7 @@ import mlx.core as mx
 import pytest
 from model.builders import write_hf
 
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
 

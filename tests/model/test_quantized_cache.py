@@ -8,7 +8,8 @@ import pytest
 from model.builders import SMALL, random_weights
 
 from mlx_magistral.errors import UsageError
-from mlx_magistral.model.cache import KVCache, make_cache
+from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.quantized_cache import QuantizedKVCache
 from mlx_magistral.model.transformer import Transformer
 

@@ -5,7 +5,7 @@ import pytest
 from model.builders import CONFIGS, random_weights
 
 from mlx_magistral.batching.forward import Segment, run_pass
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 

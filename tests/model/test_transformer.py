@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 from model.builders import CONFIGS, SMALL, random_weights, write_hf, write_native
 
-from mlx_magistral.model.cache import make_cache
+from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
@@ -99,7 +99,7 @@ def test_first_pass_starts_no_compiler(tmp_path: Path) -> None:
     folder = write_hf(tmp_path)
     code = (
         "import sys, mlx.core as mx; from mlx_magistral import load_model;"
-        "from mlx_magistral.model.cache import make_cache;"
+        "from mlx_magistral.model.caches import make_cache;"
         "model, _ = load_model(sys.argv[1]); mx.eval(model(mx.array([[1, 2]]), make_cache(model)));"
         "print([name for name in ('mlx_lm', 'numpy', 'torch') if name in sys.modules])"
     )

@@ -4,9 +4,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.events import Event, Finished, Reply
-from mlx_magistral.reply import ReplyCollector
 from mlx_magistral.server.backend import Backend, GenerationRequest
 
 WAIT_S = 60.0

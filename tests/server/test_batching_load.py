@@ -21,7 +21,7 @@ from mlx_magistral.errors import (
     UsageError,
 )
 from mlx_magistral.events import FinishReason
-from mlx_magistral.memory.prefix_cache import PrefixCache
+from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.memory.sizes import kv_bytes
 from mlx_magistral.server.backend import Backend

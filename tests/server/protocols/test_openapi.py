@@ -7,7 +7,7 @@ from schemathesis import GenerationMode
 from server_fuzz import answered, operations
 
 
-# scripts/fuzz_server.py makes the many that CI has no time for.
+# scripts/checks/fuzz_server.py makes the many that CI has no time for.
 @pytest.mark.parametrize(
     ("operation", "mode"), operations(), ids=lambda each: getattr(each, "label", each)
 )

@@ -1,0 +1,1 @@
+"""What the model's inputs look like, and what that says about bits."""

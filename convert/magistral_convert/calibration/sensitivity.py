@@ -1,0 +1,163 @@
+"""How much each matrix's rounding at each width costs the whole model: its Fisher sensitivity.
+
+For a weight w the loss bends by about sum over tokens of (dL/dw)², so rounding it by e costs half
+of that times e². One forward and one backward pass over a few thousand tokens stream through the
+layers; memory is one layer, its inputs and gradients (about 1 GB for Magistral at 2,048 tokens) and
+the hidden states between layers (0.9 GB).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import mlx.core as mx
+import numpy as np
+
+from magistral_convert.progress import Watcher
+from magistral_convert.recipe import Method, Recipe
+from magistral_convert.rounding.dense import product
+from magistral_convert.rounding.quantize import STORED_DTYPES, nearest_codes, number, starting_grid
+from magistral_convert.sources.layer_weights import (
+    TokenArray,
+    embed,
+    head_name,
+    read_layer,
+    read_rows,
+    read_tensor,
+)
+from magistral_convert.sources.source import Source, row_blocks
+from mlx_magistral.model.quant_config import QuantFormat
+
+from .backward import layer_backward, norm_backward
+from .layer import layer_forward
+
+# Module path -> bits -> cost.
+Sensitivities = dict[str, dict[int, float]]
+
+SENSITIVITY_TOKENS = 2048
+_EMBEDDING = "model.embed_tokens"
+# What each method leaves of plain's KL at 4 bits on one real model of 135M (docs/converting.md).
+# Costs are measured on plain rounding; neither method helps the embedding, whose inputs are single
+# rows.
+_LEFT_OF_PLAIN = {Method.PLAIN: 1.0, Method.SEARCH: 0.35, Method.CALIBRATED: 0.15}
+
+
+def measure_sensitivities(
+    source: Source,
+    sequences: TokenArray,
+    widths: Sequence[int],
+    recipe: Recipe,
+    watcher: Watcher | None = None,
+) -> Sensitivities:
+    """The cost of each width for every matrix, by the recipe's method, from token ids (B, L)."""
+    watcher = watcher or Watcher()
+    formats = [QuantFormat(recipe.group_size, bits) for bits in widths]
+    dtype = STORED_DTYPES[recipe.dtype]
+    hidden = [embed(source, sequences).astype(mx.bfloat16)]
+    for layer in range(source.config.n_layers):
+        watcher.started(f"sensitivity: layer {layer} forward")
+        after = layer_forward(
+            read_layer(source, layer), hidden[-1].astype(mx.float32), source.config
+        )
+        hidden.append(after.astype(mx.bfloat16))
+        mx.eval(hidden[-1])
+    costs: Sensitivities = {}
+    watcher.started("sensitivity: head")
+    gradient = _head_costs(source, hidden.pop(), sequences, formats, dtype, costs)
+    for layer in reversed(range(source.config.n_layers)):
+        watcher.started(f"sensitivity: layer {layer} backward")
+        weights = read_layer(source, layer)
+
+        def weigh(
+            name: str,
+            inputs: mx.array,
+            outputs: mx.array,
+            weights: Mapping[str, mx.array] = weights,
+            layer: int = layer,
+        ) -> None:
+            matrix = weights[f"{name}.weight"]
+            costs[f"model.layers.{layer}.{name}"] = _costs(matrix, inputs, outputs, formats, dtype)
+
+        states = hidden.pop().astype(mx.float32)
+        gradient = layer_backward(weights, states, gradient, source.config, weigh)
+        mx.eval(gradient)
+    left = _LEFT_OF_PLAIN[recipe.method]
+    costs = {
+        module: {bits: left * cost for bits, cost in each.items()} for module, each in costs.items()
+    }
+    # Where the head is the embedding, both uses bear on the one matrix.
+    as_head = costs.get(_EMBEDDING, {})
+    as_table = _embedding_costs(source, sequences, gradient, formats, dtype)
+    costs[_EMBEDDING] = {bits: cost + as_head.get(bits, 0.0) for bits, cost in as_table.items()}
+    return costs
+
+
+def _embedding_costs(
+    source: Source,
+    sequences: TokenArray,
+    gradient: mx.array,
+    formats: Sequence[QuantFormat],
+    dtype: mx.Dtype,
+) -> dict[int, float]:
+    """Each token reads one row, so the gradient at the first layer's input is that row's."""
+    rows = embed(source, sequences)
+    rows = rows.reshape(-1, rows.shape[-1])  # (tokens, D)
+    fisher = mx.square(gradient).reshape(rows.shape)
+    return {format.bits: _cost(rows, fisher, format, dtype) for format in formats}
+
+
+def _costs(
+    matrix: mx.array,
+    inputs: mx.array,
+    outputs: mx.array,
+    formats: Sequence[QuantFormat],
+    dtype: mx.Dtype,
+) -> dict[int, float]:
+    fisher = product(mx.square(outputs).T, mx.square(inputs))  # (R, C)
+    rows = matrix.astype(mx.float32)
+    return {format.bits: _cost(rows, fisher, format, dtype) for format in formats}
+
+
+def _cost(rows: mx.array, fisher: mx.array, format: QuantFormat, dtype: mx.Dtype) -> float:
+    groups = rows.reshape(rows.shape[0], -1, format.group_size)
+    grid = starting_grid(groups, format.bits, dtype)
+    codes, _ = nearest_codes(groups, grid, format.bits)
+    scales = grid.scales.astype(mx.float32)[..., None]
+    errors = groups - (scales * codes + grid.biases.astype(mx.float32)[..., None])
+    return number(mx.sum(mx.square(errors) * fisher.reshape(groups.shape))) / 2
+
+
+def _head_costs(
+    source: Source,
+    hidden: mx.array,
+    sequences: TokenArray,
+    formats: Sequence[QuantFormat],
+    dtype: mx.Dtype,
+    costs: Sensitivities,
+) -> mx.array:
+    """Weigh the head, and return the gradient of the loss at the last layer's output (B, L, D).
+
+    The logits of all tokens at once would be 1 GB, so the vocabulary goes by in blocks, twice: once
+    for the sum that the probabilities share, once for the gradients.
+    """
+    name = head_name(source)
+    states = hidden.astype(mx.float32)
+    gain = read_tensor(source, "model.norm.weight")
+    inputs = mx.fast.rms_norm(states, gain, source.config.norm_eps).reshape(-1, states.shape[-1])
+    following = np.roll(sequences, -1, axis=1)
+    is_counted = np.ones(sequences.shape, np.float32)
+    is_counted[:, -1] = 0  # what follows the last token of a row is not known
+    targets, counted = mx.array(following.reshape(-1)), mx.array(is_counted.reshape(-1))[:, None]
+    blocks = row_blocks(source, name)
+    sums = [mx.logsumexp(product(inputs, read_rows(source, block).T), axis=-1) for block in blocks]
+    total = mx.logsumexp(mx.stack(sums), axis=0)[:, None]
+    before = mx.zeros_like(inputs)
+    cost = dict.fromkeys((format.bits for format in formats), 0.0)
+    for block in blocks:
+        rows = read_rows(source, block).astype(mx.float32)
+        shares = mx.exp(product(inputs, rows.T) - total)
+        is_target = targets[:, None] == mx.arange(block.start, block.stop)[None]
+        outputs = (shares - is_target) * counted  # (tokens, rows of the block)
+        before = before + product(outputs, rows)
+        for bits, value in _costs(rows, inputs, outputs, formats, dtype).items():
+            cost[bits] += value
+    costs[name.removesuffix(".weight")] = cost
+    return norm_backward(states, gain, before.reshape(states.shape), source.config.norm_eps)

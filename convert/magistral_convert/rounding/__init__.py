@@ -1,0 +1,1 @@
+"""Weights to codes: plain, weighted search, feedback and descent."""

@@ -1,0 +1,33 @@
+"""Which kind of model a name or path holds, by content."""
+
+from pathlib import Path
+
+from mlx_magistral.errors import ConversionError
+from mlx_magistral.hub.resolve import resolve_model
+
+from .gguf import GgufSource
+from .safetensors import SafetensorsSource
+from .source import Source
+
+_GGUF_SUFFIX = ".gguf"
+
+
+def resolve_source(name: str) -> Source:
+    """Open what a command line names: a folder, a hub id, ``nano`` or a GGUF file.
+
+    Raises ConversionError for a GGUF file that is not there, else what opening raises.
+    """
+    if name.endswith(_GGUF_SUFFIX):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConversionError(f"There is no file {path}. Give the path of a GGUF file.")
+        return GgufSource(path)
+    return open_source(resolve_model(name))
+
+
+def open_source(path: Path) -> Source:
+    """Open a native, HF or MLX folder, or a GGUF file, for conversion.
+
+    Raises CheckpointError naming what is missing or damaged.
+    """
+    return GgufSource(path) if path.suffix == _GGUF_SUFFIX else SafetensorsSource(path)

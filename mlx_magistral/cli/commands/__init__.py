@@ -1,0 +1,1 @@
+"""One click command a file, each named `command`; imported when it is called."""

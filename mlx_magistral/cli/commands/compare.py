@@ -1,0 +1,84 @@
+"""``mlx-magistral compare``: how far apart two forms of a model are."""
+
+import json
+from pathlib import Path
+
+import click
+
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option, output_options, refuse_both
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("a", shell_complete=complete_model)
+@click.argument("b", shell_complete=complete_model)
+@click.option(
+    "--data",
+    type=_FILE,
+    help='Text, or JSONL of {"messages"}, {"text"} or {"tokens"}.  [default: a built-in text]',
+)
+@click.option("--tokens", type=click.IntRange(min=2), default=8192, show_default=True)
+@click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside A or B.")
+@click.option("--plot", is_flag=True, help="Also the error after each layer, as bars.")
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@output_options
+@debug_option
+def command(
+    a: str,
+    b: str,
+    data: Path | None,
+    tokens: int,
+    tokenizer: Path | None,
+    plot: bool,
+    as_json: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+) -> None:
+    """KL(A||B), top-1 agreement and perplexities of models A and B on the same tokens.
+
+    Both stream through layer by layer, so neither has to fit in memory.
+
+    \b
+      mlx-magistral compare mistralai/Magistral-Small-2507 magistral-4bit --data traces.jsonl
+    """
+    from magistral_convert.calibration.text_choice import choose_text
+    from magistral_convert.compare import compare_models
+    from magistral_convert.display import ConversionDisplay
+    from magistral_convert.sources.kinds import resolve_source
+    from mlx_magistral.cli.fetching import fetch_source
+
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
+    is_quiet = is_quiet or as_json
+    for name in (a, b):
+        fetch_source(name, is_shown=not is_quiet)
+    one, other = (resolve_source(name) for name in (a, b))
+    folders = [side.folder for side in (one, other) if (side.folder / "tekken.json").exists()]
+    folder = folders[0] if folders else one.folder
+    sequences = choose_text(folder, data, tokenizer=tokenizer, limit=tokens)
+    with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+        measured = compare_models(one, other, sequences, display)
+    table = measured.summary()
+    if as_json:
+        errors = [float(f"{error:.4g}") for error in measured.layer_errors]
+        click.echo(json.dumps(table | {"layer errors": errors}))
+        return
+    for name, value in table.items():
+        click.echo(f"{name:16} {value}")
+    if plot:
+        _plot(measured.layer_errors)
+
+
+def _plot(errors: tuple[float, ...]) -> None:
+    """Relative error of B's hidden states after each layer, over the width of the terminal."""
+    from rich.bar import Bar
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("layer", "error", "", box=None, padding=(0, 1), pad_edge=False, expand=True)
+    table.columns[2].ratio = 1
+    largest = max(errors)
+    for layer, error in enumerate(errors):
+        table.add_row(str(layer), f"{error:.4g}", Bar(largest or 1.0, 0, error))
+    Console().print(table)

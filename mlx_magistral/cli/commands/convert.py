@@ -1,0 +1,115 @@
+"""``mlx-magistral convert``: a checkpoint in, a quantized MLX folder out."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import Decorator, debug_option, output_options, refuse_both
+
+if TYPE_CHECKING:
+    from magistral_convert.calibration.data import CalibrationText
+    from magistral_convert.progress import ConversionReport
+    from magistral_convert.recipe import Recipe
+    from magistral_convert.sources.source import Source
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def _choice(name: str, values: str, default: str, text: str) -> Decorator:
+    kind = click.Choice(values.split())
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
+
+
+@click.command()
+@click.argument("source", shell_complete=complete_model)
+@click.argument("output", type=click.Path(path_type=Path))
+@_choice("--bits", "4 6 8 16", "4", "Bits a weight; 16 keeps the weights as they are.")
+@_choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias.")
+@_choice("--dtype", "bfloat16 float16", "bfloat16", "Of the rest; float16 is faster on M1 and M2.")
+@_choice("--recipe", "plain search calibrated", "plain", "How the codes are chosen.")
+@_choice("--mix", "none static auto", "none", "Which matrices get more bits.")
+@click.option("--bits-per-weight", type=float, help="The average that --mix auto may reach.")
+@click.option("--calibration", type=_FILE, help="Text or JSONL instead of the built-in text.")
+@click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside SOURCE.")
+@click.option("--restart", is_flag=True, help="Throw an unfinished conversion away.")
+@output_options
+@debug_option
+def command(
+    source: str,
+    output: Path,
+    calibration: Path | None,
+    tokenizer: Path | None,
+    restart: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+    **aim: Any,
+) -> None:
+    """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
+
+    A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
+    killed, download or conversion, goes on where it stopped when the same command is run again.
+
+    \b
+      mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
+      mlx-magistral convert SOURCE OUTPUT --recipe calibrated --mix static
+    """
+    from magistral_convert.display import ConversionDisplay
+    from magistral_convert.pipeline import convert_checkpoint
+    from magistral_convert.sources.kinds import resolve_source
+    from mlx_magistral.cli.fetching import fetch_source
+    from mlx_magistral.hub.catalog import remember_folder
+
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
+    recipe = _recipe(**aim)
+    fetch_source(source, is_shown=not is_quiet)
+    opened = resolve_source(source)
+    text = _text(recipe, opened, calibration, tokenizer)
+    try:
+        with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
+            report = convert_checkpoint(
+                opened,
+                output,
+                recipe,
+                text=text,
+                tokenizer=tokenizer,
+                restart=restart,
+                watcher=display,
+            )
+    except KeyboardInterrupt:
+        kept = output.with_name(output.name + ".partial")
+        click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
+        raise
+    remember_folder(output)
+    click.echo(output if is_quiet else _summary(output, report))
+
+
+def _recipe(
+    bits: str, group_size: str, dtype: str, recipe: str, mix: str, bits_per_weight: float | None
+) -> "Recipe":
+    from magistral_convert.recipe import Method, Mix, Recipe
+
+    return Recipe(int(bits), int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
+
+
+def _text(
+    recipe: "Recipe", source: "Source", calibration: Path | None, tokenizer: Path | None
+) -> "CalibrationText | None":
+    from magistral_convert.calibration.data import CalibrationText
+    from magistral_convert.calibration.text_choice import choose_text
+
+    if not recipe.needs_text:
+        return None
+    return CalibrationText.split(choose_text(source.folder, calibration, tokenizer=tokenizer))
+
+
+def _summary(output: Path, report: "ConversionReport") -> str:
+    from magistral_convert.memory import readable_bytes
+
+    quality = f"KL to the source {report.quality['KL mean']}; " if report.quality else ""
+    return (
+        f"{output}: {readable_bytes(report.nbytes)}, {report.bits_per_weight:.2f} bits a weight, "
+        f"in {report.seconds:.1f} s; peak memory {readable_bytes(report.peak_memory_bytes)}; "
+        f"{quality}largest error {report.worst_error:.4f} at {report.worst_tensor}."
+    )

@@ -1,0 +1,202 @@
+"""``mlx-magistral fit``: what runs in this machine's memory, before anything is downloaded."""
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option
+from mlx_magistral.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlx_magistral.memory.machine import Machine
+    from mlx_magistral.memory.plan import MemoryPlan
+    from mlx_magistral.model.config import ModelConfig
+
+_WEIGHT_BITS = (4, 6, 8, 16)
+_CONTEXTS = (8192, 16384, 40960, 131072)
+_KV_BITS = (16, 8, 4)
+
+
+class _Weights(NamedTuple):
+    """A row of the table: what the weights are, and their bytes."""
+
+    name: str
+    nbytes: int
+
+
+class _Row(NamedTuple):
+    """One combination, and why it does not fit."""
+
+    weights: str
+    plan: "MemoryPlan"
+    reason: str | None
+
+
+@click.command()
+@click.argument("model", required=False, shell_complete=complete_model)
+@click.option(
+    "--bits",
+    type=click.Choice([str(bits) for bits in _WEIGHT_BITS]),
+    multiple=True,
+    help="Plan MODEL's shape at these weight bits; repeatable.  [default: as stored]",
+)
+@click.option("--memory", help="Plan for a Mac with this memory, such as 32GB, not this machine.")
+@click.option("--context", type=click.IntRange(min=1), multiple=True, help="Tokens; repeatable.")
+@click.option(
+    "--kv-bits",
+    type=click.Choice([str(bits) for bits in _KV_BITS]),
+    multiple=True,
+    help="KV cache bits; repeatable.  [default: 16, 8 and 4]",
+)
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@debug_option
+def command(
+    model: str | None,
+    bits: tuple[str, ...],
+    memory: str | None,
+    context: tuple[int, ...],
+    kv_bits: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Which weights, context and KV cache fit. MODEL is a folder, a hub id or nano.
+
+    Without MODEL: Magistral Small at 4, 6, 8 and 16 bits. A hub id is measured by its headers and
+    not downloaded. Context is prompt and reply together.
+
+    \b
+      mlx-magistral fit --memory 32GB
+      mlx-magistral fit mistralai/Magistral-Small-2507 --bits 4 --context 40960
+      mlx-magistral fit magistral-4bit --kv-bits 8 --json
+    """
+    from mlx_magistral.memory.machine import simulated_mac, this_machine
+
+    machine = this_machine() if memory is None else simulated_mac(_memory_bytes(memory))
+    config, weights = _weights(model, tuple(map(int, bits)))
+    ceiling = config.max_position_embeddings
+    contexts = context or tuple(each for each in _CONTEXTS if ceiling is None or each <= ceiling)
+    if ceiling is not None and max(contexts, default=0) > ceiling:
+        raise UsageError(f"The model's context ends at {ceiling:,} tokens, not {max(contexts):,}.")
+    rows = _rows(
+        config, weights, machine, contexts or (ceiling or 0,), tuple(map(int, kv_bits)) or _KV_BITS
+    )
+    if as_json:
+        click.echo(json.dumps(_as_object(machine, rows)))
+        return
+    echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Sizes in GB.")
+    _print(_without_hopeless(rows))
+    echo(f"The total includes a reserve of {rows[0].plan.reserve_bytes / 1e9:.2f}.")
+
+
+def _weights(model: str | None, bits: tuple[int, ...]) -> tuple["ModelConfig", list[_Weights]]:
+    from mlx_magistral.hub.headers import read_remote
+    from mlx_magistral.hub.resolve import find_local
+    from mlx_magistral.memory.known import MAGISTRAL_SMALL
+    from mlx_magistral.memory.sizes import weight_bytes
+    from mlx_magistral.model.checkpoint import open_checkpoint
+
+    if model is None:
+        config, stored = MAGISTRAL_SMALL, None
+        bits = bits or _WEIGHT_BITS
+    elif (folder := find_local(model)) is not None:
+        checkpoint = open_checkpoint(folder)
+        config, stored = checkpoint.config, checkpoint.nbytes
+    else:
+        config, stored = read_remote(model)
+    if stored is not None and not bits:
+        return config, [_Weights("as stored", stored)]
+    return config, [_Weights(f"{each}-bit", weight_bytes(config, each)) for each in bits]
+
+
+def _rows(
+    config: "ModelConfig",
+    weights: list[_Weights],
+    machine: "Machine",
+    contexts: tuple[int, ...],
+    kv_bits: tuple[int, ...],
+) -> list[_Row]:
+    from mlx_magistral.memory.plan import longest_context, make_plan
+
+    rows = []
+    for name, nbytes in weights:
+        for tokens in contexts:
+            for bits in kv_bits:
+                plan = make_plan(config, nbytes, machine, tokens, kv_bits=bits)
+                longest = longest_context(config, nbytes, machine, bits, tokens)
+                rows.append(_Row(name, plan, None if plan.fits else _reason(plan, longest)))
+    return rows
+
+
+def _reason(plan: "MemoryPlan", longest: int) -> str:
+    over = f"{-plan.free_bytes / 1e9:.2f} GB too much"
+    if plan.weights_alone_exceed:
+        return f"{over}: the weights alone do not fit"
+    return f"{over}: {longest:,} tokens would fit" if longest else f"{over}: no context fits"
+
+
+def _without_hopeless(rows: list[_Row]) -> list[_Row]:
+    """One row says for every context that the weights alone are too much."""
+    hopeless: set[str] = set()
+    left = []
+    for row in rows:
+        if row.weights not in hopeless:
+            left.append(row)
+        if row.plan.weights_alone_exceed:
+            hopeless.add(row.weights)
+    return left
+
+
+def _print(rows: list[_Row]) -> None:
+    """A table, or in a narrow window a list under each of the weights."""
+    columns = window_columns()
+    is_narrow = columns is not None and columns < TABLE_COLUMNS
+    above = ""
+    if not is_narrow:
+        click.echo("weights          context  KV bits      KV  workspace   total")
+    for name, plan, reason in rows:
+        total = (plan.peak_bytes + plan.reserve_bytes) / 1e9
+        fits = f"no, {reason}" if reason else f"fits, chunks of {plan.chunk_tokens}"
+        if not is_narrow:
+            click.echo(
+                f"{name:9} {plan.weight_bytes / 1e9:6.2f}{plan.context_tokens:9,}{plan.kv_bits:9}"
+                f"{plan.kv_bytes / 1e9:8.2f}{plan.workspace_bytes / 1e9:11.2f}{total:8.2f}  {fits}"
+            )
+            continue
+        if name != above:
+            echo(f"{name}, {plan.weight_bytes / 1e9:.2f}:")
+        above = name
+        echo(f"  {plan.context_tokens:,} tokens, {plan.kv_bits}-bit KV: {total:.2f}, {fits}", 4)
+
+
+def _as_object(machine: "Machine", rows: list[_Row]) -> dict[str, Any]:
+    return {
+        "machine": machine.name,
+        "backend": machine.backend.value,
+        "limit_bytes": machine.limit_bytes,
+        "plans": [
+            {
+                "weights": name,
+                "context_tokens": plan.context_tokens,
+                "kv_bits": plan.kv_bits,
+                "chunk_tokens": plan.chunk_tokens,
+                "weight_bytes": plan.weight_bytes,
+                "kv_bytes": plan.kv_bytes,
+                "workspace_bytes": plan.workspace_bytes,
+                "reserve_bytes": plan.reserve_bytes,
+                "fits": plan.fits,
+                "reason": reason,
+            }
+            for name, plan, reason in rows
+        ],
+    }
+
+
+def _memory_bytes(text: str) -> int:
+    """``32GB`` or ``32``; a Mac's memory is sold in powers of two."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:g|gb|gib)?", text.strip().lower())
+    if match is None or float(match[1]) <= 0:
+        raise UsageError(f"--memory is {text!r}; give gigabytes, such as 32GB.")
+    return int(float(match[1]) * (1 << 30))

@@ -1,0 +1,91 @@
+"""``mlx-magistral serve``: the model behind OpenAI's and Anthropic's protocols."""
+
+import ipaddress
+import logging
+import signal
+from typing import Any
+
+import click
+
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option, memory_options, take_memory
+from mlx_magistral.errors import MissingExtraError, UsageError
+
+_KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
+
+
+@click.command()
+@click.argument(
+    "model", required=False, envvar="MLX_MAGISTRAL_MODEL", shell_complete=complete_model
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
+@click.option("--allow-origin", multiple=True, help="A web page's origin; repeatable.")
+@click.option("--no-key", is_flag=True, help="Listen beyond this machine without an API key.")
+@click.option("--max-batch", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--max-queue", type=click.IntRange(0), default=64, show_default=True)
+@click.option("--request-timeout", type=float, default=3600.0, show_default=True, help="Seconds.")
+@click.option("--drain", type=float, default=30.0, show_default=True, help="Seconds, on SIGTERM.")
+@click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
+@click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
+@memory_options
+@debug_option
+def command(model: str | None, host: str, port: int, **options: Any) -> int:
+    """Serve MODEL to OpenAI and Anthropic clients, on this machine alone.
+
+    \b
+      mlx-magistral serve magistral-4bit
+      mlx-magistral connect
+    """
+    memory = take_memory(options)
+    if not _is_loopback(host) and not (options["api_key"] or options["no_key"]):
+        raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
+    try:
+        from mlx_magistral.server.app import make_app
+        from mlx_magistral.server.batching import make_backend
+        from mlx_magistral.server.guard import Rules
+        from mlx_magistral.server.uvicorn_server import DrainingServer, bind
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Servers", "serve") from error
+    from mlx_magistral.cli.fetching import fetch_named
+    from mlx_magistral.engine.magistral import Magistral
+    from mlx_magistral.hub.resolve import default_model
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    if options.pop("is_verbose"):
+        logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
+    listener = bind(host, port)
+    click.get_current_context().call_on_close(listener.close)
+    fetch_named(model or default_model())
+    # A chat's next turn brings the whole conversation: only what is new of it is computed.
+    loaded = Magistral.load(model, **memory)
+    if loaded.memory.note is not None:
+        click.echo(loaded.memory.note, err=True)
+    backend = make_backend(
+        loaded,
+        max_batch=options["max_batch"],
+        max_queue=options["max_queue"],
+        idle_unload_s=options["idle_unload"],
+    )
+    rules = Rules(options["api_key"], options["allow_origin"])
+    app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
+    server = DrainingServer(app, backend, options["drain"])
+    shown = f"[{host}]" if ":" in host else host
+    address = f"http://{shown}:{listener.getsockname()[1]}"
+    click.echo(
+        f"{backend.model_name} at {address}/v1 (Anthropic: {address}), "
+        f"context {backend.context_tokens:,} tokens. Settings for clients: mlx-magistral connect"
+    )
+    try:
+        server.run(sockets=[listener])
+    finally:
+        backend.close(0.0)
+    return 130 if server.signal == signal.SIGINT else 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

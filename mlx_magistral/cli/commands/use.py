@@ -1,0 +1,44 @@
+"""``mlx-magistral use``: the model when none is named."""
+
+import json
+from pathlib import Path
+
+import click
+
+from mlx_magistral.cli.model_names import complete_model
+from mlx_magistral.cli.options import debug_option
+
+
+@click.command()
+@click.argument("model", shell_complete=complete_model)
+@click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
+@debug_option
+def command(model: str, as_json: bool) -> None:
+    """Make MODEL, a folder, a hub id or nano, the default of every command.
+
+    --model and MLX_MAGISTRAL_MODEL win over it; `mlx-magistral config unset model` undoes it.
+
+    \b
+      mlx-magistral use nano
+      mlx-magistral use magistral-4bit
+    """
+    from mlx_magistral.hub.catalog import remember_folder
+    from mlx_magistral.hub.resolve import NANO, find_local
+    from mlx_magistral.settings import change_setting
+
+    folder = find_local(model)
+    is_folder = folder is not None and model != NANO and Path(model).expanduser().is_dir()
+    if is_folder and folder is not None:
+        from mlx_magistral.model.checkpoint import open_checkpoint
+
+        open_checkpoint(folder)  # refuses what would fail at the next command
+        remember_folder(folder)
+        # The default must mean the same from every folder.
+        model = str(folder.resolve())
+    change_setting("model", model)
+    if as_json:
+        click.echo(json.dumps({"model": model, "is_here": folder is not None}))
+        return
+    click.echo(f"Default model: {model}")
+    if folder is None:
+        click.echo(f"It is not on this disk yet. Run: mlx-magistral pull {model}", err=True)

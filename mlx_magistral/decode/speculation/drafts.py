@@ -1,0 +1,155 @@
+"""Drafts: the guesses of one reply, from a look-up in its text and from a draft model if any.
+
+Joins lookup.py, draft_model.py and gate.py to the Speculation that decode asks. Guesses are scored
+whether or not they are drafted, since a look-up costs nothing: parked, it still learns when to
+begin. With ``length`` given the gate is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from mlx_magistral.decode.speculation.draft_model import DraftModel
+from mlx_magistral.decode.speculation.gate import MOST_DRAFTED, Acceptance, Costs, best_draft
+from mlx_magistral.decode.speculation.lookup import GRAM, LONGEST_MATCH, PromptLookup
+from mlx_magistral.decode.speculation.pass_costs import PassCosts
+from mlx_magistral.decode.steps import Loop
+from mlx_magistral.errors import UsageError
+from mlx_magistral.text.reasoning import ParserState
+
+# What a pass of any number of rows costs at the very best: as much as one of one.
+_FREE = Costs({1: 1.0, MOST_DRAFTED + 1: 1.0})
+# Nothing is measured for a gain that is not there even if rows were free.
+_WORTH_MEASURING = 1.3
+# Rows would have to be all but free for a guess this unsure.
+_LEAST_RATE = 0.1
+# A draft model that is parked is tried again after so many ids.
+_TRY_AGAIN = 64
+
+
+@dataclass(frozen=True)
+class SpeculateOption:
+    """``auto``: as the gate says; ``off``; or a fixed length of draft."""
+
+    is_off: bool = False
+    length: int | None = None
+
+    @classmethod
+    def parse(cls, value: str | int) -> "SpeculateOption":
+        """From what a caller or a command line gives; raises UsageError."""
+        text = str(value).strip().lower()
+        if text in ("auto", "off"):
+            return cls(is_off=text == "off")
+        if not text.isdecimal() or not 0 <= int(text) <= MOST_DRAFTED:
+            raise UsageError(
+                f"speculate must be auto, off, or 1 to {MOST_DRAFTED} ids a draft, not {value!r}."
+            )
+        return cls(is_off=int(text) == 0, length=int(text) or None)
+
+
+class Drafts:
+    """Guesses for one reply. ``passes``, ``drafted`` and ``kept`` are what became of them."""
+
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        costs: PassCosts,
+        *,
+        length: int | None = None,
+        draft_model: DraftModel | None = None,
+    ) -> None:
+        self.passes = self.drafted = self.kept = 0
+        self._tokens = list(prompt)
+        self._lookup = PromptLookup(prompt)
+        self._state = ParserState.CONTENT
+        self._length = length
+        self._pass_costs = costs
+        self._draft_model = draft_model
+        self._lookups = Acceptance(_prior)
+        self._model_guesses = Acceptance(lambda key: 0.7)
+        self._try_model_at = 0
+        self._uses_model = False
+
+    def feed(self, token: int, state: ParserState) -> None:
+        """Score the guess for this id and look up the next."""
+        guess = self._lookup.guess
+        if guess is not None:
+            self._lookups.note(self._key(self._lookup.match), guess == token)
+        self._lookup.feed(token)
+        self._tokens.append(token)
+        self._state = state
+
+    def is_armed(self, loop: Loop) -> bool:
+        """Whether a draft is likely once the id in flight is read."""
+        if loop.left < 3:
+            return False
+        return self._lookup_count(loop, ahead=1) > 0 or self._model_count(loop) > 0
+
+    def propose(self, loop: Loop) -> mx.array | None:
+        """A draft from the look-up where that pays, else from the draft model where that does."""
+        most = min(MOST_DRAFTED, loop.left - 1)
+        count = min(self._lookup_count(loop), most)
+        self._uses_model = False
+        if count > 0:
+            return mx.array(self._lookup.propose(count), dtype=mx.uint32)
+        count = min(self._model_count(loop), most)
+        if count <= 0 or self._draft_model is None:
+            return None
+        self._uses_model = True
+        return self._draft_model.propose(self._tokens, count, loop)
+
+    def accepted(self, drafted: int, accepted: int) -> None:
+        """So many ids of the draft were drawn."""
+        self.drafted += drafted
+        self.kept += accepted
+        if self._uses_model:
+            for place in range(min(accepted + 1, drafted)):
+                self._model_guesses.note(self._state, place < accepted)
+
+    def _lookup_count(self, loop: Loop, ahead: int = 0) -> int:
+        match = self._lookup.match
+        if not match:
+            return 0
+        if self._length is not None:
+            return self._length
+        first = self._lookups.rate(self._key(match))
+        # Waiting for the id in flight costs a little, so it has to be likely that it is the guess.
+        if first < (0.5 if ahead else _LEAST_RATE):
+            return 0
+        matches = range(match + ahead, match + ahead + MOST_DRAFTED)
+        return self._best([self._lookups.rate(self._key(each)) for each in matches], loop)
+
+    def _model_count(self, loop: Loop) -> int:
+        if self._draft_model is None:
+            return 0
+        if self._length is not None:
+            return self._length
+        if len(self._tokens) < self._try_model_at:
+            return 0
+        rates = [self._model_guesses.rate(self._state)] * MOST_DRAFTED
+        count = self._best(rates, loop, self._draft_model.guess_s)
+        if count == 0:
+            self._try_model_at = len(self._tokens) + _TRY_AGAIN
+        return count
+
+    def _best(self, rates: list[float], loop: Loop, guess_s: float = 0.0) -> int:
+        """The gate's answer; measures where none was and it may matter."""
+        context = loop.cache[0].offset
+        costs = self._pass_costs.known(context)
+        if costs is None:
+            if best_draft(rates, _FREE)[1] < _WORTH_MEASURING:
+                return 0
+            costs = self._pass_costs.measure(loop.model, loop.cache)
+        return best_draft(rates, Costs(costs.seconds, guess_s))[0]
+
+    def _key(self, match: int) -> tuple[ParserState, int]:
+        """Matches that behave alike: 3, 4, 5 to 7, 8 to 15, 16 and more, in each phase."""
+        match = min(match, LONGEST_MATCH)
+        return self._state, match if match < 5 else 1 << (match.bit_length() - 1)
+
+
+def _prior(key: object) -> float:
+    """Before anything is known of a text: long matches go on, short ones often do not."""
+    assert isinstance(key, tuple)
+    return 0.3 if key[1] <= GRAM else 0.5 if key[1] < 8 else 0.8

@@ -1,0 +1,166 @@
+"""``/v1/chat/completions``: OpenAI's chat protocol, with vLLM's names for the thinking."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from mlx_magistral.engine.reply import ReplyCollector
+from mlx_magistral.events import (
+    ContentDelta,
+    Event,
+    Finished,
+    ReasoningDelta,
+    ToolCallDelta,
+    Usage,
+)
+from mlx_magistral.server import sse
+from mlx_magistral.server.api_errors import ApiError
+from mlx_magistral.server.protocols.chat_in import ChatBody
+from mlx_magistral.server.protocols.openai_words import finish_reason, logprob_body, usage_body
+from mlx_magistral.server.running import Run, copies
+from mlx_magistral.server.service import Service, read_body
+
+
+async def chat_completions(request: Request) -> Response:
+    """Answer a chat, streamed or whole."""
+    service: Service = request.app.state.service
+    body = await read_body(request, ChatBody)
+    wanted = copies(body.to_request(), body.n or 1)
+    reply = _ChatReply(service.backend.model_name, body)
+    stream = reply.stream if body.stream else None
+    logprobs = _LogprobKeeper(len(wanted)) if body.logprobs else None
+
+    async def pieces(run: Run) -> AsyncIterator[str]:
+        assert stream is not None
+        with service.known_as(reply.id, run):
+            async for piece in stream(run, len(wanted), service.keep_alive_s):
+                yield piece
+
+    return await service.answer(
+        request, wanted, stream=pieces if stream else None, whole=reply.whole, watch=logprobs
+    )
+
+
+async def answer_now(request: Request) -> Response:
+    """End the thinking of a streamed chat; its answer follows on the stream."""
+    service: Service = request.app.state.service
+    id = request.path_params["id"]
+    if id not in service.streams:
+        raise ApiError(404, f"No streamed chat {id!r} is on its way.", "not_found", "id")
+    service.streams[id].answer_now()
+    return JSONResponse({"id": id})
+
+
+class _LogprobKeeper:
+    """The logprobs of whole replies, which a ReplyCollector does not keep."""
+
+    def __init__(self, count: int) -> None:
+        self.content: list[list[dict[str, Any]]] = [[] for _ in range(count)]
+
+    def feed(self, index: int, event: Event) -> None:
+        if isinstance(event, ReasoningDelta | ContentDelta):
+            self.content[index] += [logprob_body(each) for each in event.logprobs]
+
+
+class _ChatReply:
+    def __init__(self, model: str, body: ChatBody) -> None:
+        self._body = body
+        self.id = f"chatcmpl-{secrets.token_hex(12)}"
+        self._head = {
+            "id": self.id,
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": None,
+        }
+
+    def whole(self, replies: list[ReplyCollector], watch: _LogprobKeeper | None) -> dict[str, Any]:
+        choices = []
+        for index, collector in enumerate(replies):
+            reply, finished = collector.reply(), collector.finished
+            calls = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in reply.tool_calls
+            ]
+            message = {
+                "role": "assistant",
+                "content": reply.content,
+                "refusal": None,
+                "reasoning": reply.reasoning,
+                "reasoning_content": reply.reasoning,
+                **({"tool_calls": calls} if calls else {}),
+            }
+            choices.append(
+                {
+                    "index": index,
+                    "message": message,
+                    "logprobs": watch and {"content": watch.content[index], "refusal": None},
+                    "finish_reason": finish_reason(finished),
+                    "stop_reason": finished.stop,
+                }
+            )
+        usage = usage_body([collector.finished.usage for collector in replies])
+        return {**self._head, "object": "chat.completion", "choices": choices, "usage": usage}
+
+    async def stream(self, run: Run, count: int, keep_alive_s: float) -> AsyncIterator[str]:
+        for index in range(count):
+            yield self._chunk(index, {"role": "assistant", "content": ""})
+        usages: list[Usage] = []
+        try:
+            async for item in run.events(keep_alive_s):
+                if item is None:
+                    yield sse.KEEP_ALIVE
+                    continue
+                index, event = item
+                if isinstance(event, Finished):
+                    usages.append(event.usage)
+                    yield self._chunk(index, {}, finish=event)
+                else:
+                    yield self._chunk(index, _delta(event), event=event)
+        except ApiError as error:
+            yield sse.data(error.openai_body())
+            return
+        if self._body.stream_options and self._body.stream_options.include_usage:
+            chunk = {**self._head, "object": "chat.completion.chunk", "choices": []}
+            yield sse.data({**chunk, "usage": usage_body(usages)})
+        yield sse.DONE
+
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        *,
+        event: Event | None = None,
+        finish: Finished | None = None,
+    ) -> str:
+        choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None}
+        choice["finish_reason"] = None if finish is None else finish_reason(finish)
+        if finish is not None:
+            choice["stop_reason"] = finish.stop
+        if self._body.logprobs and isinstance(event, ReasoningDelta | ContentDelta):
+            content = [logprob_body(each) for each in event.logprobs]
+            choice["logprobs"] = {"content": content, "refusal": None}
+        return sse.data({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
+
+
+def _delta(event: Event) -> dict[str, Any]:
+    match event:
+        case ReasoningDelta(text=text):
+            return {"reasoning": text, "reasoning_content": text}
+        case ContentDelta(text=text):
+            return {"content": text}
+        case ToolCallDelta():
+            function: dict[str, Any] = {"arguments": event.arguments}
+            call: dict[str, Any] = {"index": event.index, "function": function}
+            if event.id is not None:
+                call |= {"id": event.id, "type": "function"}
+                function["name"] = event.name
+            return {"tool_calls": [call]}
+    raise AssertionError("Finished has no delta")

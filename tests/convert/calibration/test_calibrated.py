@@ -1,0 +1,188 @@
+"""Conversions with calibration: better than plain, loadable, resumable, and the mixes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from magistral_convert.calibration.data import CalibrationText
+from magistral_convert.calibration.mixes import allocate_bits
+from magistral_convert.compare import compare_models
+from magistral_convert.output.verify import verify_folder, verify_source
+from magistral_convert.pipeline import convert_checkpoint
+from magistral_convert.recipe import Method, Mix, Recipe
+from magistral_convert.sources.kinds import open_source
+from mlx_magistral.errors import ConversionError, UsageError
+from mlx_magistral.model.weights import load_model
+from tests.convert.killed_conversion import CALIBRATED, calibration_text
+
+_STATIC = Recipe(4, method=Method.SEARCH, mix=Mix.STATIC)
+_AUTO = Recipe(4, method=Method.CALIBRATED, mix=Mix.AUTO, bits_per_weight=5.2)
+
+
+@pytest.fixture(scope="module")
+def text() -> CalibrationText:
+    """Random ids: enough for what is a random model anyway."""
+    return calibration_text()
+
+
+def _quality(source: Path, output: Path, recipe: Recipe, text: CalibrationText) -> float:
+    convert_checkpoint(open_source(source), output, recipe, text=text)
+    measured = compare_models(open_source(source), open_source(output), text.held_out)
+    return measured.kl_mean
+
+
+def test_each_method_is_better_than_the_one_before(
+    native_folder: Path, tmp_path: Path, text: CalibrationText
+) -> None:
+    plain, search, calibrated = (
+        _quality(native_folder, tmp_path / method, Recipe(4, method=method), text)
+        for method in (Method.PLAIN, Method.SEARCH, Method.CALIBRATED)
+    )
+    assert calibrated < search < plain
+
+
+@pytest.mark.parametrize("recipe", [CALIBRATED, _STATIC, _AUTO])
+def test_mlx_lm_loads_it_with_our_logits(
+    native_folder: Path, tmp_path: Path, text: CalibrationText, recipe: Recipe
+) -> None:
+    from mlx_lm.utils import load_model as load_with_mlx_lm
+
+    report = convert_checkpoint(open_source(native_folder), tmp_path / "out", recipe, text=text)
+    tokens = mx.array(text.held_out[:1, :16])
+    theirs, _ = load_with_mlx_lm(tmp_path / "out")
+    expected = theirs(tokens).astype(mx.float32)
+    actual = load_model(tmp_path / "out").model(tokens).astype(mx.float32)
+    assert float(mx.max(mx.abs(actual - expected))) <= 2e-2 * float(mx.max(mx.abs(expected)))
+    assert report.quality["tokens"] == text.held_out.size
+    assert verify_folder(tmp_path / "out") == []
+    assert verify_source(tmp_path / "out", open_source(native_folder)) == []
+
+
+@pytest.mark.parametrize("method", [Method.SEARCH, Method.CALIBRATED])
+def test_the_manifest_and_the_card_tell_the_quality(
+    native_folder: Path, tmp_path: Path, text: CalibrationText, method: Method
+) -> None:
+    recipe = Recipe(4, method=method)
+    convert_checkpoint(open_source(native_folder), tmp_path / "out", recipe, text=text)
+    manifest = json.loads((tmp_path / "out" / "conversion.json").read_text())
+    assert 0 < manifest["quality"]["KL mean"] < 1
+    card = (tmp_path / "out" / "README.md").read_text("utf-8")
+    for figure in ("KL mean", "top-1 agreement", "perplexity of A", "perplexity of B"):
+        assert f"| {figure} | {manifest['quality'][figure]} |" in card
+    for shard in manifest["shards"].values():
+        for name, tensor in shard["tensors"].items():
+            if "norm" in name:
+                assert tensor["loss_to_plain"] is None
+            else:
+                assert 0 < tensor["loss_to_plain"] <= 1
+
+
+def test_the_static_mix_is_written_as_overrides(
+    native_folder: Path, tmp_path: Path, text: CalibrationText
+) -> None:
+    convert_checkpoint(open_source(native_folder), tmp_path / "out", _STATIC, text=text)
+    quantization = json.loads((tmp_path / "out" / "config.json").read_text())["quantization"]
+    assert quantization["lm_head"] == {"group_size": 64, "bits": 6}
+    assert quantization["model.layers.2.self_attn.v_proj"] == {"group_size": 64, "bits": 6}
+    assert quantization["model.layers.0.self_attn.k_proj"] == {"group_size": 64, "bits": 5}
+    assert len(quantization) == 3 + 1 + 2 * 3
+
+
+def test_the_automatic_mix_keeps_to_its_size(
+    native_folder: Path, tmp_path: Path, text: CalibrationText
+) -> None:
+    report = convert_checkpoint(open_source(native_folder), tmp_path / "out", _AUTO, text=text)
+    assert 5.0 < report.bits_per_weight <= 5.2
+    quantization = json.loads((tmp_path / "out" / "config.json").read_text())["quantization"]
+    assert any(isinstance(value, dict) for value in quantization.values())
+
+
+def test_allocation_takes_the_widening_that_saves_most() -> None:
+    shapes = {"a.weight": (64, 64), "b.weight": (64, 64), "norm.weight": (64,)}
+    costs = {"a": {4: 9.0, 5: 4.0, 6: 2.0, 8: 1.9}, "b": {4: 1.0, 5: 0.5, 6: 0.3, 8: 0.1}}
+    least = ((4 + 0.5) * 8192 + 16 * 64) / 8256
+    assert allocate_bits(shapes, costs, 4, 64, least + 0.01) == {}
+    found = allocate_bits(shapes, costs, 4, 64, least + 1)
+    assert {module: format.bits for module, format in found.items()} == {"a": 6}
+    with pytest.raises(ConversionError, match=r"less than 4\.5"):
+        allocate_bits(shapes, costs, 4, 64, 4.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bits": 5},
+        {"bits": 4, "group_size": 16},
+        {"bits": 4, "dtype": "float32"},
+        {"bits": 4, "mix": Mix.AUTO},
+        {"bits": 4, "bits_per_weight": 4.7},
+        {"bits": 8, "mix": Mix.STATIC},
+        {"bits": 16, "method": Method.SEARCH},
+    ],
+)
+def test_recipes_that_cannot_be_are_usage_errors(options: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Recipe(**options)  # type: ignore[arg-type]
+
+
+def test_a_recipe_without_its_text_is_refused(native_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="needs text"):
+        convert_checkpoint(open_source(native_folder), tmp_path / "out", CALIBRATED)
+
+
+def test_killed_between_layers_it_goes_on_to_the_same_bytes(
+    native_folder: Path, tmp_path: Path, text: CalibrationText
+) -> None:
+    steps: list[str] = []
+    source = open_source(native_folder)
+    convert_checkpoint(source, tmp_path / "whole", CALIBRATED, text=text, fault=steps.append)
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    chosen = [n for n, step in enumerate(steps) if step.startswith("hidden-0002")][::2]
+    chosen += [n for n, step in enumerate(steps) if step.startswith("model-00004")][::12]
+    driver = Path(__file__).with_name("killed_conversion.py")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for number in chosen:
+        output = tmp_path / f"out{number}"
+        command = [sys.executable, str(driver), str(native_folder), str(output), str(number)]
+        killed = subprocess.run([*command, "calibrated"], env=environment, check=False)
+        assert killed.returncode == -signal.SIGKILL
+        report = convert_checkpoint(source, output, CALIBRATED, text=text)
+        assert report.shards_resumed >= 1
+        assert {path.name: path.read_bytes() for path in output.iterdir()} == expected
+
+
+def test_lost_hidden_states_are_computed_again(
+    native_folder: Path, tmp_path: Path, text: CalibrationText
+) -> None:
+    source = open_source(native_folder)
+
+    def stop(step: str) -> None:
+        if step == "model-00004-of-00005.safetensors: header written":
+            raise KeyboardInterrupt
+
+    for name in ("whole", "broken"):
+        if name == "broken":
+            with pytest.raises(KeyboardInterrupt):
+                convert_checkpoint(source, tmp_path / name, CALIBRATED, text=text, fault=stop)
+            (states,) = (tmp_path / "broken.partial" / "journal").glob("hidden-*")
+            states.write_bytes(states.read_bytes()[:-100])
+        convert_checkpoint(source, tmp_path / name, CALIBRATED, text=text)
+    for path in (tmp_path / "whole").iterdir():
+        assert (tmp_path / "broken" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_text_splits_into_what_is_seen_and_what_is_not() -> None:
+    split = CalibrationText.split(np.arange(20 * 4).reshape(20, 4))
+    assert split.held_out.shape == (3, 4)
+    assert split.calibration.shape == (17, 4)
+    together = np.concatenate([split.calibration, split.held_out])
+    assert sorted(together[:, 0]) == list(range(0, 80, 4))
+    single = CalibrationText.split(np.arange(4).reshape(1, 4))
+    assert np.array_equal(single.calibration, single.held_out)
