@@ -3,7 +3,7 @@
 from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
-from mlx_magistral.batching.member import Member
+from mlx_magistral.batching.sequence import Sequence
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import ContextLengthError
@@ -88,11 +88,11 @@ class BatchBackend:
 class BatchTicket:
     """A Ticket for a reply in the batch or in its queue."""
 
-    def __init__(self, member: Member) -> None:
-        self._member = member
+    def __init__(self, sequence: Sequence) -> None:
+        self._sequence = sequence
 
     def cancel(self) -> None:
-        self._member.cancel()
+        self._sequence.cancel()
 
     def answer_now(self) -> None:
-        self._member.progress.answer_now.request()
+        self._sequence.progress.answer_now.request()
