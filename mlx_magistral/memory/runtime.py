@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
-from mlx_magistral.memory.prefixes.cache import PrefixCache, model_fingerprint
+from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.prefixes.disk import PrefixDisk, default_folder
+from mlx_magistral.memory.prefixes.fingerprint import model_fingerprint
 from mlx_magistral.memory.prefixes.passes import PromptMarks, pass_ends
 from mlx_magistral.memory.wired import WiredLimit
 from mlx_magistral.model.adapters.adapter import Adapter

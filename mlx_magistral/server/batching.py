@@ -1,5 +1,7 @@
 """The backend that decodes many requests together; batching/ has the engine."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
@@ -7,6 +9,8 @@ from mlx_magistral.batching.member import Member
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import ContextLengthError
+from mlx_magistral.events import Progress
+from mlx_magistral.model.names import expected_shapes
 from mlx_magistral.server.backend import Backend, BackendStats, GenerationRequest, OnEvent, Ticket
 
 
@@ -40,6 +44,25 @@ class BatchBackend:
     @property
     def context_tokens(self) -> int:
         return self._model.context_tokens
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        config, plan = self._model.config, self._model.memory.plan
+        return {
+            "n_params": sum(math.prod(shape) for shape in expected_shapes(config).values()),
+            "n_vocab": config.vocab_size,
+            "n_embd": config.dim,
+            "n_ctx_train": config.max_position_embeddings,
+            "size": plan.weight_bytes,
+            "memory": {
+                "weights": plan.weight_bytes,
+                "kv": plan.kv_bytes,
+                "kv_bits": plan.kv_bits,
+                "workspace": plan.workspace_bytes,
+                "reserve": plan.reserve_bytes,
+                "limit": plan.machine.limit_bytes,
+            },
+        }
 
     @property
     def places(self) -> int:
@@ -90,6 +113,10 @@ class BatchTicket:
 
     def __init__(self, member: Member) -> None:
         self._member = member
+
+    @property
+    def progress(self) -> Progress:
+        return self._member.progress.so_far(self._member.kept_tokens)
 
     def cancel(self) -> None:
         self._member.cancel()
