@@ -116,7 +116,7 @@ class BatchTicket:
 
     @property
     def progress(self) -> Progress:
-        return self._sequence.progress.so_far(self._member.kept_tokens)
+        return self._sequence.progress.so_far(self._sequence.kept_tokens)
 
     def cancel(self) -> None:
         self._sequence.cancel()
