@@ -18,8 +18,11 @@ _BLOCK_ROWS = 256
 
 
 def trained_attention(q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
-    """From q (B, n_heads, L, head_dim) to k, v (B, n_kv_heads, L, head_dim), causal."""
-    if q.shape[2] < LONG_TOKENS:
+    """From q (B, n_heads, L, head_dim) to k, v (B, n_kv_heads, S, head_dim), causal.
+
+    The last query sees all keys, each one before it one less.
+    """
+    if k.shape[2] < LONG_TOKENS:
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask="causal")
     attended: mx.array = _in_blocks(scale)(q, k, v)
     return attended
@@ -31,11 +34,12 @@ def _in_blocks(scale: float) -> Any:
 
     @mx.custom_function
     def attention(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
-        L = q.shape[2]
+        L, before = q.shape[2], k.shape[2] - q.shape[2]
         outs = []
         for start in range(0, L, _BLOCK_ROWS):
             end = min(start + _BLOCK_ROWS, L)
-            block = q[:, :, start:end], k[:, :, :end], v[:, :, :end]
+            seen = before + end
+            block = q[:, :, start:end], k[:, :, :seen], v[:, :, :seen]
             outs.append(mx.fast.scaled_dot_product_attention(*block, scale=scale, mask="causal"))
         return mx.concatenate(outs, axis=2)
 
@@ -53,7 +57,7 @@ def _backward(
 ) -> tuple[mx.array, mx.array, mx.array]:
     """Gradients of q, k and v; heads that share keys are one dimension more, (B, G, H/G, L, D)."""
     B, H, L, D = q.shape
-    G = k.shape[1]
+    G, before = k.shape[1], k.shape[2] - L
     q, d_out, out = (each.reshape(B, G, H // G, L, D) for each in (q, d_out, out))
     # dS = P * (dP - rowsum(dO * O)): the rows' sums are known before any score is.
     sums = (d_out.astype(mx.float32) * out.astype(mx.float32)).sum(axis=-1, keepdims=True)
@@ -61,11 +65,11 @@ def _backward(
     dk, dv = mx.zeros(k.shape, mx.float32), mx.zeros(v.shape, mx.float32)
     for start in range(0, L, _BLOCK_ROWS):
         end = min(start + _BLOCK_ROWS, L)
-        rows = slice(start, end)
-        seen_k, seen_v = k[:, :, None, :end], v[:, :, None, :end]
+        rows, seen = slice(start, end), before + end
+        seen_k, seen_v = k[:, :, None, :seen], v[:, :, None, :seen]
         own_q, own_d = q[:, :, :, rows], d_out[:, :, :, rows]
-        scores = (own_q * scale) @ seen_k.swapaxes(-1, -2)  # (B, G, H/G, rows, end)
-        hidden = mx.arange(end)[None] > mx.arange(start, end)[:, None]
+        scores = (own_q * scale) @ seen_k.swapaxes(-1, -2)  # (B, G, H/G, rows, seen)
+        hidden = mx.arange(seen)[None] > mx.arange(before + start, seen)[:, None]
         scores = mx.where(hidden, mx.array(-mx.inf, scores.dtype), scores)
         weights = mx.softmax(scores, axis=-1, precise=True)
         d_weights = own_d @ seen_v.swapaxes(-1, -2)

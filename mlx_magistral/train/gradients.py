@@ -6,9 +6,8 @@ gradients, the head in chunks, then each layer once more with its gradient, from
 first, each done before the next begins.
 """
 
-# mypy: allow-untyped-calls
+# mypy: allow-untyped-calls, no-warn-return-any
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -44,9 +43,7 @@ def whole_graph(model: Transformer, pack: Pack) -> PackLoss:
     return PackLoss(loss, gradients)
 
 
-def layer_by_layer(
-    model: Transformer, pack: Pack, *, chunk_rows: int = CHUNK_ROWS
-) -> PackLoss:
+def layer_by_layer(model: Transformer, pack: Pack, *, chunk_rows: int = CHUNK_ROWS) -> PackLoss:
     """The same with one layer's activations at a time; evaluated."""
     inputs, cache, rows, targets = _arrays(pack)
     first = _first_trained(model)
@@ -114,14 +111,16 @@ def _layer_gradients(
 
 
 def _first_trained(model: Transformer) -> int:
-    trained = [index for index, layer in enumerate(model.layers) if layer.trainable_parameters()]
-    flat: Sequence[Any] = [
-        index for index in trained if tree_flatten(model.layers[index].trainable_parameters())
-    ]
-    return min(flat)
+    trained = [bool(tree_flatten(layer.trainable_parameters())) for layer in model.layers]
+    return trained.index(True)
 
 
 def _arrays(pack: Pack) -> tuple[mx.array, SegmentCache, mx.array, mx.array]:
     """Ids (rows, 1), the cache of the pass, learned rows and what they predict."""
     inputs = mx.array(pack.inputs)[:, None]
-    return inputs, SegmentCache(pack.lengths), mx.array(pack.rows), mx.array(pack.targets)
+    return (
+        inputs,
+        SegmentCache(pack.lengths, pack.shared),
+        mx.array(pack.rows),
+        mx.array(pack.targets),
+    )

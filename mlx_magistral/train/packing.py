@@ -4,6 +4,7 @@ Examples of about one length stand together; a pack is their ids one after the o
 padding. Nothing of the order is state: whoever goes on at step N sees what would have come there.
 """
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,43 +14,73 @@ from mlx_magistral.train.example import Example
 
 # Lengths that differ by less count as one, so that every epoch groups other examples.
 _LENGTH_STEP = 1.1
+# Fewer shared ids are not worth a segment of their own.
+_FEWEST_SHARED = 16
+# Examples that differ in their first ids stand apart: they would share nothing.
+_HEAD_TOKENS = 64
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Examples that go through the model together, each attending to itself alone."""
+    """Examples that go through the model together, each attending to itself alone.
+
+    What all of them begin with, such as the official system prompt, goes through once: of 8 short
+    chats that is half of the work. ``shared`` is how many ids that is.
+    """
 
     examples: tuple[Example, ...]
 
     @cached_property
+    def shared(self) -> int:
+        """Ids that all examples begin with and none learns; 0 where sharing does not pay."""
+        if len(self.examples) < 2:
+            return 0
+        most = min(min(each.spans[0][0], len(each) - 2) for each in self.examples)
+        first = self.examples[0].tokens
+        for each in self.examples[1:]:
+            most = _common(first, each.tokens, most)
+        return most if most >= _FEWEST_SHARED else 0
+
+    @cached_property
     def lengths(self) -> list[int]:
-        """Ids that go in, of each example: all but the last, which predicts nothing."""
-        return [len(each) - 1 for each in self.examples]
+        """Ids that go in of each example after the shared ones; the last predicts nothing."""
+        return [len(each) - 1 - self.shared for each in self.examples]
 
     @cached_property
     def inputs(self) -> list[int]:
-        """All ids that go in, one example after the other."""
-        return [token for each in self.examples for token in each.tokens[:-1]]
+        """All ids that go in: the shared ones, then one example after the other."""
+        own = [token for each in self.examples for token in each.tokens[self.shared : -1]]
+        return [*self.examples[0].tokens[: self.shared], *own]
 
     @cached_property
     def rows(self) -> list[int]:
-        """The rows whose prediction is learned, in order."""
-        rows, start = [], 0
+        """The row that each of ``targets`` is predicted from; the last shared one may come often."""
+        rows: list[int] = []
+        start = self.shared
         for each, length in zip(self.examples, self.lengths, strict=True):
             for begin, end in each.spans:
-                rows += range(start + max(begin, 1) - 1, start + end - 1)
+                places = range(max(begin, 1) - 1, end - 1)
+                rows += [
+                    place if place < self.shared else start + place - self.shared
+                    for place in places
+                ]
             start += length
         return rows
 
     @cached_property
     def targets(self) -> list[int]:
-        """The id that each of ``rows`` has to predict."""
+        """The ids that are learned, in order."""
         return [
             token
             for each in self.examples
             for begin, end in each.spans
             for token in each.tokens[max(begin, 1) : end]
         ]
+
+    @property
+    def token_count(self) -> int:
+        """Ids of all examples, shared ones counted in each."""
+        return sum(map(len, self.examples))
 
 
 @dataclass(frozen=True)
@@ -90,10 +121,18 @@ class Batches:
     def _orders(self) -> dict[int, list[list[int]]]:
         return {}
 
+    @cached_property
+    def _classes(self) -> list[tuple[bytes, int]]:
+        """What stands together: examples of one beginning and about one length."""
+        return [
+            (each.tokens[:_HEAD_TOKENS].tobytes(), _length_class(len(each)))
+            for each in self.examples
+        ]
+
     def _order(self, random: Random) -> list[list[int]]:
         order = list(range(len(self.examples)))
         random.shuffle(order)
-        order.sort(key=lambda each: _length_class(len(self.examples[each])))
+        order.sort(key=self._classes.__getitem__)
         packs = [
             order[start : start + self.batch_size]
             for start in range(0, len(order), self.batch_size)
@@ -103,12 +142,19 @@ class Batches:
 
 
 def packs_of(examples: Sequence[Example], batch_size: int) -> list[Pack]:
-    """All examples once, longest first, for measuring; the order has no meaning."""
-    ordered = sorted(examples, key=len, reverse=True)
+    """All examples once, for measuring; the order has no meaning."""
+    ordered = sorted(examples, key=lambda each: (each.tokens[:_HEAD_TOKENS].tobytes(), len(each)))
     return [
         Pack(tuple(ordered[start : start + batch_size]))
         for start in range(0, len(ordered), batch_size)
     ]
+
+
+def _common(one: "array[int]", other: "array[int]", most: int) -> int:
+    """How many of the first ``most`` ids are the same."""
+    if one[:most] == other[:most]:
+        return most
+    return next(place for place in range(most) if one[place] != other[place])
 
 
 def _length_class(length: int) -> int:

@@ -1,7 +1,8 @@
 """SegmentCache: how examples of one pack attend, each to itself, with positions of its own.
 
 A pack is rows of tokens, (rows, 1), as in a batch of replies (model/ragged.py); the model takes it
-as it is. It keeps nothing: all keys and values are those of the pass.
+as it is. Ids that all examples begin with are rows of their own, in front, which each of them
+attends to as to its own. It keeps nothing: all keys and values are those of the pass.
 """
 
 from collections.abc import Sequence
@@ -17,11 +18,12 @@ _PADDED_RATIO = 1.15
 
 
 class SegmentCache:
-    """One object serves all layers of a pass over segments of these ``lengths``."""
+    """One object serves all layers of a pass: ``shared`` rows, then segments of ``lengths``."""
 
-    def __init__(self, lengths: Sequence[int]) -> None:
-        self.offset = mx.array([place for length in lengths for place in range(length)])
-        self._blocks = _blocks(lengths)
+    def __init__(self, lengths: Sequence[int], shared: int = 0) -> None:
+        own = [shared + place for length in lengths for place in range(length)]
+        self.offset = mx.array([*range(shared), *own])
+        self._blocks = _blocks(lengths, shared)
         order = [row for block in self._blocks for row in block.rows]
         inverse = sorted(range(len(order)), key=order.__getitem__)
         self._is_in_order = order == inverse
@@ -45,9 +47,13 @@ class SegmentCache:
 
 
 class _Block:
-    """Segments that attend in one operation, padded at their ends to the longest."""
+    """Segments that attend in one operation, padded at their ends to the longest.
 
-    def __init__(self, starts: Sequence[int], lengths: Sequence[int]) -> None:
+    Each sees the first ``shared`` rows of the pass before its own.
+    """
+
+    def __init__(self, starts: Sequence[int], lengths: Sequence[int], shared: int) -> None:
+        self._shared = shared
         longest = max(lengths)
         self.rows = [
             row
@@ -76,10 +82,18 @@ class _Block:
         )
 
     def attend(self, q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
-        q, k, v = (self._gathered(each) for each in (q, k, v))
-        out = trained_attention(q, k, v, scale)  # (segments, heads, longest, head_dim)
+        own_q, own_k, own_v = (self._gathered(each) for each in (q, k, v))
+        if self._shared:
+            own_k, own_v = self._after_shared(k, own_k), self._after_shared(v, own_v)
+        out = trained_attention(own_q, own_k, own_v, scale)  # (segments, heads, longest, head_dim)
         flat = out.transpose(0, 2, 1, 3).reshape(-1, out.shape[1], 1, out.shape[3])
         return flat if self._is_whole else flat[self._real]
+
+    def _after_shared(self, rows: mx.array, own: mx.array) -> mx.array:
+        """The shared rows' keys or values in front of each segment's own."""
+        shared = rows[: self._shared].transpose(2, 1, 0, 3)  # (1, heads, shared, head_dim)
+        repeated = mx.broadcast_to(shared, (own.shape[0], *shared.shape[1:]))
+        return mx.concatenate([repeated, own], axis=2)
 
     def _gathered(self, x: mx.array) -> mx.array:
         """(rows, heads, 1, head_dim) to (segments, heads, longest, head_dim)."""
@@ -87,17 +101,18 @@ class _Block:
         return rows.reshape(*self._shape, x.shape[1], x.shape[3]).transpose(0, 2, 1, 3)
 
 
-def _blocks(lengths: Sequence[int]) -> list[_Block]:
-    """Segments longest first, together while they are of about one length."""
-    starts = [0, *accumulate(lengths)]
+def _blocks(lengths: Sequence[int], shared: int) -> list[_Block]:
+    """The shared rows, and segments longest first, together while they are of about one length."""
+    starts = list(accumulate(lengths, initial=shared))
     ordered = sorted(range(len(lengths)), key=lambda each: -lengths[each])
-    blocks: list[list[int]] = []
+    groups: list[list[int]] = []
     for each in ordered:
-        if blocks and lengths[blocks[-1][0]] <= _PADDED_RATIO * lengths[each]:
-            blocks[-1].append(each)
+        if groups and lengths[groups[-1][0]] <= _PADDED_RATIO * lengths[each]:
+            groups[-1].append(each)
         else:
-            blocks.append([each])
-    return [
-        _Block([starts[each] for each in block], [lengths[each] for each in block])
-        for block in (sorted(block) for block in blocks)
-    ]
+            groups.append([each])
+    blocks = [_Block([0], [shared], 0)] if shared else []
+    for group in map(sorted, groups):
+        own = [lengths[each] for each in group]
+        blocks.append(_Block([starts[each] for each in group], own, shared))
+    return blocks
