@@ -1,7 +1,5 @@
 """The backend that decodes many requests together; batching/ has the engine."""
 
-from typing import Any
-
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
 from mlx_magistral.batching.member import Member
 from mlx_magistral.engine.magistral import Magistral
@@ -66,23 +64,7 @@ class BatchBackend:
 
     def _prepare(self, request: GenerationRequest) -> ReplyStream:
         """A reply that nobody has started; the batch decodes it in place of the stream."""
-        options: dict[str, Any] = dict(request.options)
-        if request.tool_choice != "auto":
-            options["tool_choice"] = request.tool_choice
-        if not request.parallel_tool_calls:
-            options["parallel_tool_calls"] = False
-        return self._model.stream(
-            request.messages,
-            prompt=request.prompt,
-            tools=request.tools,
-            raw_system=request.raw_system,
-            thinking=request.thinking,
-            max_tokens=request.max_tokens,
-            stop=request.stop,
-            logprobs=request.logprobs,
-            speculate="off",
-            **options,
-        )
+        return self._model.stream(**request.keywords(), speculate="off")
 
 
 class BatchTicket:
