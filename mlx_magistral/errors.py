@@ -8,6 +8,7 @@
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
+    ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
     │   └── ContextLengthError    more tokens than the model's context holds
@@ -65,6 +66,10 @@ class HubError(MagistralError):
 
 class CheckpointError(MagistralError):
     """A model folder is incomplete, damaged, or holds another kind of model."""
+
+
+class AdapterError(MagistralError):
+    """An adapter's folder is damaged, of a kind that is not computed, or of another model."""
 
 
 class TokenizerError(MagistralError):

@@ -26,6 +26,12 @@ model_option = click.option(
     help=f"A folder, a hub id, or {NANO}, embedded.  [default: as set by use, else {NANO}]",
 )
 
+adapter_option = click.option(
+    "--adapter",
+    type=click.Path(exists=True, file_okay=False),
+    help="The folder of an adapter that train, mlx-lm or PEFT wrote for the model.",
+)
+
 _SAMPLING = (
     click.option("--temperature", type=float, default=0.7, show_default=True, help="0 is greedy."),
     click.option("--top-p", type=float, default=0.95, show_default=True, help="Nucleus mass."),

@@ -2,7 +2,7 @@
 
 from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.steps import Steps
-from mlx_magistral.evals.progress import Progress, duration
+from mlx_magistral.evals.tally import Tally, duration
 
 
 class RunProgress(Steps):
@@ -13,12 +13,12 @@ class RunProgress(Steps):
         self._is_quiet = is_quiet
         self._done = -1
 
-    def update(self, progress: Progress) -> None:
+    def update(self, tally: Tally) -> None:
         """Show how it stands."""
-        if self._is_verbose and progress.done == self._done:
+        if self._is_verbose and tally.done == self._done:
             return
-        self._done = progress.done
-        self.started(progress.line())
+        self._done = tally.done
+        self.started(tally.line())
 
     def note(self, text: str) -> None:
         """A line that stays."""
@@ -26,10 +26,10 @@ class RunProgress(Steps):
             self._wipe()
             echo(text, err=True)
 
-    def finish(self, progress: Progress) -> None:
+    def finish(self, tally: Tally) -> None:
         """What this run came to."""
         self.note(
-            f"{progress.made:,} replies in {duration(progress.seconds)}: "
-            f"{progress.made / max(progress.seconds, 1e-9):.2f} a second, "
-            f"{progress.tokens_per_s:,.0f} tok/s."
+            f"{tally.made:,} replies in {duration(tally.seconds)}: "
+            f"{tally.made / max(tally.seconds, 1e-9):.2f} a second, "
+            f"{tally.tokens_per_s:,.0f} tok/s."
         )

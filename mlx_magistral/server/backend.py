@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from mlx_magistral.errors import MagistralError
-from mlx_magistral.events import Event
+from mlx_magistral.events import Event, Progress
 
 OnEvent = Callable[[Event | MagistralError], None]
 
@@ -76,7 +76,12 @@ class BackendStats:
 
 
 class Ticket(Protocol):
-    """A reply on its way; both calls are safe from any thread and act within one token."""
+    """A reply on its way; safe from any thread, and the calls act within one token."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, or was at its end."""
+        ...
 
     def cancel(self) -> None: ...
 
@@ -91,6 +96,11 @@ class Backend(Protocol):
 
     @property
     def context_tokens(self) -> int: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Sizes of the model, in llama.cpp's names, and the plan of its memory in bytes."""
+        ...
 
     @property
     def places(self) -> int:

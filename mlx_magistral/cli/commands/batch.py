@@ -103,16 +103,16 @@ def _answer(
     from mlx_magistral.cli.fetching import fetch_named
     from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.evals.batch.run import BatchRun
-    from mlx_magistral.evals.progress import Progress
     from mlx_magistral.evals.replies import ReplyPool
+    from mlx_magistral.evals.tally import Tally
     from mlx_magistral.evals.width import fitting_width
 
     fetch_named(name)
     loaded = Magistral.load(name, **take_memory(options))
     width = options.pop("width") or fitting_width(loaded)
     given = {key: value for key, value in options.items() if value is not None}
-    progress = Progress(total, total - len(left))
-    run = BatchRun(answers, server_protocols(loaded.name, given), progress)
+    tally = Tally(total, total - len(left))
+    run = BatchRun(answers, server_protocols(loaded.name, given), tally)
     with ReplyPool(loaded, width) as pool:
-        run.run(pool, left, lambda: shown.update(progress))
-    shown.finish(progress)
+        run.run(pool, left, lambda: shown.update(tally))
+    shown.finish(tally)

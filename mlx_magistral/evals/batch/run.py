@@ -9,8 +9,8 @@ from mlx_magistral.errors import MagistralError
 from mlx_magistral.evals.batch.answers import answer, refusal
 from mlx_magistral.evals.batch.lines import RequestLine
 from mlx_magistral.evals.line_file import LineFile
-from mlx_magistral.evals.progress import Progress
 from mlx_magistral.evals.replies import Job, ReplyPool
+from mlx_magistral.evals.tally import Tally
 from mlx_magistral.events import Event
 
 
@@ -61,13 +61,13 @@ class _Pending:
 
 
 class BatchRun:
-    """Answers ``lines`` into ``output``; ``progress`` counts lines."""
+    """Answers ``lines`` into ``output``; ``tally`` counts lines."""
 
-    def __init__(self, output: LineFile, protocols: Protocols, progress: Progress) -> None:
+    def __init__(self, output: LineFile, protocols: Protocols, tally: Tally) -> None:
         self.failed = 0
         self._output = output
         self._protocols = protocols
-        self._progress = progress
+        self._tally = tally
         self._pending: dict[str, _Pending] = {}
 
     def run(
@@ -76,7 +76,7 @@ class BatchRun:
         """Until every line has its record; a kill loses only the replies on their way."""
 
         def tick() -> None:
-            self._progress.tokens = pool.tokens
+            self._tally.tokens = pool.tokens
             on_progress()
 
         for made in pool.make(self._jobs(lines), tick):
@@ -110,11 +110,11 @@ class BatchRun:
             return
         said = [pending.said[copy] for copy in sorted(pending.said)]
         self._output.append(answer(pending.line, pending.asked.body(said)))
-        self._progress.done += 1
+        self._tally.done += 1
 
     def _refuse(self, line: RequestLine, why: Refused) -> None:
         self._output.append(refusal(line, why.message, why.code, why.param))
-        self._progress.done += 1
+        self._tally.done += 1
         self.failed += 1
 
 

@@ -1,10 +1,10 @@
-"""Progress: how far many replies are, how fast they come, and how long the rest takes."""
+"""Tally: how far many replies are, how fast they come, and how long the rest takes."""
 
 import time
 from collections.abc import Callable
 
 
-class Progress:
+class Tally:
     """Counts replies and tokens from the moment it is made; ``line`` says how it stands."""
 
     def __init__(

@@ -2,18 +2,18 @@
 
 import pytest
 
-from mlx_magistral.evals.progress import Progress, duration
+from mlx_magistral.evals.tally import Tally, duration
 
 
 def test_rates_and_the_rest_are_of_this_run_alone() -> None:
     now = [100.0]
-    progress = Progress(96, earlier=40, clock=lambda: now[0])
-    assert progress.line() == "40 of 96 replies"
+    tally = Tally(96, earlier=40, clock=lambda: now[0])
+    assert tally.line() == "40 of 96 replies"
     now[0] = 110.0
-    progress.done, progress.tokens = 60, 5000
-    assert progress.line() == "60 of 96 replies, 2.0 a second, 500 tok/s, about 0:18 left"
-    progress.done = 41
-    assert "6.0 a minute" in progress.line()
+    tally.done, tally.tokens = 60, 5000
+    assert tally.line() == "60 of 96 replies, 2.0 a second, 500 tok/s, about 0:18 left"
+    tally.done = 41
+    assert "6.0 a minute" in tally.line()
 
 
 @pytest.mark.parametrize(
