@@ -1,4 +1,4 @@
-"""Member: one reply in a batch, from waiting to its last event.
+"""Sequence: one reply in a batch, from waiting to its last event.
 
 Made by whatever thread asks for the reply; from then on only the batch's own thread touches it,
 but for ``cancel`` and ``kept_tokens``.
@@ -21,7 +21,7 @@ from mlx_magistral.model.transformer import Transformer
 OnEvent = Callable[[Event | MagistralError], None]
 
 
-class Member:
+class Sequence:
     """A reply's progress, its cache while it runs, and who is told of its events."""
 
     def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
