@@ -19,10 +19,10 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
-from mlx_magistral.decode.rules.adjust import Adjust
 from mlx_magistral.decode.rules.asked import Asked
 from mlx_magistral.decode.rules.counting import CountingFinder
 from mlx_magistral.decode.rules.cycles import Cycle, CycleFinder
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Act, Place, Verdict
 from mlx_magistral.events import FinishReason, Limit
 from mlx_magistral.text.reasoning import ParserState
@@ -60,7 +60,7 @@ class LoopGuard:
     """
 
     must_see_id = False
-    adjustments: tuple[Adjust, ...] = ()
+    processors: tuple[LogitsProcessor, ...] = ()
 
     def __init__(
         self, on_loop: OnLoop, asked: Asked | str, id_to_bytes: Callable[[int], bytes]

@@ -4,7 +4,6 @@ One cache belongs to one model and one way of computing, which its ``fingerprint
 live in RAM under a byte budget, and on disk where a PrefixDisk is given (prefix_disk.py).
 """
 
-import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from mlx_magistral.errors import PrefixCacheError
 from mlx_magistral.memory.prefixes.disk import Layers, PrefixDisk
 from mlx_magistral.memory.prefixes.match import Wanted, last_end, packed
 from mlx_magistral.model.cache import KVCache
-from mlx_magistral.model.checkpoint import Checkpoint
 
 
 @dataclass(eq=False)  # one entry is another only if it is the same object
@@ -167,23 +165,12 @@ class PrefixCache:
         if self.disk is None:
             return None
         layers, length = self.disk.load(self.fingerprint, wanted, at_least)
+        if dropped := self.disk.take_dropped():
+            self.notes.append(
+                f"{dropped} kept prompts of an earlier version were dropped: their names did not "
+                "tell two models apart. They are computed once more."
+            )
         return None if layers is None else _first(layers, length)
-
-
-def model_fingerprint(checkpoint: Checkpoint, kv_bits: int, chunk_tokens: int) -> str:
-    """Names the weights, the KV format, and what else changes the last bits of keys and values.
-
-    From every header and each file's size and time of change, not from all bytes: reading 13 GB
-    would take longer than most prefills that a prefix spares.
-    """
-    how = (kv_bits, chunk_tokens, mx.__version__, mx.default_device())  # type: ignore[attr-defined]
-    digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}{how}".encode())
-    for tensor in checkpoint.tensors.values():
-        digest.update(f"{tensor.name}{tensor.shape}{tensor.dtype}{tensor.start}".encode())
-    for file in sorted({tensor.file.resolve() for tensor in checkpoint.tensors.values()}):
-        facts = file.stat()
-        digest.update(f"{facts.st_size}{facts.st_mtime_ns}".encode())
-    return digest.hexdigest()
 
 
 def _token_bytes(cache: Iterable[KVCache]) -> float:

@@ -56,6 +56,11 @@ class PrefixDisk:
         """All whole entries, least recently used first; damaged ones are removed."""
         return self._index.listed()
 
+    def take_dropped(self) -> int:
+        """How many entries of an earlier version were removed since the last call."""
+        dropped, self._index.dropped = self._index.dropped, 0
+        return dropped
+
     def load(self, fingerprint: str, wanted: Wanted, at_least: int) -> tuple[Layers | None, int]:
         """The arrays of the entry that spares most ids, more than ``at_least``, and how many."""
         shared = [

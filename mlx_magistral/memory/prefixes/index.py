@@ -12,8 +12,9 @@ from pathlib import Path
 
 from mlx_magistral.memory.prefixes.match import packed
 
-# Raised when what an entry holds changes its meaning; others are then never found.
-FORMAT = 1
+# Raised when what an entry holds changes its meaning. Those of lower formats are removed; of a
+# higher one, another version's, they are left alone.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class PrefixIndex:
     """What ``folder`` holds: NAME.json, the manifest, and NAME.safetensors, the arrays."""
 
     folder: Path
+    dropped: int = 0  # entries of lower formats that were removed
     _known: dict[str, tuple[tuple[int, int], DiskEntry]] = field(default_factory=dict)
 
     def entries(self) -> list[DiskEntry]:
@@ -66,6 +68,10 @@ class PrefixIndex:
             is_whole = manifest.with_suffix(".safetensors").stat().st_size == entry.nbytes
         except OSError:
             return None  # removed by another process meanwhile, or not readable
+        except _Outdated:
+            self.remove(name)
+            self.dropped += 1
+            return None
         except (ValueError, KeyError, TypeError, OverflowError):
             is_whole = False
         if entry is None or not is_whole:
@@ -94,10 +100,16 @@ class PrefixIndex:
         return {name for name in names if f"{name}.safetensors" in files}
 
 
+class _Outdated(Exception):
+    """A manifest of a lower format."""
+
+
 def _read(manifest: Path) -> DiskEntry | None:
-    """None for a manifest of another format; raises what a damaged one makes Python raise."""
+    """None for a manifest of a higher format; raises what a damaged one makes Python raise."""
     content = json.loads(manifest.read_text("utf-8"))
-    if content["format"] != FORMAT:
+    if content["format"] < FORMAT:
+        raise _Outdated
+    if content["format"] > FORMAT:
         return None
     return DiskEntry(
         name=manifest.stem,

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
-from model.builders import SMALL, random_weights, write_hf
+from model.builders import SMALL, random_weights
 
-from mlx_magistral.memory.prefixes.cache import PrefixCache, model_fingerprint
+from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.prefixes.disk import PrefixDisk
 from mlx_magistral.memory.sizes import token_kv_bytes
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
-from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.transformer import Transformer
 
 PROMPT = [(7 * index) % 128 for index in range(50)]
@@ -189,12 +188,3 @@ def test_full_disk_is_a_note_and_leaves_nothing(
     prefixes.save(PROMPT, filled(model, PROMPT))
     assert "No space left" in prefixes.notes[0]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_fingerprint_tells_weights_and_formats_apart(tmp_path: Path) -> None:
-    first = open_checkpoint(write_hf(tmp_path / "a", SMALL))
-    before = model_fingerprint(first, 16, 256)
-    assert before == model_fingerprint(open_checkpoint(tmp_path / "a"), 16, 256)
-    assert before not in (model_fingerprint(first, 8, 256), model_fingerprint(first, 16, 512))
-    os.utime(tmp_path / "a" / "model.safetensors", (1, 1))
-    assert model_fingerprint(first, 16, 256) != before
