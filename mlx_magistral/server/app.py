@@ -79,7 +79,8 @@ class _Outermost:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
         # Fields of the body that change nothing here, in the order in which they were met.
-        ignored = scope.setdefault("state", {})["ignored"] = []
+        ignored: list[str] = []
+        scope.setdefault("state", {})["ignored"] = ignored
 
         async def watched(message: Message) -> None:
             nonlocal status

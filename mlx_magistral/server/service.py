@@ -102,9 +102,8 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
             f"The content type must be application/json, not {content_type or 'missing'}.",
             "unsupported_media_type",
         )
-    ignored: list[str] = request.state.ignored
     try:
-        return kind.model_validate_json(await request.body(), context=ignored.append)
+        return kind.model_validate_json(await request.body(), context=request.state.ignored)
     except ValidationError as error:
         raise from_validation(error) from error
     except UnsupportedFieldError as error:

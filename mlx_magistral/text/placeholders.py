@@ -1,4 +1,4 @@
-"""What stands in a tool's result for what a model that reads text cannot see: one line, never a gap.
+"""What stands in a tool's result for what a model of text cannot see: one line, never a gap.
 
 A tool that reads an image or a PDF must not end the conversation. Text inside other kinds of parts
 (a document's own text, a search result) is kept as text.

@@ -19,7 +19,7 @@ log = logging.getLogger("mlx_magistral.fields")
 Note = Callable[[str], None]
 
 # What would change the reply and is not done here, and the values that ask for nothing. False, 0,
-# "" and [] never ask for anything.
+# "" and [] ask for nothing either, but where True is what changes nothing.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     # What goes into the prompt.
     "audio": (),
@@ -106,6 +106,8 @@ def note_in_log(name: str) -> None:
 
 
 def _asks_for_nothing(name: str, value: Any) -> bool:
-    bears = name in _REFUSED or _BEARS_ON_THE_REPLY.search(name) is not None
-    is_empty = value in (False, 0, "", [])  # 0.0 too
-    return not bears or is_empty or value in _REFUSED.get(name, ())
+    neutral = _REFUSED.get(name, ())
+    if name not in _REFUSED and _BEARS_ON_THE_REPLY.search(name) is None:
+        return True
+    is_empty = value in (False, 0, "", []) and neutral != (True,)
+    return is_empty or value in neutral

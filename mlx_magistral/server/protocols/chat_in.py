@@ -26,6 +26,8 @@ class ChatBody(fields.Sampled):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     stream_options: fields.StreamOptions | None = None
+    timings_per_token: bool | None = None
+    return_progress: bool | None = None
     thinking_token_budget: effort.Budget | None = None
     reasoning_effort: effort.Effort | effort.Reasoning | None = None
     reasoning: effort.Reasoning | None = None
@@ -66,13 +68,12 @@ class ChatBody(fields.Sampled):
         )
 
     def _budget(self) -> dict[str, Any]:
-        word = self.reasoning_effort
         return effort.budget_options(
             self.thinking_token_budget,
-            self.chat_template_kwargs and self.chat_template_kwargs.budget,
-            self.thinking and self.thinking.budget,
-            self.reasoning and self.reasoning.budget,
-            effort.effort_budget(word) if word is None or isinstance(word, str) else word.budget,
+            self.chat_template_kwargs,
+            self.thinking,
+            self.reasoning,
+            self.reasoning_effort,
         )
 
     def _messages(self) -> list[dict[str, Any]]:

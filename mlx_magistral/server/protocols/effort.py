@@ -28,7 +28,7 @@ class Reasoning(Body):
         """Tokens of thinking; None is no bound."""
         if self.enabled is False:
             return 0
-        return self.max_tokens if self.max_tokens is not None else effort_budget(self.effort)
+        return self.max_tokens if self.max_tokens is not None else _budget_of(self.effort)
 
 
 class Thinking(Body):
@@ -59,24 +59,33 @@ class TemplateOptions(Body):
         if self.enable_thinking is False or self.thinking is False:
             return 0
         budget = self.thinking_budget
-        return budget if budget is not None else effort_budget(self.reasoning_effort)
+        return budget if budget is not None else _budget_of(self.reasoning_effort)
 
 
-def effort_budget(effort: str | None) -> int | None:
-    """Tokens of thinking for an effort; None is no bound."""
-    return None if effort is None else EFFORT_BUDGETS.get(effort)
+_Said = int | str | Reasoning | Thinking | TemplateOptions | None
 
 
-def budget_options(*budgets: int | None) -> dict[str, Any]:
-    """The first budget that is one, as an option."""
-    return next(({"think_budget": budget} for budget in budgets if budget is not None), {})
+def budget_options(*said: _Said) -> dict[str, Any]:
+    """The first of these that sets a budget, as an option: a number, an effort or an object."""
+    for each in said:
+        if isinstance(each, str):
+            budget = _budget_of(each)
+        else:
+            budget = each if each is None or isinstance(each, int) else each.budget
+        if budget is not None:
+            return {"think_budget": budget}
+    return {}
 
 
 def with_think(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Ollama's ``think`` (true, false or an effort) as ``reasoning_effort``, unless there is one."""
+    """Ollama's ``think`` (true, false or an effort) as ``reasoning_effort``."""
     fields = dict(given)
     think = fields.pop("think", None)
     if think is not None and fields.get("reasoning_effort") is None:
         words = {True: "auto", False: "none"}
         fields["reasoning_effort"] = words[think] if isinstance(think, bool) else think
     return fields
+
+
+def _budget_of(effort: str | None) -> int | None:
+    return None if effort is None else EFFORT_BUDGETS.get(effort)

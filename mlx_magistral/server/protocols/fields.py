@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from mlx_magistral.server.api_errors import ApiError
-from mlx_magistral.text.tolerance import Note, known_fields, note_in_log
+from mlx_magistral.text.tolerance import Note, known_fields
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
@@ -51,24 +51,25 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
     # Where the object stands in the body, for errors: "reasoning." for what is inside it.
     place: ClassVar[str] = ""
-    _note: Note = PrivateAttr(default=note_in_log)
+    _ignored: list[str] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="wrap")
     @classmethod
     def _sort_out(
         cls, given: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo
     ) -> Self:
-        note: Note = info.context or note_in_log
+        ignored: list[str] = [] if info.context is None else info.context
         if isinstance(given, Mapping):
-            given = known_fields(cls._reworded(given), cls.model_fields, note, cls.place)
+            fields = cls._reworded(given)
+            given = known_fields(fields, cls.model_fields, ignored.append, cls.place)
         body = check(given)
-        body._note = note
+        body._ignored = ignored
         return body
 
     @property
     def note(self) -> Note:
         """Takes the names of what the request says and nobody listens to."""
-        return self._note
+        return self._ignored.append
 
     @classmethod
     def _reworded(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:

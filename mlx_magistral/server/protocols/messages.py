@@ -21,7 +21,8 @@ from mlx_magistral.events import (
 from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
-from mlx_magistral.server.protocols import effort, fields
+from mlx_magistral.server.protocols import fields
+from mlx_magistral.server.protocols.effort import Effort, Thinking, budget_options
 from mlx_magistral.server.protocols.messages_in import to_chat, to_functions
 from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, count_tokens, read_body
@@ -44,7 +45,7 @@ class OutputConfig(fields.Body):
 
     place: ClassVar[str] = "output_config."
     format: dict[str, Any] | None = None
-    effort: effort.Effort | None = None
+    effort: Effort | None = None
 
 
 class CountBody(fields.Body):
@@ -55,7 +56,7 @@ class CountBody(fields.Body):
     system: str | list[dict[str, Any]] | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: ToolChoice | None = None
-    thinking: effort.Thinking | None = None
+    thinking: Thinking | None = None
     output_config: OutputConfig | None = None
 
     @classmethod
@@ -93,9 +94,7 @@ class MessagesBody(CountBody):
         config = self.output_config or OutputConfig()
         names = ("temperature", "top_p", "top_k")
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        options |= effort.budget_options(
-            self.thinking and self.thinking.budget, effort.effort_budget(config.effort)
-        )
+        options |= budget_options(self.thinking, config.effort)
         options |= fields.format_options(config.format, "output_config.format")
         choice = self.tool_choice or ToolChoice(type="auto")
         wanted = {"auto": "auto", "any": "required", "none": "none", "tool": choice.name or ""}
@@ -139,7 +138,7 @@ async def create_message(request: Request) -> Response:
         blocks = _Blocks()
         start: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
         # What of it is cached is known once it runs, and the last event says it.
-        nothing = {"input_tokens": await count_tokens(service, wanted), "output_tokens": 0}
+        nothing = {"input_tokens": run.progress()[0].prompt_tokens, "output_tokens": 0}
         yield sse.named({"type": "message_start", "message": {**head, **start, "usage": nothing}})
         try:
             async for item in run.events(service.keep_alive_s):

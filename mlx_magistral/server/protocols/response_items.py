@@ -118,7 +118,7 @@ class Items:
 
 def _item(kind: str) -> dict[str, Any]:
     item = _with_id(kind)
-    own = {"summary": []} if kind == "reasoning" else {"role": "assistant"}
+    own: dict[str, Any] = {"summary": []} if kind == "reasoning" else {"role": "assistant"}
     return {**item, **own, "content": [], "status": "in_progress"}
 
 

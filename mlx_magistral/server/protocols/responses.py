@@ -49,9 +49,7 @@ class ResponsesBody(fields.Sampled):
     def to_request(self, tools: ResponseTools, memory: ItemMemory) -> GenerationRequest:
         """What the backend is asked for; tools that come as items are added to ``tools``."""
         options = self.sampling()
-        options |= effort.budget_options(
-            self.thinking_token_budget, self.reasoning and self.reasoning.budget
-        )
+        options |= effort.budget_options(self.thinking_token_budget, self.reasoning)
         options |= fields.format_options(self.text.format if self.text else None, "text.format")
         reader = InputReader(tools, memory.find, self.note)
         reader.read(self.instructions, self.input)
