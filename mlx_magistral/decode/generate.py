@@ -14,13 +14,10 @@ from mlx_magistral.decode.interruptible import hidden_unless
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
+from mlx_magistral.memory.machine import Backend
+from mlx_magistral.memory.plan import CHUNKS
 from mlx_magistral.memory.prefixes.passes import pass_ends
 from mlx_magistral.model.transformer import Transformer
-
-# A GPU is kept busy by 2048 positions, mlx-lm's figure too. On the CPU scores and activations of
-# 256 stay in its caches: nano prefills 2,200 ids in 6.3 s against 15.4 s with 2048.
-GPU_CHUNK_TOKENS = 2048
-CPU_CHUNK_TOKENS = 256
 
 OnPrefill = Callable[[int, int], None]
 
@@ -46,11 +43,8 @@ def prefill(
     """
     prompt = mx.array(list(tokens))[None]  # (1, L)
     total = prompt.shape[1]
-    if chunk_tokens is None:
-        is_cpu = mx.default_device() == mx.cpu
-        chunk_tokens = CPU_CHUNK_TOKENS if is_cpu else GPU_CHUNK_TOKENS
     if ends is None:
-        ends = pass_ends(total, chunk_tokens)[:-1]
+        ends = pass_ends(total, chunk_tokens or CHUNKS[Backend.here()][0])[:-1]
     done = 0
     for end in ends:
         if _hidden(model, prompt[:, done:end], cache, is_cancelled) is None:

@@ -68,9 +68,9 @@ class ReplyStream:
         self.progress.answer_now.request()
 
     def cancel(self) -> None:
-        """End the reply within one token; safe from another thread or a signal handler.
+        """End the reply within one token, or one layer of a pass that reads the prompt.
 
-        The events still end with Finished, whose reason is INTERRUPTED.
+        Safe from another thread or a signal handler. The events still end with Finished, whose reason is INTERRUPTED.
         """
         self._is_cancelled = True
 
