@@ -18,6 +18,7 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+    ├── RunError                  a batch or evaluation whose files cannot be used
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -117,6 +118,10 @@ class PrefixCacheError(MagistralError):
 
 class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
+
+
+class RunError(MagistralError):
+    """A batch or an evaluation cannot start or go on with the files there are."""
 
 
 class ConversionError(MagistralError):
