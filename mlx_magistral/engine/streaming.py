@@ -70,7 +70,8 @@ class ReplyStream:
     def cancel(self) -> None:
         """End the reply within one token, or one layer of a pass that reads the prompt.
 
-        Safe from another thread or a signal handler. The events still end with Finished, whose reason is INTERRUPTED.
+        Safe from another thread or a signal handler. The events still end with Finished, whose
+        reason is INTERRUPTED.
         """
         self._is_cancelled = True
 
