@@ -1,4 +1,4 @@
-"""Requests to the application itself, without a port: what the backend was asked, what came back."""
+"""Requests to the application itself, without a port: what was asked, and what came back."""
 
 import asyncio
 import json
