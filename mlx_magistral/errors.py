@@ -11,6 +11,7 @@
     ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
+    │   ├── UnsupportedFieldError a field that would change the reply and is not honoured
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
@@ -18,7 +19,11 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+<<<<<<< HEAD
     ├── TrainingError             a training that cannot start or cannot go on
+=======
+    ├── RunError                  a batch or evaluation whose files cannot be used
+>>>>>>> main
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -80,6 +85,15 @@ class PromptError(MagistralError):
     """The messages cannot be encoded."""
 
 
+class UnsupportedFieldError(PromptError):
+    """A field that would change what the reply says, and that nothing here honours."""
+
+    def __init__(self, field: str, place: str = "") -> None:
+        where = f"{place}: field" if place else "Field"
+        super().__init__(f"{where} {field!r} is not supported by this model. Leave it out.")
+        self.field = field
+
+
 class ContextLengthError(PromptError):
     """The prompt holds more tokens than the model's context."""
 
@@ -120,8 +134,13 @@ class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
+<<<<<<< HEAD
 class TrainingError(MagistralError):
     """Data that cannot be trained on, or a training that cannot start or cannot go on."""
+=======
+class RunError(MagistralError):
+    """A batch or an evaluation cannot start or go on with the files there are."""
+>>>>>>> main
 
 
 class ConversionError(MagistralError):

@@ -14,8 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["cli", "__main__"],
     ["server"],
-    ["train"],
-    ["chat", "bench", "doctor"],
+    ["chat", "bench", "doctor", "evals", "train"],
     ["batching"],
     ["engine"],
     ["decode"],

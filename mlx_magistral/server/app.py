@@ -22,6 +22,10 @@ from mlx_magistral.server.service import Service
 
 log = logging.getLogger("mlx_magistral.server")
 
+# Tells which fields of a request changed nothing; longer lists are cut.
+_IGNORED = b"x-ignored-fields"
+_LISTED_BYTES = 1000
+
 
 def make_app(
     backend: Backend,
@@ -74,10 +78,16 @@ class _Outermost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
+        # Fields of the body that change nothing here, in the order in which they were met.
+        ignored: list[str] = []
+        scope.setdefault("state", {})["ignored"] = ignored
 
         async def watched(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if ignored:
+                    message["headers"] = [*message["headers"], (_IGNORED, _listed(ignored))]
             await send(message)
 
         try:
@@ -87,6 +97,12 @@ class _Outermost:
                 path = scope["path"] if scope["path"] in self._paths else "other"
                 self._metrics.requests.labels(path, str(status)).inc()
                 log.info("%s %s %s", scope["method"], path, status)
+
+
+def _listed(names: list[str]) -> bytes:
+    text = ", ".join(dict.fromkeys(names)).encode("unicode_escape")
+    log.debug("fields that change nothing here: %s", text.decode())
+    return text[:_LISTED_BYTES]
 
 
 async def _on_api_error(request: Request, error: Exception) -> Response:

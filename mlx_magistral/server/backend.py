@@ -5,7 +5,7 @@ nothing of HTTP. Events are those of mlx_magistral.events and end with Finished,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from mlx_magistral.errors import MagistralError
@@ -34,6 +34,36 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def keywords(self) -> dict[str, Any]:
+        """What ``Magistral.stream`` is called with."""
+        options: dict[str, Any] = dict(self.options)
+        if self.tool_choice != "auto":
+            options["tool_choice"] = self.tool_choice
+        if not self.parallel_tool_calls:
+            options["parallel_tool_calls"] = False
+        return {
+            "messages": self.messages,
+            "prompt": self.prompt,
+            "tools": self.tools,
+            "raw_system": self.raw_system,
+            "thinking": self.thinking,
+            "max_tokens": self.max_tokens,
+            "stop": self.stop,
+            "logprobs": self.logprobs,
+            **options,
+        }
+
+
+def copies(request: GenerationRequest, count: int) -> list[GenerationRequest]:
+    """The request ``count`` times; a seed counts up, or all replies would be the same."""
+    seed = request.options.get("seed")
+    if seed is None:
+        return [request] * count
+    return [
+        replace(request, options={**request.options, "seed": seed + index})
+        for index in range(count)
+    ]
 
 
 @dataclass(frozen=True)

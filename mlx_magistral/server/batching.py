@@ -89,23 +89,7 @@ class BatchBackend:
 
     def _prepare(self, request: GenerationRequest) -> ReplyStream:
         """A reply that nobody has started; the batch decodes it in place of the stream."""
-        options: dict[str, Any] = dict(request.options)
-        if request.tool_choice != "auto":
-            options["tool_choice"] = request.tool_choice
-        if not request.parallel_tool_calls:
-            options["parallel_tool_calls"] = False
-        return self._model.stream(
-            request.messages,
-            prompt=request.prompt,
-            tools=request.tools,
-            raw_system=request.raw_system,
-            thinking=request.thinking,
-            max_tokens=request.max_tokens,
-            stop=request.stop,
-            logprobs=request.logprobs,
-            speculate="off",
-            **options,
-        )
+        return self._model.stream(**request.keywords(), speculate="off")
 
 
 class BatchTicket:

@@ -1,7 +1,6 @@
 """From a backend's callbacks to an async iterator, and from a lost client to a cancelled ticket."""
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
@@ -150,17 +149,6 @@ async def collect(
             if watch is not None:
                 watch.feed(*item)
     return collectors
-
-
-def copies(request: GenerationRequest, count: int) -> list[GenerationRequest]:
-    """The request ``count`` times; a seed counts up, or all replies would be the same."""
-    seed = request.options.get("seed")
-    if seed is None:
-        return [request] * count
-    return [
-        dataclasses.replace(request, options={**request.options, "seed": seed + index})
-        for index in range(count)
-    ]
 
 
 def _logged(error: MagistralError) -> ApiError:

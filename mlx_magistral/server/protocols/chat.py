@@ -20,10 +20,12 @@ from mlx_magistral.events import (
 )
 from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
+from mlx_magistral.server.backend import copies
 from mlx_magistral.server.protocols.chat_in import ChatBody
+from mlx_magistral.server.protocols.chat_out import LogprobKeeper, completion_body
 from mlx_magistral.server.protocols.llama_words import prompt_progress_body, timings_body
 from mlx_magistral.server.protocols.openai_words import finish_reason, logprob_body, usage_body
-from mlx_magistral.server.running import Run, copies
+from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, read_body
 
 # A person watches a prompt being read.
@@ -37,7 +39,7 @@ async def chat_completions(request: Request) -> Response:
     wanted = copies(body.to_request(), body.n or 1)
     reply = _ChatReply(service.backend.model_name, body)
     stream = reply.stream if body.stream else None
-    logprobs = _LogprobKeeper(len(wanted)) if body.logprobs else None
+    logprobs = LogprobKeeper(len(wanted)) if body.logprobs else None
 
     async def pieces(run: Run) -> AsyncIterator[str]:
         assert stream is not None
@@ -60,17 +62,6 @@ async def answer_now(request: Request) -> Response:
     return JSONResponse({"id": id})
 
 
-class _LogprobKeeper:
-    """The logprobs of whole replies, which a ReplyCollector does not keep."""
-
-    def __init__(self, count: int) -> None:
-        self.content: list[list[dict[str, Any]]] = [[] for _ in range(count)]
-
-    def feed(self, index: int, event: Event) -> None:
-        if isinstance(event, ReasoningDelta | ContentDelta):
-            self.content[index] += [logprob_body(each) for each in event.logprobs]
-
-
 class _ChatReply:
     def __init__(self, model: str, body: ChatBody) -> None:
         self._body = body
@@ -82,37 +73,8 @@ class _ChatReply:
             "system_fingerprint": None,
         }
 
-    def whole(self, replies: list[ReplyCollector], watch: _LogprobKeeper | None) -> dict[str, Any]:
-        choices = []
-        for index, collector in enumerate(replies):
-            reply, finished = collector.reply(), collector.finished
-            calls = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": call.arguments},
-                }
-                for call in reply.tool_calls
-            ]
-            message = {
-                "role": "assistant",
-                "content": reply.content,
-                "refusal": None,
-                "reasoning": reply.reasoning,
-                "reasoning_content": reply.reasoning,
-                **({"tool_calls": calls} if calls else {}),
-            }
-            choices.append(
-                {
-                    "index": index,
-                    "message": message,
-                    "logprobs": watch and {"content": watch.content[index], "refusal": None},
-                    "finish_reason": finish_reason(finished),
-                    "stop_reason": finished.stop,
-                }
-            )
-        usage = usage_body([collector.finished.usage for collector in replies])
-        return {**self._head, "object": "chat.completion", "choices": choices, "usage": usage}
+    def whole(self, replies: list[ReplyCollector], watch: LogprobKeeper | None) -> dict[str, Any]:
+        return completion_body(self._head, replies, watch)
 
     async def stream(self, run: Run, count: int, keep_alive_s: float) -> AsyncIterator[str]:
         for index in range(count):
