@@ -19,11 +19,8 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
-<<<<<<< HEAD
     ├── TrainingError             a training that cannot start or cannot go on
-=======
     ├── RunError                  a batch or evaluation whose files cannot be used
->>>>>>> main
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -134,13 +131,12 @@ class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
-<<<<<<< HEAD
 class TrainingError(MagistralError):
     """Data that cannot be trained on, or a training that cannot start or cannot go on."""
-=======
+
+
 class RunError(MagistralError):
     """A batch or an evaluation cannot start or go on with the files there are."""
->>>>>>> main
 
 
 class ConversionError(MagistralError):

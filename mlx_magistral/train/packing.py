@@ -54,7 +54,7 @@ class Pack:
 
     @cached_property
     def rows(self) -> list[int]:
-        """The row that each of ``targets`` is predicted from; the last shared one may come often."""
+        """The row that each of ``targets`` is predicted from; a shared last one may come often."""
         rows: list[int] = []
         start = self.shared
         for each, length in zip(self.examples, self.lengths, strict=True):
