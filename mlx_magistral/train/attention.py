@@ -13,8 +13,8 @@ from typing import Any
 import mlx.core as mx
 
 # Shorter segments take autodiff's way: it is faster, and the matrices are small.
-LONG_TOKENS = 1024
-_BLOCK_ROWS = 256
+LONG_TOKENS = 512
+BLOCK_ROWS = 128
 
 
 def trained_attention(q: mx.array, k: mx.array, v: mx.array, scale: float) -> mx.array:
@@ -36,8 +36,8 @@ def _in_blocks(scale: float) -> Any:
     def attention(q: mx.array, k: mx.array, v: mx.array) -> mx.array:
         L, before = q.shape[2], k.shape[2] - q.shape[2]
         outs = []
-        for start in range(0, L, _BLOCK_ROWS):
-            end = min(start + _BLOCK_ROWS, L)
+        for start in range(0, L, BLOCK_ROWS):
+            end = min(start + BLOCK_ROWS, L)
             seen = before + end
             block = q[:, :, start:end], k[:, :, :seen], v[:, :, :seen]
             outs.append(mx.fast.scaled_dot_product_attention(*block, scale=scale, mask="causal"))
@@ -63,8 +63,8 @@ def _backward(
     sums = (d_out.astype(mx.float32) * out.astype(mx.float32)).sum(axis=-1, keepdims=True)
     dqs = []
     dk, dv = mx.zeros(k.shape, mx.float32), mx.zeros(v.shape, mx.float32)
-    for start in range(0, L, _BLOCK_ROWS):
-        end = min(start + _BLOCK_ROWS, L)
+    for start in range(0, L, BLOCK_ROWS):
+        end = min(start + BLOCK_ROWS, L)
         rows, seen = slice(start, end), before + end
         seen_k, seen_v = k[:, :, None, :seen], v[:, :, None, :seen]
         own_q, own_d = q[:, :, :, rows], d_out[:, :, :, rows]
@@ -78,8 +78,8 @@ def _backward(
         dk_rows = (d_scores.swapaxes(-1, -2) @ own_q).astype(mx.float32).sum(axis=2) * scale
         dv_rows = (weights.swapaxes(-1, -2) @ own_d).astype(mx.float32).sum(axis=2)
         dk, dv = _added(dk, dk_rows), _added(dv, dv_rows)
-        # The sums of a block wait for the one before: no two blocks' scores are there at once.
-        dk, dv, sums = mx.depends([dk, dv, sums], [dqs[-1]])
+        # A block waits for the whole of the one before: no two blocks' scores are there at once.
+        q, d_out = mx.depends([q, d_out], [dqs[-1], dk, dv])
     dq = mx.concatenate(dqs, axis=3).reshape(B, H, L, D)
     return dq, dk.astype(k.dtype), dv.astype(v.dtype)
 

@@ -84,10 +84,10 @@ def make_dataset(
             f"{first.place} has {len(first):,} ids and --max-seq-len is {max_tokens:,} "
             f"({len(longer):,} such examples). Raise it, shorten them, or leave --strict out."
         )
-    if not held:
-        learned, held = _split(learned, valid_share, Random(seed))
     lengths = sorted(map(len, learned))
     kept, kept_valid = _cut(learned, max_tokens), _cut(held, max_tokens)
+    if not held:
+        kept, kept_valid = _split(kept, valid_share, Random(seed))
     if not kept:
         raise TrainingError(
             "There is no example to train on. Give data, or raise --max-seq-len where all of it "

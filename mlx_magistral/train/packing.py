@@ -5,6 +5,7 @@ padding. Nothing of the order is state: whoever goes on at step N sees what woul
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ _LENGTH_STEP = 1.1
 # Fewer shared ids are not worth a segment of their own.
 _FEWEST_SHARED = 16
 # Examples that differ in their first ids stand apart: they would share nothing.
-_HEAD_TOKENS = 64
+_HEAD_TOKENS = 16
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,16 @@ class Batches:
         first = number * self.accumulation
         return [self._pack(index) for index in range(first, first + self.accumulation)]
 
+    def epoch(self, number: int) -> list[Pack]:
+        """All packs of an epoch, in order."""
+        return [self._made(places) for places in self._epoch(number)]
+
     def _pack(self, index: int) -> Pack:
         epoch, place = divmod(index, self.packs_an_epoch)
-        return Pack(tuple(self.examples[each] for each in self._epoch(epoch)[place]))
+        return self._made(self._epoch(epoch)[place])
+
+    def _made(self, places: Sequence[int]) -> Pack:
+        return Pack(tuple(self.examples[each] for each in places))
 
     def _epoch(self, epoch: int) -> list[list[int]]:
         if epoch not in self._orders:
@@ -123,10 +131,15 @@ class Batches:
 
     @cached_property
     def _classes(self) -> list[tuple[bytes, int]]:
-        """What stands together: examples of one beginning and about one length."""
+        """What stands together: examples of one beginning and about one length.
+
+        A beginning that few examples have is none: lengths matter more.
+        """
+        heads = [each.tokens[:_HEAD_TOKENS].tobytes() for each in self.examples]
+        counts = Counter(heads)
         return [
-            (each.tokens[:_HEAD_TOKENS].tobytes(), _length_class(len(each)))
-            for each in self.examples
+            (head if counts[head] >= 2 * self.batch_size else b"", _length_class(len(each)))
+            for head, each in zip(heads, self.examples, strict=True)
         ]
 
     def _order(self, random: Random) -> list[list[int]]:
@@ -143,11 +156,7 @@ class Batches:
 
 def packs_of(examples: Sequence[Example], batch_size: int) -> list[Pack]:
     """All examples once, for measuring; the order has no meaning."""
-    ordered = sorted(examples, key=lambda each: (each.tokens[:_HEAD_TOKENS].tobytes(), len(each)))
-    return [
-        Pack(tuple(ordered[start : start + batch_size]))
-        for start in range(0, len(ordered), batch_size)
-    ]
+    return Batches(examples, batch_size, accumulation=1, seed=0).epoch(0)
 
 
 def _common(one: "array[int]", other: "array[int]", most: int) -> int:

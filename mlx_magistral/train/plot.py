@@ -83,7 +83,7 @@ class _Scale:
 
     def loss_at(self, share: float) -> float:
         """The loss so far down."""
-        return self.high * (self.low / self.high) ** share
+        return float(self.high * (self.low / self.high) ** share)
 
 
 def _joined(places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -6,6 +6,9 @@ from mlx_magistral.train.history import History, StepRecord, ValidRecord
 class Watcher:
     """Hears nothing; subclasses override what they want to know."""
 
+    def resumed(self, step: int) -> None:
+        """An earlier run had come so far."""
+
     def stepped(self, record: StepRecord, history: History) -> None:
         """A step is done."""
 
