@@ -3,6 +3,7 @@
 import logging
 import signal
 import webbrowser
+from threading import Thread
 from typing import Any
 
 import click
@@ -75,8 +76,9 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     server = DrainingServer(app, backend, options["drain"])
     urls = reachable_urls(host, listener.getsockname()[1])
     click.echo(_where(urls, backend.model_name, backend.context_tokens))
-    if options["is_opened"] and not webbrowser.open(urls[0]):
-        click.echo("No browser was found here: open the address above in one.", err=True)
+    if options["is_opened"]:
+        # It connects to a socket that listens already, and waits there until the server runs.
+        Thread(target=_open_page, args=(urls[0],), daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:
@@ -84,12 +86,17 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     return 130 if server.signal == signal.SIGINT else 0
 
 
+def _open_page(url: str) -> None:
+    if not webbrowser.open(url):
+        click.echo("No browser was found here: open the address above in one.", err=True)
+
+
 def _where(urls: list[str], name: str, context_tokens: int) -> str:
     """The page first, for a person; then what clients are told."""
     pages = "\n           ".join(f"{url}/" for url in urls)
     return (
         f"Chat page  {pages}\n"
-        f"API        {urls[0]}/v1 (OpenAI), {urls[0]} (Anthropic). "
-        "Settings for clients: mlx-magistral connect\n"
-        f"Model      {name}, context {context_tokens:,} tokens. Ctrl-C ends the server."
+        f"API        {urls[0]}/v1 (OpenAI), {urls[0]} (Anthropic)\n"
+        f"Model      {name}, context {context_tokens:,} tokens\n"
+        "mlx-magistral connect prints what to set in a client. Ctrl-C ends the server."
     )

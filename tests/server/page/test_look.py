@@ -92,6 +92,17 @@ def test_markdown_latex_and_code(page: Page, scripted: Scripted) -> None:
     expect(main.locator("pre code")).to_have_text('print("<b>")\n')
 
 
+@pytest.mark.parametrize(
+    "source", ["$\\nonsense{x}$", "$\\frac{1$", "\\(a & b\\)", "$$\\left( x$$"]
+)
+def test_latex_that_is_wrong_stays_as_written(page: Page, scripted: Scripted, source: str) -> None:
+    visit(page, scripted)
+    render(page, f"so {source} is")
+    expect(page.locator("#messages p")).to_have_text(f"so {source} is")
+    render(page, source)
+    expect(page.locator("#messages")).to_have_text(source)
+
+
 def test_a_text_that_grows_looks_as_when_it_came_whole(page: Page, scripted: Scripted) -> None:
     visit(page, scripted)
     grown, whole = page.evaluate(
