@@ -69,7 +69,8 @@ class ReplyStream:
     def cancel(self) -> None:
         """End the reply within one token; safe from another thread or a signal handler.
 
-        The events still end with Finished, whose reason is INTERRUPTED.
+        The events still end with Finished, whose reason is INTERRUPTED. After it the prompt is
+        written to disk before the iteration ends; a cancel then puts that off.
         """
         self._is_cancelled = True
 
@@ -119,4 +120,6 @@ class ReplyStream:
                 if progress.reason or self._is_cancelled:
                     break
         memory.keep(progress.tokens, cache)
+        self._is_cancelled = False
         yield from progress.finish(reason)
+        memory.write_prompts(lambda: not self._is_cancelled, progress.tokens, cache)

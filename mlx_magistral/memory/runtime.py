@@ -107,29 +107,31 @@ class ModelMemory:
                 self._unwritten.append((list(prompt[:length]), is_pinned))
         del self._unwritten[:-_MOST_UNWRITTEN]
 
-    def keep(
-        self, tokens: Sequence[int], cache: Sequence[KVCache], *, may_write: bool = True
-    ) -> None:
-        """A reply is over: write its prompt to disk, and keep the reply where rounding is allowed.
-
-        ``may_write=False`` leaves the disk, which takes its time, to ``write_prompts``.
-        """
-        if self.prefixes is None:
-            return
-        if not self.is_exact:
+    def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
+        """A reply is over: keep it too, where rounding is allowed. Nothing is written."""
+        if self.prefixes is not None and not self.is_exact:
             self.prefixes.store(tokens, cache)
-        if not may_write:
-            return
-        for prompt, is_pinned in self._unwritten:
-            if list(tokens[: len(prompt)]) == prompt:
-                self.prefixes.save(prompt, cache, is_pinned=is_pinned)
-        self._unwritten.clear()
 
-    def write_prompts(self, is_idle: Callable[[], bool] = lambda: True) -> None:
-        """Write what is due and still in RAM, one prompt after the other while nobody waits."""
+    def write_prompts(
+        self,
+        is_idle: Callable[[], bool] = lambda: True,
+        tokens: Sequence[int] = (),
+        cache: Sequence[KVCache] = (),
+    ) -> None:
+        """Write what is due, one prompt after the other while nobody waits.
+
+        From RAM, or from the ``cache`` of a reply that is over, which holds ``tokens``. A write
+        that is given up because somebody waits stays due.
+        """
         while self._unwritten and self.prefixes is not None and is_idle():
-            prompt, is_pinned = self._unwritten.pop(0)
-            self.prefixes.write(prompt, is_pinned=is_pinned)
+            prompt, is_pinned = self._unwritten[0]
+            is_held = list(tokens[: len(prompt)]) == prompt
+            ends = self.ends(prompt) if self.is_exact else None
+            if not self.prefixes.save(
+                prompt, cache if is_held else (), ends, is_pinned=is_pinned, is_wanted=is_idle
+            ):
+                return
+            self._unwritten.pop(0)
 
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""
