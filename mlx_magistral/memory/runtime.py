@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
@@ -33,15 +34,16 @@ class MemoryOptions:
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
-    the model is loaded; nothing is wired unless asked for. ``draft_bytes`` are the weights of a
-    draft model beside, and ``draft_token_bytes`` a token of its KV cache. ``adapter`` is what the
-    model answers with: prefixes computed with it are kept apart.
+    the model is loaded, "auto" is the planned peak; nothing is wired unless asked for.
+    ``draft_bytes`` are the weights of a draft model beside, and ``draft_token_bytes`` a token of
+    its KV cache. ``adapter`` is what the model answers with: prefixes computed with it are kept
+    apart.
     """
 
     kv_bits: int | None = None
     context_tokens: int | None = None
     reuse_prefixes: bool = False
-    wired_bytes: int | None = None
+    wired_bytes: int | Literal["auto"] | None = None
     draft_bytes: int = 0
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
@@ -149,7 +151,6 @@ def plan_memory(
     Raises UsageError for a context over the model's or a wired limit that cannot be, or
     MemoryPlanError with the numbers where it does not fit.
     """
-    wired = None if options.wired_bytes is None else WiredLimit(options.wired_bytes)
     ceiling = checkpoint.config.max_position_embeddings
     context = options.context_tokens
     if context is None:
@@ -164,6 +165,11 @@ def plan_memory(
     weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)
+    wired = None
+    if options.wired_bytes is not None:
+        wired = WiredLimit(
+            plan.peak_bytes if options.wired_bytes == "auto" else options.wired_bytes
+        )
     prefixes = None
     if options.reuse_prefixes:
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits, plan.chunk_tokens)
