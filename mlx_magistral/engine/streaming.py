@@ -71,7 +71,8 @@ class ReplyStream:
         """End the reply within one token, or one layer of a pass that reads the prompt.
 
         Safe from another thread or a signal handler. The events still end with Finished, whose
-        reason is INTERRUPTED.
+        reason is INTERRUPTED. After it the prompt is written to disk before the iteration ends; a
+        cancel then puts that off.
         """
         self._is_cancelled = True
 
@@ -89,16 +90,19 @@ class ReplyStream:
         )
 
     def _run(self) -> Iterator[Event]:
+        memory, tokens = self._shared.memory, self.progress.tokens
         mx.reset_peak_memory()
-        cache = self._shared.memory.new_cache(self._shared.model)
+        cache = memory.new_cache(self._shared.model)
         try:
             reason = yield from self._decoded(cache)
-            self._shared.memory.keep(self.progress.tokens, cache)
+            memory.keep(tokens, cache)
+            self._is_cancelled = False
+            yield from self.progress.finish(reason)
+            memory.write_prompts(lambda: not self._is_cancelled, tokens, cache)
         finally:
             # Not left to whoever holds this stream, nor to MLX, which would keep it for reuse.
             cache.clear()
             mx.clear_cache()
-        yield from self.progress.finish(reason)
 
     def _decoded(self, cache: list[KVCache]) -> Generator[Event, None, FinishReason]:
         """Read the prompt and yield the events of all ids; why it ended, where no rule said so."""
