@@ -121,7 +121,7 @@ def run(names: tuple[str, ...], **options: Any) -> int:
         _say_what_is_asked(tasks, shown)
         with Judges(tasks, is_unsafe=options.pop("is_unsafe")) as judges:
             if judges.sandbox is not None:
-                shown.note(f"Programs of the model run in: {judges.sandbox.fence.name}.")
+                shown.note(judges.sandbox.describe())
             tokenizer = options["tokenizer"]
             session = Session(_load(options, shown), tasks, recipe, amounts, tokenizer)
             place = options["folder"] or session.place
@@ -156,7 +156,9 @@ def _say_what_is_asked(tasks: list["Task"], shown: "RunProgress") -> None:
         where = source.get("repository") or source.get("file") or ", ".join(source["files"])
         at = f" at {source['revision'][:12]}" if "revision" in source else ""
         window = f", {source['from']} to {source['to']}" if "from" in source else ""
-        shown.note(f"{task.name}: {len(task.problems):,} problems of {where}{at}{window}.")
+        count = len(task.problems)
+        problems = f"{count:,} problem{'s' * (count != 1)}"
+        shown.note(f"{task.name}: {problems} of {where}{at}{window}.")
 
 
 def _load(options: dict[str, Any], shown: "RunProgress") -> "Magistral":

@@ -72,6 +72,12 @@ class Sandbox:
             memory_bytes=limits.memory_bytes,
         )
 
+    def describe(self) -> str:
+        """One line for whoever starts it."""
+        if self.fence.is_real:
+            return f"The model's programs run in a sandbox ({self.fence.name})."
+        return "The model's programs run WITHOUT A SANDBOX: they may do whatever you may."
+
     def _others(self) -> int:
         """Processes that count against the limit, counted anew now and then."""
         now = time.monotonic()

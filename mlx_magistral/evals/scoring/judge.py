@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Self
 
+from mlx_magistral.errors import SandboxError
 from mlx_magistral.evals.sandbox.sandbox import Sandbox, make_sandbox, unsafe_sandbox
 from mlx_magistral.evals.scoring.boxed import last_boxed
 from mlx_magistral.evals.scoring.expressions import ExpressionJudge, require_math_verify
@@ -17,7 +18,7 @@ class Judges:
     """Judges what the tasks need, and stops before anything is computed where it cannot.
 
     Use as a context manager. Raises MissingExtraError for expressions without math-verify, and
-    SandboxError for programs where no sandbox holds, unless ``is_unsafe``.
+    SandboxError for programs where no sandbox holds; ``is_unsafe`` runs them without one there.
     """
 
     def __init__(self, tasks: Sequence[Task], *, is_unsafe: bool = False) -> None:
@@ -26,7 +27,7 @@ class Judges:
         if Kind.MATH in kinds:
             require_math_verify()
         if Kind.CODE in kinds:
-            self.sandbox = unsafe_sandbox() if is_unsafe else make_sandbox()
+            self.sandbox = _sandbox(is_unsafe)
         self._expressions = ExpressionJudge()
 
     def __enter__(self) -> Self:
@@ -69,6 +70,15 @@ class Judges:
             return unparsed("the box holds no expression that can be read", boxed)
         # Forms of the right answer are one vote; other forms are not told apart.
         return judged(same, boxed, _bare(wanted) if same else _bare(boxed))
+
+
+def _sandbox(is_unsafe: bool) -> Sandbox:
+    try:
+        return make_sandbox()
+    except SandboxError:
+        if not is_unsafe:
+            raise
+        return unsafe_sandbox()
 
 
 def _number(wanted: str, boxed: str) -> Verdict:

@@ -15,6 +15,7 @@ from typing import Any
 _MOST_BYTES = 1 << 30
 # What may stand around the text: framing, memory marks, and the end.
 _AROUND = ("PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP")
+_NEWEST = 5
 _TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 
 
@@ -41,7 +42,7 @@ def text_of_pickle(data: bytes) -> str:
             last = opcode.name
             if last in _TEXTS:
                 texts.append(argument)
-            elif last not in _AROUND:
+            elif last not in _AROUND or (last == "PROTO" and int(argument or 0) > _NEWEST):
                 raise ValueError(f"its pickle has an opcode {last}; one text is all that is read")
     except (IndexError, UnicodeDecodeError, OverflowError) as error:
         raise ValueError(f"its pickle is broken ({error})") from error
