@@ -19,6 +19,7 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+    ├── TrainingError             a training that cannot start or cannot go on
     ├── RunError                  a batch or evaluation whose files cannot be used
     ├── SandboxError              no fence for a model's programs holds on this machine
     └── ConversionError           a conversion that cannot start or cannot go on
@@ -129,6 +130,10 @@ class PrefixCacheError(MagistralError):
 
 class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
+
+
+class TrainingError(MagistralError):
+    """Data that cannot be trained on, or a training that cannot start or cannot go on."""
 
 
 class RunError(MagistralError):

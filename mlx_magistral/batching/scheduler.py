@@ -186,7 +186,7 @@ class Scheduler:
 
     def _keep(self, sequence: Sequence) -> None:
         # The disk is for when nobody waits: write_prompts.
-        self._model.memory.keep(sequence.progress.tokens, sequence.cache, may_write=False)
+        self._model.memory.keep(sequence.progress.tokens, sequence.cache)
 
     def _guarded(self, sequence: Sequence, action: Callable[[Sequence], Any]) -> None:
         """Do something for one reply; if that goes wrong, this reply ends and no other."""

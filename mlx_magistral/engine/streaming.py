@@ -71,7 +71,8 @@ class ReplyStream:
         """End the reply within one token, or one layer of a pass that reads the prompt.
 
         Safe from another thread or a signal handler. The events still end with Finished, whose
-        reason is INTERRUPTED.
+        reason is INTERRUPTED. After it the prompt is written to disk before the iteration ends; a
+        cancel then puts that off.
         """
         self._is_cancelled = True
 
@@ -123,4 +124,6 @@ class ReplyStream:
                 if progress.reason or self._is_cancelled:
                     break
         memory.keep(progress.tokens, cache)
+        self._is_cancelled = False
         yield from progress.finish(reason)
+        memory.write_prompts(lambda: not self._is_cancelled, progress.tokens, cache)
