@@ -117,6 +117,11 @@ def require_fit(config: ModelConfig, plan: MemoryPlan) -> None:
     )
 
 
+def reserve_bytes(machine: Machine) -> int:
+    """What every plan leaves free for buffers kept for reuse and all that is not counted."""
+    return min(int(machine.limit_bytes * _RESERVE_SHARE), _RESERVE_CEILING)
+
+
 def lowered_note(plan: MemoryPlan) -> str | None:
     """One line where the plan lowered something by itself, else None."""
     changes = []
@@ -138,7 +143,7 @@ def _plan(
         weight_bytes=weights,
         kv_bytes=kv_bytes(config, context, bits),
         workspace_bytes=pass_bytes(config, machine.backend, min(chunk, context), context, bits),
-        reserve_bytes=min(int(machine.limit_bytes * _RESERVE_SHARE), _RESERVE_CEILING)
+        reserve_bytes=reserve_bytes(machine)
         + kept_bytes(token_kv_bytes(config, bits) * STEP_TOKENS, config.vocab_size),
     )
 
