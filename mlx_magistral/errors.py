@@ -21,6 +21,7 @@
     ├── SessionError              a conversation that cannot be found, read or written
     ├── TrainingError             a training that cannot start or cannot go on
     ├── RunError                  a batch or evaluation whose files cannot be used
+    ├── SandboxError              no fence for a model's programs holds on this machine
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -137,6 +138,10 @@ class TrainingError(MagistralError):
 
 class RunError(MagistralError):
     """A batch or an evaluation cannot start or go on with the files there are."""
+
+
+class SandboxError(MagistralError):
+    """Programs that a model wrote cannot be run safely here."""
 
 
 class ConversionError(MagistralError):
