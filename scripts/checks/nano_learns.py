@@ -2,7 +2,7 @@
 """nano learns a task that it fails, in minutes of a CPU, and keeps what it knew; in four commands.
 
 The task is to write a number's digits from the last to the first. 2,000 examples of it are trained
-on with a share of nano's own tasks; held out are 200 numbers that no example has, and the 520
+on with a share of nano's own tasks; held out are 200 numbers that no example has, and 260
 problems of `eval nano`. With --bits 4 the base is quantized first: QLoRA.
 
     scripts/checks/nano_learns.py --work DIR [--bits 4] [--json]
@@ -146,6 +146,7 @@ def evaluate(work: Path, base: str, name: str, adapter: Path | None = None) -> d
     for task, source in (("new", work / "reverse.jsonl"), ("old", "nano")):
         folder = work / f"eval-{name}-{task}"
         greedy = ("-n", 1, "--temperature", 0, "--max-tokens", 600, "--prompt", "{problem}", "-y")
+        greedy += ("--limit", 260)
         run("eval", "run", source, "-m", base, *flags, *greedy, "-o", folder, "--on-loop", "stop")
         samples = [json.loads(line) for line in (folder / "samples.jsonl").open()]
         found[task] = sum(each["verdict"] == "right" for each in samples) / len(samples)
