@@ -23,7 +23,7 @@ FLOORS = [
     ["model"],
     ["text"],
     ["terminal"],
-    ["settings"],
+    ["settings", "options"],
     ["errors", "events", "version"],
 ]
 # The converter's own; what stands beside the folders is named by its file.
