@@ -15,7 +15,8 @@ from pseudo_terminal import Terminal
 from test_pull import run
 
 from mlx_magistral.hub.resolve import nano_folder
-from mlx_magistral.model.config import ModelConfig, read_json
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.config_fields import read_json
 from mlx_magistral.model.names import expected_shapes
 
 NAME = "someone/large"

@@ -43,7 +43,8 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import longest_context, make_plan
     from mlx_magistral.model.checkpoint import open_checkpoint
-    from mlx_magistral.model.config import DEFAULT_CONTEXT, read_json
+    from mlx_magistral.model.config import DEFAULT_CONTEXT
+    from mlx_magistral.model.config_fields import read_json
     from mlx_magistral.model.names import expected_shapes
 
     checkpoint = open_checkpoint(folder)
