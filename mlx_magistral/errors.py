@@ -8,6 +8,7 @@
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
+    │   └── DamagedFileError      a file of it that is not as it was published
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
     │   └── ContextLengthError    more tokens than the model's context holds
@@ -64,6 +65,10 @@ class HubError(MagistralError):
 
 class CheckpointError(MagistralError):
     """A model folder is incomplete, damaged, or holds another kind of model."""
+
+
+class DamagedFileError(CheckpointError):
+    """A file of a model is cut short or holds other bytes than it should: fetch it again."""
 
 
 class TokenizerError(MagistralError):

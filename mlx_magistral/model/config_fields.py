@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mlx_magistral.errors import CheckpointError
+from mlx_magistral.errors import CheckpointError, DamagedFileError
 from mlx_magistral.lfs_pointer import is_lfs_pointer, lfs_advice
 
 
@@ -16,9 +16,9 @@ def read_json(path: Path) -> dict[str, Any]:
             raise CheckpointError(lfs_advice(path))
         content = json.loads(data.decode("utf-8"))
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}. Fetch the file again.") from error
+        raise DamagedFileError(f"{path} cannot be read: {error}. Fetch the file again.") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object. Fetch the file again.")
+        raise DamagedFileError(f"{path} holds no JSON object. Fetch the file again.")
     return content
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlx_magistral.errors import CheckpointError
+from mlx_magistral.errors import CheckpointError, DamagedFileError
 from mlx_magistral.lfs_pointer import is_lfs_pointer, lfs_advice
 
 # What the first read takes: 363 tensors need 40,000, and more are read on.
@@ -107,7 +107,7 @@ def _check_layout(file: Path, size: int, start: int, tensors: list[StoredTensor]
         raise _damaged(file, f"it has {size:,} bytes, and its header tells of {position:,}")
 
 
-def _damaged(file: Path, reason: str) -> CheckpointError:
-    return CheckpointError(
+def _damaged(file: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(
         f"{file} is truncated or no safetensors file: {reason}. Fetch the file again."
     )
