@@ -9,6 +9,7 @@
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
     │   └── DamagedFileError      a file of it that is not as it was published
+    ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
     │   └── ContextLengthError    more tokens than the model's context holds
@@ -18,6 +19,7 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+    ├── RunError                  a batch or evaluation whose files cannot be used
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -69,6 +71,8 @@ class CheckpointError(MagistralError):
 
 class DamagedFileError(CheckpointError):
     """A file of a model is cut short or holds other bytes than it should: fetch it again."""
+class AdapterError(MagistralError):
+    """An adapter's folder is damaged, of a kind that is not computed, or of another model."""
 
 
 class TokenizerError(MagistralError):
@@ -117,6 +121,10 @@ class PrefixCacheError(MagistralError):
 
 class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
+
+
+class RunError(MagistralError):
+    """A batch or an evaluation cannot start or go on with the files there are."""
 
 
 class ConversionError(MagistralError):

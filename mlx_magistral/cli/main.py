@@ -35,6 +35,7 @@ COMMANDS = {
     "config": "List or set the defaults of flags.",
     "doctor": "Check this machine, the packages and the models.",
     "completion": "Print the Tab completion script of a shell.",
+    "batch": "Answer a file of requests into a file of replies.",
     "bench": "Measure how fast a model runs here.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",

@@ -26,6 +26,12 @@ model_option = click.option(
     help=f"A folder, a hub id, or {NANO}, embedded.  [default: as set by use, else {NANO}]",
 )
 
+adapter_option = click.option(
+    "--adapter",
+    type=click.Path(exists=True, file_okay=False),
+    help="The folder of an adapter that train, mlx-lm or PEFT wrote for the model.",
+)
+
 _SAMPLING = (
     click.option("--temperature", type=float, default=0.7, show_default=True, help="0 is greedy."),
     click.option("--top-p", type=float, default=0.95, show_default=True, help="Nucleus mass."),
@@ -91,6 +97,13 @@ def memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def batch_memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for many replies at once, each with a prompt of its own: no prefixes are kept."""
+    for option in reversed(_MEMORY[:-1]):
+        command = option(command)
+    return command
+
+
 def take_memory(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the memory flags and return them as keywords of ``Magistral.load``."""
     kv_bits, wired_gb = options.pop("kv_bits"), options.pop("wired_gb")
@@ -99,7 +112,7 @@ def take_memory(options: dict[str, Any]) -> dict[str, Any]:
     return {
         "kv_bits": None if kv_bits is None else int(kv_bits),
         "context_tokens": options.pop("context_tokens"),
-        "reuse_prefixes": options.pop("reuse_prefixes"),
+        "reuse_prefixes": options.pop("reuse_prefixes", False),
         "wired_bytes": None if wired_gb is None else round(wired_gb * 1e9),
         "tokenizer": options.pop("tokenizer"),
     }

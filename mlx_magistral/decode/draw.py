@@ -15,7 +15,7 @@ class Draw:
     def __init__(self, sampler: Sampler, steering: Steering | None) -> None:
         self._sampler = sampler
         self._steering = steering
-        self._adjustments = steering.adjustments if steering else ()
+        self._processors = steering.processors if steering else ()
         self._logits: mx.array | None = None
         self._token: mx.array | None = None
 
@@ -24,7 +24,7 @@ class Draw:
         self._logits = logits
         if self._steering and self._steering.must_see_id:
             return None
-        return self._sampler.prepare(logits, self._adjustments)
+        return self._sampler.prepare(logits, self._processors)
 
     def accept(self, token: mx.array) -> None:
         """The draw that ``prepare`` asked for."""
@@ -40,12 +40,12 @@ class Draw:
         return token
 
     def settled(self) -> mx.array:
-        """The draw under the adjustments that hold now."""
+        """The draw under the processors that hold now."""
         assert self._logits is not None
-        adjustments = self._steering.adjustments if self._steering else ()
-        if self._token is None or adjustments != self._adjustments:
+        processors = self._steering.processors if self._steering else ()
+        if self._token is None or processors != self._processors:
             self.drop()
-            self._token = self._sampler(self._logits, adjustments)
+            self._token = self._sampler(self._logits, processors)
             mx.async_eval(self._token)  # type: ignore[no-untyped-call]
         return self._token
 

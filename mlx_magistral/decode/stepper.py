@@ -136,7 +136,7 @@ class Stepper:
         self._settle()
 
     def _settle(self) -> None:
-        """The next id is the draw under the adjustments that hold now."""
+        """The next id is the draw under the processors that hold now."""
         self._token = self._draw.settled()  # (1,), lazy
         if self._meter is not None:
             self._measured = self._meter.measure(self._logits, self._token)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import mlx.core as mx
 
 from mlx_magistral.decode.draw import Draw
-from mlx_magistral.decode.rules.adjust import Adjust
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import Sampler
 from mlx_magistral.model.transformer import Transformer
@@ -49,8 +49,8 @@ class Loop:
         self._watcher = watcher
 
     @property
-    def adjustments(self) -> tuple[Adjust, ...]:
-        return self.steering.adjustments if self.steering else ()
+    def processors(self) -> tuple[LogitsProcessor, ...]:
+        return self.steering.processors if self.steering else ()
 
     @property
     def must_see_id(self) -> bool:
@@ -79,7 +79,7 @@ class Loop:
 
     def draw(self, logits: mx.array) -> mx.array:
         """Draw from logits (1, vocab) under the rules that hold now, and start computing."""
-        token = self.sampler(logits, self.adjustments)
+        token = self.sampler(logits, self.processors)
         mx.async_eval(token)  # type: ignore[no-untyped-call]
         return token
 

@@ -16,7 +16,16 @@ from mlx_magistral.decode.rules.steering import Rule, Steering
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
 from mlx_magistral.decode.stepper import Stepper
-from mlx_magistral.events import Event, Finished, FinishReason, Limit, Timings, ToolCallDelta, Usage
+from mlx_magistral.events import (
+    Event,
+    Finished,
+    FinishReason,
+    Limit,
+    Progress,
+    Timings,
+    ToolCallDelta,
+    Usage,
+)
 from mlx_magistral.text.reasoning import ReasoningParser
 from mlx_magistral.text.stop_strings import StopStrings
 from mlx_magistral.text.tokenizer import Tokenizer
@@ -86,6 +95,20 @@ class ReplyProgress:
             self.reason = FinishReason.STOP
         return events
 
+    def so_far(self, kept_tokens: int) -> Progress:
+        """How far the reply is with so many ids in its cache; safe from any thread."""
+        prompt = len(self.plan.prompt)
+        prompt_s, decode_s = self._clock.elapsed()
+        return Progress(
+            prompt_tokens=prompt,
+            cached_tokens=self.cached_tokens,
+            # The last id's logits make the first id of the reply, which says that all was read.
+            read_tokens=prompt if self._clock.tokens else min(kept_tokens, prompt),
+            prompt_s=prompt_s,
+            completion_tokens=self._clock.tokens,
+            decode_s=decode_s,
+        )
+
     def finish(self, reason: FinishReason) -> list[Event]:
         """The last events; ``reason`` is why it ended unless it said so itself."""
         events = self._passed(self.steering.flush())
@@ -145,6 +168,12 @@ class Clock:
         if self.tokens == 0:
             self._first = self._last
         self.tokens += 1
+
+    def elapsed(self) -> tuple[float, float]:
+        """Seconds until the first id, or until now where none came, and from it to the latest."""
+        if not self.tokens:
+            return time.perf_counter() - self._started, 0.0
+        return self._first - self._started, self._last - self._first
 
     def timings(self, load_s: float, usage: Usage) -> Timings:
         """Of the reply so far; the peak is the whole process's since it was reset."""

@@ -11,6 +11,7 @@ from mlx_magistral.memory.prefixes.disk import PrefixDisk, default_folder
 from mlx_magistral.memory.prefixes.fingerprint import model_fingerprint
 from mlx_magistral.memory.prefixes.passes import PromptMarks, pass_ends
 from mlx_magistral.memory.wired import WiredLimit
+from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
@@ -33,7 +34,8 @@ class MemoryOptions:
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
     the model is loaded; nothing is wired unless asked for. ``draft_bytes`` are the weights of a
-    draft model beside, and ``draft_token_bytes`` a token of its KV cache.
+    draft model beside, and ``draft_token_bytes`` a token of its KV cache. ``adapter`` is what the
+    model answers with: prefixes computed with it are kept apart.
     """
 
     kv_bits: int | None = None
@@ -42,6 +44,7 @@ class MemoryOptions:
     wired_bytes: int | None = None
     draft_bytes: int = 0
     draft_token_bytes: float = 0
+    adapter: Adapter | None = None
 
 
 @dataclass
@@ -154,12 +157,16 @@ def plan_memory(
     machine = machine or this_machine()
     # A draft model reads as many tokens, and counts as weights: none of it depends on the plan.
     draft_kv = int(options.draft_token_bytes * context)
+    adapter = options.adapter
     weights = checkpoint.nbytes + options.draft_bytes + draft_kv
+    weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)
     prefixes = None
     if options.reuse_prefixes:
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits, plan.chunk_tokens)
+        if adapter is not None:
+            fingerprint += f"-{adapter.fingerprint}"
         ram_bytes = min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes)
         prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
     return ModelMemory(plan, prefixes, wired)

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from starlette.responses import JSONResponse
 
 from mlx_magistral.errors import (
     ContextLengthError,
@@ -16,6 +15,9 @@ from mlx_magistral.errors import (
     QueueFullError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from starlette.responses import JSONResponse
 
 # HTTP status -> OpenAI's error type, Anthropic's error type.
 _TYPES = {
@@ -69,8 +71,10 @@ def is_anthropic(path: str) -> bool:
 
 def error_response(
     error: ApiError, path: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
+) -> "JSONResponse":
     """The error in the shape of the API that ``path`` belongs to."""
+    from starlette.responses import JSONResponse
+
     body = error.anthropic_body() if is_anthropic(path) else error.openai_body()
     headers = dict(headers or {})
     if error.retry_after_s is not None:

@@ -194,5 +194,3 @@ def _require_text(message: ChatMessage) -> None:
                 raise PromptError(
                     f"{type(chunk).__name__} is not supported: the model reads text only"
                 )
-    if isinstance(message, AssistantMessage) and not (message.content or message.tool_calls):
-        raise PromptError("it has neither content nor tool calls, leave it out")

@@ -1,12 +1,13 @@
 """``mlx-magistral serve``: the model behind OpenAI's and Anthropic's protocols."""
 
-import ipaddress
 import logging
 import signal
+import webbrowser
 from typing import Any
 
 import click
 
+from mlx_magistral.cli.addresses import is_loopback, reachable_urls
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, take_memory
 from mlx_magistral.errors import MissingExtraError, UsageError
@@ -28,6 +29,7 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--request-timeout", type=float, default=3600.0, show_default=True, help="Seconds.")
 @click.option("--drain", type=float, default=30.0, show_default=True, help="Seconds, on SIGTERM.")
 @click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
+@click.option("is_opened", "--open", is_flag=True, help="Open the chat page in a browser.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
 @memory_options
 @debug_option
@@ -39,7 +41,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
       mlx-magistral connect
     """
     memory = take_memory(options)
-    if not _is_loopback(host) and not (options["api_key"] or options["no_key"]):
+    if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
     try:
         from mlx_magistral.server.app import make_app
@@ -71,12 +73,10 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     rules = Rules(options["api_key"], options["allow_origin"])
     app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
     server = DrainingServer(app, backend, options["drain"])
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listener.getsockname()[1]}"
-    click.echo(
-        f"{backend.model_name} at {address}/v1 (Anthropic: {address}), "
-        f"context {backend.context_tokens:,} tokens. Settings for clients: mlx-magistral connect"
-    )
+    urls = reachable_urls(host, listener.getsockname()[1])
+    click.echo(_where(urls, backend.model_name, backend.context_tokens))
+    if options["is_opened"] and not webbrowser.open(urls[0]):
+        click.echo("No browser was found here: open the address above in one.", err=True)
     try:
         server.run(sockets=[listener])
     finally:
@@ -84,8 +84,12 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     return 130 if server.signal == signal.SIGINT else 0
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _where(urls: list[str], name: str, context_tokens: int) -> str:
+    """The page first, for a person; then what clients are told."""
+    pages = "\n           ".join(f"{url}/" for url in urls)
+    return (
+        f"Chat page  {pages}\n"
+        f"API        {urls[0]}/v1 (OpenAI), {urls[0]} (Anthropic). "
+        "Settings for clients: mlx-magistral connect\n"
+        f"Model      {name}, context {context_tokens:,} tokens. Ctrl-C ends the server."
+    )

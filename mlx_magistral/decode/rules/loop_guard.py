@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
-from mlx_magistral.decode.rules.adjust import Adjust
 from mlx_magistral.decode.rules.cycles import NUMBER, Cycle, CycleFinder
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Act, Place, Verdict
 from mlx_magistral.events import FinishReason, Limit
 from mlx_magistral.text.reasoning import ParserState
@@ -53,7 +53,7 @@ class LoopGuard:
     """Closes the thinking, or ends the reply with LOOP, when it runs in circles."""
 
     must_see_id = False
-    adjustments: tuple[Adjust, ...] = ()
+    processors: tuple[LogitsProcessor, ...] = ()
 
     def __init__(
         self, on_loop: OnLoop, prompt_text: str, id_to_bytes: Callable[[int], bytes]

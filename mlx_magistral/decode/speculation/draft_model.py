@@ -40,7 +40,7 @@ class DraftModel:
         sampler, before = loop.sampler, loop.sampler.state
         drafted: list[mx.array] = []
         while True:
-            token = sampler(logits, () if loop.must_see_id else loop.adjustments)
+            token = sampler(logits, () if loop.must_see_id else loop.processors)
             drafted.append(token)
             if len(drafted) == count:
                 break

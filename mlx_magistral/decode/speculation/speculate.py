@@ -66,13 +66,13 @@ class _Rows:
     def __init__(self, loop: Loop, logits: mx.array, draft: mx.array) -> None:
         self._loop = loop
         self._logits = logits  # (k + 1, vocab)
-        self._adjustments = loop.adjustments
+        self._processors = loop.processors
         self._states = [loop.sampler.state]
         self._drawn: list[int] = []
         draws = [draft.astype(mx.uint32)]
         if not loop.must_see_id:
             for row in range(logits.shape[0]):
-                draws.append(loop.sampler(logits[row : row + 1], self._adjustments))
+                draws.append(loop.sampler(logits[row : row + 1], self._processors))
                 self._states.append(loop.sampler.state)
         read: Sequence[int] = mx.concatenate(draws).tolist()  # type: ignore[assignment]
         count = draft.shape[0]
@@ -81,14 +81,14 @@ class _Rows:
     def take(self, row: int) -> int:
         """The id of a position whose predecessors were all taken."""
         sampler: Sampler = self._loop.sampler
-        if self._drawn and self._loop.adjustments == self._adjustments:
+        if self._drawn and self._loop.processors == self._processors:
             sampler.state = self._states[row + 1]
             return self._drawn[row]
         if self._drawn:
             # From here on every row is drawn by itself: earlier draws stand on other rules.
             sampler.state = self._states[row]
             self._drawn = []
-        value = sampler(self._logits[row : row + 1], self._loop.adjustments).item()
+        value = sampler(self._logits[row : row + 1], self._loop.processors).item()
         assert isinstance(value, int)
         return value
 

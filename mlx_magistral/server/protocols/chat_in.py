@@ -25,6 +25,8 @@ class ChatBody(fields.OpenAIBody):
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     stream_options: fields.StreamOptions | None = None
     thinking_token_budget: fields.Budget | None = None
+    timings_per_token: bool | None = None
+    return_progress: bool | None = None
     reasoning_effort: fields.Effort | None = None
     frequency_penalty: fields.Neutral | None = None
     presence_penalty: fields.Neutral | None = None

@@ -13,7 +13,7 @@ def to_chat(
     """The conversation as chat messages; raises ApiError at a block that is not supported."""
     chat: list[dict[str, Any]] = []
     if system:
-        chat.append({"role": "system", "content": _text(system, "system")})
+        chat.append({"role": "system", "content": _system(system)})
     for index, message in enumerate(messages):
         place = f"messages.{index}"
         role, content = message.get("role"), message.get("content")
@@ -43,6 +43,20 @@ def to_functions(tools: list[dict[str, Any]] | None) -> list[dict[str, Any]] | N
         }
         functions.append({"type": "function", "function": function})
     return functions or None
+
+
+def _system(system: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """The system prompt; with thinking blocks it is a template of the caller's own."""
+    if isinstance(system, str) or not any(_type(block, "system") == "thinking" for block in system):
+        return _text(system, "system")
+    kinds = ("text", "thinking")
+    for block in system:
+        if block.get("type") not in kinds:
+            raise _wrong("system", f"block of type {block.get('type')!r} is not supported")
+    return [
+        {"type": block["type"], block["type"]: _string(block, block["type"], "system")}
+        for block in system
+    ]
 
 
 def _assistant(content: list[Any], place: str) -> dict[str, Any]:

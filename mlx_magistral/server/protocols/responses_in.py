@@ -20,6 +20,9 @@ def to_chat(instructions: str | None, given: str | list[dict[str, Any]]) -> list
         match item.get("type", "message"):
             case "message" if item.get("role") == "assistant":
                 _assistant(chat)["content"] += _parts(item.get("content"), "text", place)
+            case "message" if item.get("role") in ("system", "developer"):
+                content = _system(item.get("content"), place)
+                chat.append({"role": item["role"], "content": content})
             case "message":
                 text = _joined(item.get("content"), place)
                 chat.append({"role": item.get("role"), "content": text})
@@ -58,6 +61,21 @@ def _assistant(chat: list[dict[str, Any]]) -> dict[str, Any]:
     return chat[-1]
 
 
+def _system(content: Any, place: str) -> str | list[dict[str, Any]]:
+    """A system message; with thinking parts it is a template of the caller's own."""
+    is_list = isinstance(content, list)
+    if not is_list or not any(_kind(part) == "thinking" for part in content):
+        return _joined(content, place)
+    return [
+        part if _kind(part) == "thinking" else {"type": "text", "text": _joined([part], place)}
+        for part in content
+    ]
+
+
+def _kind(part: Any) -> Any:
+    return part.get("type") if isinstance(part, dict) else None
+
+
 def _parts(content: Any, kind: str, place: str) -> list[dict[str, Any]]:
     text = _joined(content, place)
     return [{"type": kind, kind: text}] if text else []
@@ -70,7 +88,7 @@ def _joined(content: Any, place: str) -> str:
         raise _wrong(place, "content must be a text or a list of parts")
     texts = []
     for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
+        kind = _kind(part)
         if kind not in _TEXT_PARTS or not isinstance(part.get("text"), str):
             raise _wrong(place, f"part of type {kind!r} is not supported")
         texts.append(part["text"])

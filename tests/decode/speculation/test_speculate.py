@@ -11,8 +11,8 @@ from model.builders import SMALL, write_hf
 
 from mlx_magistral import load_model
 from mlx_magistral.decode.generate import decode, prefill
-from mlx_magistral.decode.rules.adjust import Adjust, Ban
 from mlx_magistral.decode.rules.budget import ThinkBudget
+from mlx_magistral.decode.rules.logits_processors import Ban, LogitsProcessor
 from mlx_magistral.decode.rules.steering import Place, Rule, ThinkTokens, Verdict
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
@@ -91,12 +91,12 @@ class Flipping:
 
     def __init__(self, must_see_id: bool) -> None:
         self.must_see_id = must_see_id
-        self.adjustments: tuple[Adjust, ...] = ()
+        self.processors: tuple[LogitsProcessor, ...] = ()
         self.fed: list[int] = []
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         self.fed.append(token)
-        self.adjustments = (Ban((token * 7) % VOCAB),) if len(self.fed) % 2 else ()
+        self.processors = (Ban((token * 7) % VOCAB),) if len(self.fed) % 2 else ()
         return None
 
 

@@ -27,7 +27,7 @@ class Served:
         )
         assert self._process.stdout is not None
         # It says where it is when it listens, or nothing when it has ended.
-        assert f"{self.url}/v1" in self._process.stdout.readline()
+        assert f"{self.url}/" in self._process.stdout.readline()
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGKILL)

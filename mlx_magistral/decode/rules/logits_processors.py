@@ -1,6 +1,6 @@
 """Changes to the logits of one draw, as values: equal values change them in the same way.
 
-The decode loop draws ahead of reading, with the adjustments that held one id ago; comparing them
+The decode loop draws ahead of reading, with the processors that held one id ago; comparing them
 with those that hold now tells it whether that draw still stands.
 """
 
@@ -10,7 +10,7 @@ from typing import Protocol
 import mlx.core as mx
 
 
-class Adjust(Protocol):
+class LogitsProcessor(Protocol):
     """Maps logits (1, vocab) to logits (1, vocab), lazily and on the device."""
 
     def __call__(self, logits: mx.array) -> mx.array: ...

@@ -1,4 +1,4 @@
-"""KVRoom: how many bytes of KV cache all replies together may have, by the model's memory plan.
+"""KVBudget: how many bytes of KV cache all replies together may have, by the model's memory plan.
 
 The plan has room for one whole context. What it leaves free and that room are shared here by as
 many replies as fit; kept prefixes give way to them.
@@ -11,7 +11,7 @@ from mlx_magistral.memory.sizes import kv_bytes
 from mlx_magistral.model.config import ModelConfig
 
 
-class KVRoom:
+class KVBudget:
     """Counts in whole allocation steps, as caches grow."""
 
     def __init__(self, config: ModelConfig, memory: ModelMemory) -> None:

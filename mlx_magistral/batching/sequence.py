@@ -1,7 +1,7 @@
-"""Member: one reply in a batch, from waiting to its last event.
+"""Sequence: one reply in a batch, from waiting to its last event.
 
 Made by whatever thread asks for the reply; from then on only the batch's own thread touches it,
-but for ``cancel``.
+but for ``cancel`` and ``kept_tokens``.
 """
 
 import time
@@ -21,7 +21,7 @@ from mlx_magistral.model.transformer import Transformer
 OnEvent = Callable[[Event | MagistralError], None]
 
 
-class Member:
+class Sequence:
     """A reply's progress, its cache while it runs, and who is told of its events."""
 
     def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
@@ -44,8 +44,9 @@ class Member:
 
     @property
     def kept_tokens(self) -> int:
-        """Tokens in its cache."""
-        return self.cache[0].offset if self.cache else 0
+        """Tokens in its cache; safe from any thread."""
+        cache = self.cache
+        return cache[0].offset if cache else 0
 
     @property
     def unread(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""PromptRows: how much of the prompts one pass reads, so that nobody who decodes waits long."""
+"""PrefillChunk: how much of the prompts one pass reads, so that nobody who decodes waits long."""
 
 from mlx_magistral.memory.machine import Backend
 from mlx_magistral.memory.plan import MemoryPlan
@@ -10,7 +10,7 @@ BUSY_CHUNK_TOKENS = {Backend.METAL: 128, Backend.CPU: 64}
 BUSY_PASS_S = 0.1
 
 
-class PromptRows:
+class PrefillChunk:
     """A full chunk where nobody decodes; what those passes take says what fits beside others."""
 
     def __init__(self, plan: MemoryPlan) -> None:
