@@ -71,6 +71,8 @@ class CheckpointError(MagistralError):
 
 class DamagedFileError(CheckpointError):
     """A file of a model is cut short or holds other bytes than it should: fetch it again."""
+
+
 class AdapterError(MagistralError):
     """An adapter's folder is damaged, of a kind that is not computed, or of another model."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlx_magistral.errors import HubError, MemoryPlanError
+from mlx_magistral.errors import CheckpointError, HubError, MemoryPlanError, TokenizerError
 
 if TYPE_CHECKING:
     from mlx_magistral.hub.examine import Examined
@@ -42,10 +42,38 @@ def fetch_model(
     if needs_tokenizer:
         examined.require_tokenizer()
     if must_fit:
-        _check_memory(examined.checkpoint, force)
-    return fetch_examined(
-        model, examined, force=force, is_shown=is_shown, is_verbose=is_verbose
+        check_memory(examined.checkpoint, force)
+    return fetch_examined(model, examined, force=force, is_shown=is_shown, is_verbose=is_verbose)
+
+
+def mend_model(
+    model: str, folder: Path, *, has_hashes: bool, force: bool, is_shown: bool, is_verbose: bool
+) -> int:
+    """Fetch again what of a downloaded model is cut or damaged; the bytes that takes.
+
+    Sizes are always looked at, and every byte with ``has_hashes`` or where the model is refused as
+    it is. Raises what ``examine`` does of a model that is as published.
+    """
+    from mlx_magistral.hub.examine import examine
+    from mlx_magistral.hub.repair import take_out_damage
+
+    repository = take_out_damage(folder, has_hashes=has_hashes)
+    if repository is None:
+        try:
+            examine(model)
+        except (CheckpointError, TokenizerError):
+            repository = take_out_damage(folder, has_hashes=True)
+            if repository is None:
+                raise
+    if repository is None:
+        return 0
+    wrong = [file.name for file in repository.files if not repository.is_here(file)]
+    click.echo(f"Not as published, and fetched again: {', '.join(wrong)}", err=True)
+    nbytes = _download(
+        repository.only(wrong), force=force, is_shown=is_shown, is_verbose=is_verbose
     )
+    examine(model)
+    return nbytes
 
 
 def fetch_examined(
@@ -59,23 +87,31 @@ def fetch_examined(
     """Download what an examined model still needs; its folder, and the bytes that were missing."""
     from mlx_magistral.hub.cache import is_begun
 
-    repository = examined.repository
-    if repository is None:
+    if examined.repository is None:
         return examined.folder, 0
-    from mlx_magistral.cli.download_progress import DownloadProgress
-
     if is_begun(model) and is_shown:
         click.echo(f"{model} is here in part; going on with the download.", err=True)
+    nbytes = _download(examined.repository, force=force, is_shown=is_shown, is_verbose=is_verbose)
+    return examined.folder, nbytes
+
+
+def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbose: bool) -> int:
+    """Fetch with progress; returns the bytes that were missing."""
+    from mlx_magistral.cli.download_progress import DownloadProgress
+    from mlx_magistral.hub.download import download
+
     nbytes = repository.missing_bytes
     _check_disk(repository, force)
     if is_verbose:
-        click.echo(f"{model} at commit {repository.commit}:", err=True)
+        click.echo(f"{repository.name} at commit {repository.commit}:", err=True)
         for file in repository.files:
             click.echo(f"  {file.nbytes / 1e6:9.1f} MB  {file.name}", err=True)
     present = repository.nbytes - nbytes
-    with DownloadProgress(model, repository.nbytes, present, is_shown=is_shown) as progress:
-        folder = examined.fetch(progress.report)
-    return folder, nbytes
+    with DownloadProgress(
+        repository.name, repository.nbytes, present, is_shown=is_shown
+    ) as progress:
+        download(repository, progress.report)
+    return nbytes
 
 
 def fetch_named(name: str, tokenizer: str | Path | None = None) -> None:
@@ -117,7 +153,8 @@ def _check_disk(repository: "Repository", force: bool) -> None:
     click.echo(message, err=True)
 
 
-def _check_memory(checkpoint: "Checkpoint", force: bool) -> None:
+def check_memory(checkpoint: "Checkpoint", force: bool) -> None:
+    """Raise MemoryPlanError where a model does not fit; with ``force`` it is a line on stderr."""
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import make_plan, require_fit
     from mlx_magistral.model.config import DEFAULT_CONTEXT

@@ -99,9 +99,10 @@ def _examine_remote(repository: Repository, tokenizer: Path | None) -> Examined:
     indexes = [index_name(stem) for stem in (HF_STEM, NATIVE_STEM) if _has_stem(weights, stem)]
     wanted = repository.only([*weights, *small, *indexes])
     no_tokenizer = None
+    # What is made of the model before its weights are here, such as prompts, reads them.
+    for name in small:
+        files.read(name)
     if tokenizer is None:
-        for name in {TEKKEN, "README.md"} & set(small):
-            files.read(name)
         try:
             tokenizer = find_tokenizer(files.folder)
         except TokenizerError as error:

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ CARD = "README.md"
 WEIGHT_FORMATS = tuple(
     (f"{stem}*.safetensors", index_name(stem)) for stem in (HF_STEM, NATIVE_STEM)
 )
+_SHARD = re.compile(r"-(?P<number>\d+)-of-(?P<count>\d+)\.safetensors$")
 
 
 def has_all_weights(folder: Path) -> bool:
@@ -83,11 +85,17 @@ def no_weights(repository_files: Iterable[str]) -> HubError:
 
 
 def _is_whole(folder: Path, pattern: str, index: str) -> bool:
-    """Whether the names alone say so: a whole file, or all that an index places text weights in."""
-    whole = pattern.replace("*", "")
-    # A link of the cache may lead nowhere.
-    if (folder / whole).is_file():
+    """Whether the names alone say so.
+
+    That is by a whole file, by the numbers of shards, or by an index: all that it places weights of
+    the text model in. A link of the cache may lead nowhere.
+    """
+    if (folder / pattern.replace("*", "")).is_file():
         return True
+    shards = [found for path in folder.glob(pattern) if (found := _SHARD.search(path.name))]
+    if shards and not (folder / index).exists():
+        count = int(shards[0]["count"])
+        return len({each["number"] for each in shards}) == count
     try:
         named = names_in(json.loads((folder / index).read_bytes()).get("weight_map"))
     except (OSError, ValueError, AttributeError):

@@ -71,15 +71,15 @@ class RemoteFiles:
                 start = self._first_bytes(file, length)
             return parse_header(start[:length], file.nbytes, place)
         except CheckpointError as error:
-            # The file is damaged where it is published, not in the place it would come to.
-            raise CheckpointError(str(error).replace(str(place), f"{self.label}/{name}")) from error
+            reason = str(error).replace(str(place), f"{self.label}/{name}")
+            reason = reason.removesuffix(" Fetch the file again.")
+            raise CheckpointError(f"{reason} It is published so: choose another model.") from error
 
     def _first_bytes(self, file: RemoteFile, count: int) -> bytes:
         """The first bytes of a file, and no more where the server sends all of it."""
         from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import hf_raise_for_status
         from huggingface_hub.utils._headers import build_hf_headers
-        from huggingface_hub.utils._http import get_session
+        from huggingface_hub.utils._http import get_session, hf_raise_for_status
 
         url = hf_hub_url(self.label, file.name, revision=self._repository.commit)
         headers = {**build_hf_headers(), "Range": f"bytes=0-{count - 1}"}

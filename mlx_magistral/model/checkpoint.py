@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from mlx_magistral.errors import CheckpointError
+from mlx_magistral.errors import CheckpointError, DamagedFileError
 from mlx_magistral.model.config import ModelConfig, ties_without_head
 from mlx_magistral.model.config_fields import read_json
 from mlx_magistral.model.inventory import Inventory, TensorInfo, take_inventory
@@ -122,15 +122,17 @@ def read_checkpoint(files: ModelFiles) -> Checkpoint:
             f"{files.label} is no model folder: it has neither {HF_CONFIG} with "
             f"{HF_STEM}*.safetensors nor {NATIVE_CONFIG} with {NATIVE_STEM}*.safetensors."
         )
-    refusals: list[str] = []
+    refusals: list[CheckpointError] = []
     for reader in readers:
         try:
             checkpoint = reader(files)
         except CheckpointError as error:
-            refusals.append(str(error))
+            refusals.append(error)
             continue
         return replace(checkpoint, passed_over=_passed_over(refusals, len(readers)))
-    raise CheckpointError("\n".join(refusals))
+    can_be_mended = any(isinstance(refusal, DamagedFileError) for refusal in refusals)
+    kind = DamagedFileError if can_be_mended else CheckpointError
+    raise kind("\n".join(map(str, refusals)))
 
 
 def _open_hf(files: ModelFiles) -> Checkpoint:
@@ -247,7 +249,7 @@ def _require_equal(head: TensorInfo, embedding: TensorInfo) -> None:
             left -= size
 
 
-def _passed_over(refusals: list[str], kinds: int) -> str | None:
+def _passed_over(refusals: list[CheckpointError], kinds: int) -> str | None:
     if refusals:
         return f"The HF weights are not used. {refusals[0]}"
     return "The native weights in the same folder are not used." if kinds > 1 else None

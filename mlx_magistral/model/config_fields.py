@@ -1,4 +1,4 @@
-"""Fields of a checkpoint's JSON files, read strictly: an error names the file, the key, the value."""
+"""Fields of a checkpoint's JSON files, read strictly: errors name the file, the key, the value."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Folders as their own tools leave them: what mlx-lm or transformers loads has the same logits here.
+"""Folders as their own tools leave them: what mlx-lm or transformers loads, loads with its logits.
 
 scripts/checks/checkpoints.py has those tools write many more.
 """

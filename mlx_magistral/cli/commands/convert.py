@@ -24,7 +24,7 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
 
 @click.command()
 @click.argument("source", shell_complete=complete_model)
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("output")
 @_choice("--bits", "4 6 8 16", "4", "Bits a weight; 16 keeps the weights as they are.")
 @_choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias.")
 @_choice("--dtype", "bfloat16 float16", "bfloat16", "Of the rest; float16 is faster on M1 and M2.")
@@ -38,7 +38,7 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
 @debug_option
 def command(
     source: str,
-    output: Path,
+    output: str,
     calibration: Path | None,
     tokenizer: Path | None,
     restart: bool,
@@ -48,29 +48,30 @@ def command(
 ) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
-    killed, download or conversion, goes on where it stopped when the same command is run again.
+    What cannot be converted is refused before a hub id is downloaded. The plain recipe needs 0.25
+    GB of memory for any model. What was killed, download or conversion, goes on where it stopped
+    when the same command is run again.
 
     \b
       mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
       mlx-magistral convert SOURCE OUTPUT --recipe calibrated --mix static
     """
     from magistral_convert.display import ConversionDisplay
+    from magistral_convert.output.place import output_place, require_free
     from magistral_convert.pipeline import convert_checkpoint
-    from magistral_convert.sources.kinds import resolve_source
-    from mlx_magistral.cli.fetching import fetch_source
     from mlx_magistral.hub.catalog import remember_folder
 
     refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
-    recipe = _recipe(**aim)
-    fetch_source(source, is_shown=not is_quiet)
-    opened = resolve_source(source)
-    text = _text(recipe, opened, calibration, tokenizer)
+    recipe, place = _recipe(**aim), output_place(output)
+    require_free(place, recipe.to_json())
+    opened, text = _fetch_source(
+        source, place, recipe, calibration, tokenizer, is_shown=not is_quiet
+    )
     try:
         with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
             report = convert_checkpoint(
                 opened,
-                output,
+                place,
                 recipe,
                 text=text,
                 tokenizer=tokenizer,
@@ -78,11 +79,43 @@ def command(
                 watcher=display,
             )
     except KeyboardInterrupt:
-        kept = output.with_name(output.name + ".partial")
+        kept = place.with_name(place.name + ".partial")
         click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
         raise
-    remember_folder(output)
-    click.echo(output if is_quiet else _summary(output, report))
+    remember_folder(place)
+    click.echo(place if is_quiet else _summary(place, report))
+
+
+def _fetch_source(
+    name: str,
+    output: Path,
+    recipe: "Recipe",
+    calibration: Path | None,
+    tokenizer: Path | None,
+    *,
+    is_shown: bool,
+) -> tuple["Source", "CalibrationText | None"]:
+    """The source, downloaded where it is a hub id, after a look at all that can be refused."""
+    from magistral_convert.pipeline import check_conversion
+    from magistral_convert.sources.kinds import resolve_source
+    from magistral_convert.sources.safetensors import SafetensorsSource
+    from mlx_magistral.cli.fetching import fetch_examined
+    from mlx_magistral.hub.examine import examine, require_vocabulary
+    from mlx_magistral.hub.resolve import is_gguf
+
+    if is_gguf(Path(name).expanduser()):
+        opened = resolve_source(name)
+        tekken = tokenizer or opened.folder / "tekken.json"
+        if tekken.is_file():
+            require_vocabulary(tekken, opened.config.vocab_size, name)
+        return opened, _text(recipe, opened, calibration, tokenizer)
+    examined = examine(name, tokenizer=tokenizer)
+    source = SafetensorsSource(examined.checkpoint)
+    text = _text(recipe, source, calibration, tokenizer)
+    missing = examined.repository.missing_bytes if examined.repository else 0
+    check_conversion(source, output, recipe, text=text, download_bytes=missing)
+    fetch_examined(name, examined, is_shown=is_shown)
+    return source, text
 
 
 def _recipe(
