@@ -12,6 +12,7 @@
     ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
+    │   ├── UnsupportedFieldError a field that would change the reply and is not honoured
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
@@ -83,6 +84,15 @@ class TokenizerError(MagistralError):
 
 class PromptError(MagistralError):
     """The messages cannot be encoded."""
+
+
+class UnsupportedFieldError(PromptError):
+    """A field that would change what the reply says, and that nothing here honours."""
+
+    def __init__(self, field: str, place: str = "") -> None:
+        where = f"{place}: field" if place else "Field"
+        super().__init__(f"{where} {field!r} is not supported by this model. Leave it out.")
+        self.field = field
 
 
 class ContextLengthError(PromptError):

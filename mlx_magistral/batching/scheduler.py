@@ -56,7 +56,7 @@ class Scheduler:
         self._drop_finished()
         paused = self._make_room()
         decoding = [
-            sequence for sequence in self.running if sequence.stepper and not sequence.unread
+            sequence for sequence in self.running if sequence.driver and not sequence.unread
         ]
         try:
             self._pass(decoding)
@@ -95,13 +95,21 @@ class Scheduler:
         started_at = time.perf_counter()
         reading = self._prompts(self._prefill_chunk.limit(bool(decoding)))
         saying = [
-            (sequence, Segment(inputs, sequence.cache, sequence.stepper.wanted_logits))
+            (sequence, Segment(inputs, sequence.cache, sequence.driver.wanted_logits))
             for sequence in decoding
-            if sequence.stepper is not None and (inputs := sequence.stepper.inputs) is not None
+            if sequence.driver is not None and (inputs := sequence.driver.inputs) is not None
         ]
         if saying or reading:
             segments = [segment for _, segment in saying + reading]
-            parts = run_pass(self._model.model, segments)
+            # A pass that reads alone is waited for anyway, and nobody may want it any longer.
+            readers = [sequence for sequence, _ in reading]
+            parts = run_pass(
+                self._model.model,
+                segments,
+                None if decoding else lambda: all(each.is_cancelled for each in readers),
+            )
+            if not parts:
+                return
             started = self._draw([sequence for sequence, _ in saying], parts[: len(saying)])
             states = [layer.state for sequence, _ in reading for layer in sequence.cache]
             mx.async_eval(started, states)  # type: ignore[no-untyped-call]
@@ -114,8 +122,7 @@ class Scheduler:
                 if segment.wanted:
                     self._guarded(sequence, partial(self._begin, logits))
         # One wait for all ids; the pass just dispatched goes on meanwhile.
-        steppers = [each.stepper for each in decoding if each.stepper and not each.is_over]
-        mx.eval([stepper.drawn for stepper in steppers if stepper.drawn is not None])
+        mx.eval([each.driver.awaited for each in decoding if each.driver and not each.is_over])
         if reading:
             mx.clear_cache()
 
@@ -153,7 +160,7 @@ class Scheduler:
 
     def _begin(self, logits: mx.array, sequence: Sequence) -> None:
         progress = sequence.progress
-        if sequence.stepper is None:
+        if sequence.driver is None:
             self._model.memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
         sequence.begin(logits)
 

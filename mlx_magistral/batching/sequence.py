@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
+from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.sampling import PendingDraw
-from mlx_magistral.decode.stepper import Stepper
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
@@ -27,7 +27,7 @@ class Sequence:
     def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
         self.progress = progress
         self.cache: list[KVCache] = []
-        self.stepper: Stepper | None = None
+        self.driver: Driver | None = None
         self.is_over = False
         self.started = time.monotonic()
         self._on_event = on_event
@@ -52,16 +52,17 @@ class Sequence:
     def unread(self) -> list[int]:
         """Ids that the model has yet to read before the reply can begin or go on.
 
-        Between two steps everything that was said is in the cache, so this is the rest of the
-        prompt, or all ids again after ``pause``.
+        Between two steps everything that was said is in the cache, but for what the driver puts in
+        itself: so this is the rest of the prompt, or all ids again after ``pause``.
         """
-        return self.progress.tokens[self.kept_tokens :]
+        tokens = self.progress.tokens
+        return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
 
     def start(self, model: Transformer, memory: ModelMemory) -> None:
         """Get a cache, with what is known of the prompt in it."""
         self.cache = memory.new_cache(model)
         known = memory.restore(self.progress.tokens, self.cache)
-        if self.stepper is None:
+        if self.driver is None:
             self.progress.cached_tokens = known
 
     def pause(self) -> None:
@@ -70,28 +71,28 @@ class Sequence:
 
     def begin(self, logits: mx.array) -> None:
         """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""
-        if self.stepper is None:
-            self.stepper = self.progress.make_stepper(logits)
+        if self.driver is None:
+            self.driver = self.progress.make_driver(logits)
 
     def prepare(self, logits: mx.array) -> PendingDraw | None:
         """The draw from this step's logits, to be made for ``accept``; None where it waits."""
-        assert self.stepper is not None
-        return self.stepper.prepare(logits)
+        assert self.driver is not None
+        return self.driver.prepare(logits)
 
     def accept(self, token: mx.array) -> None:
         """The draw that ``prepare`` returned, made."""
-        assert self.stepper is not None
-        self.stepper.accept(token)
+        assert self.driver is not None
+        self.driver.accept(token)
 
     def read(self) -> None:
         """Take this step's ids and tell of their events; may end the reply."""
-        assert self.stepper is not None
-        for token in self.stepper.read():
+        assert self.driver is not None
+        for token in self.driver.read(self.cache):
             self._tell(self.progress.take(token))
             if self.progress.reason is not None:
                 self.finish(self.progress.reason)
                 return
-        if self.stepper.is_done:
+        if self.driver.is_done:
             self.finish(FinishReason.LENGTH)
 
     def finish(self, reason: FinishReason) -> None:

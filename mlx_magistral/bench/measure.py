@@ -116,7 +116,13 @@ def _run(loaded: Magistral, case: Case, prompt: list[int], count: int) -> Run:
     if not option.is_off:
         costs = PassCosts(fingerprint(model, cache), costs_folder())
         draft_model = loaded.draft_model.for_reply() if loaded.draft_model else None
-        drafts = Drafts(prompt, costs, length=option.length, draft_model=draft_model)
+        drafts = Drafts(
+            prompt,
+            costs,
+            length=option.length,
+            draft_model=draft_model,
+            measure=lambda: costs.measure(model, cache),
+        )
     mx.reset_peak_memory()
 
     def ids() -> Iterator[int]:

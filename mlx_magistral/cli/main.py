@@ -36,6 +36,7 @@ COMMANDS = {
     "doctor": "Check this machine, the packages and the models.",
     "completion": "Print the Tab completion script of a shell.",
     "batch": "Answer a file of requests into a file of replies.",
+    "eval": "Measure what a model can do, with error bars, and compare two.",
     "bench": "Measure how fast a model runs here.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",

@@ -10,7 +10,7 @@ class RunProgress(Steps):
 
     def __init__(self, *, is_quiet: bool, is_verbose: bool) -> None:
         super().__init__(is_quiet=is_quiet, is_verbose=is_verbose)
-        self._is_quiet = is_quiet
+        self.is_quiet = is_quiet
         self._done = -1
 
     def update(self, tally: Tally) -> None:
@@ -22,7 +22,7 @@ class RunProgress(Steps):
 
     def note(self, text: str) -> None:
         """A line that stays."""
-        if not self._is_quiet:
+        if not self.is_quiet:
             self._wipe()
             echo(text, err=True)
 

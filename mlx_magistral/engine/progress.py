@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
+from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.answer_now import AnswerNow
 from mlx_magistral.decode.rules.control import ControlOptions, make_rules, think_tokens
 from mlx_magistral.decode.rules.steering import Rule, Steering
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
-from mlx_magistral.decode.stepper import Stepper
 from mlx_magistral.events import (
     Event,
     Finished,
@@ -73,9 +73,9 @@ class ReplyProgress:
         """The reply's own random state, on the thread that decodes."""
         return Sampler(self.plan.sampling, self.plan.prompt, self._tokenizer.vocab_size)
 
-    def make_stepper(self, logits: mx.array) -> Stepper:
+    def make_driver(self, logits: mx.array) -> Driver:
         """The reply's decode from the logits (1, vocab) of its prompt."""
-        return Stepper(
+        return Driver(
             logits,
             self.make_sampler(),
             max_tokens=self.plan.max_tokens,

@@ -16,6 +16,7 @@ from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.engine.progress import ReplyPlan, ReplyProgress
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
+from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.text.tokenizer import Tokenizer
 
@@ -67,19 +68,22 @@ class ReplyStream:
         self.progress.answer_now.request()
 
     def cancel(self) -> None:
-        """End the reply within one token; safe from another thread or a signal handler.
+        """End the reply within one token, or one layer of a pass that reads the prompt.
 
-        The events still end with Finished, whose reason is INTERRUPTED.
+        Safe from another thread or a signal handler. The events still end with Finished, whose
+        reason is INTERRUPTED.
         """
         self._is_cancelled = True
 
-    def _make_drafts(self) -> Drafts | None:
+    def _make_drafts(self, cache: list[KVCache]) -> Drafts | None:
         shared, option = self._shared, self.progress.plan.speculate
-        if option.is_off or shared.pass_costs is None:
+        costs = shared.pass_costs
+        if option.is_off or costs is None:
             return None
         return Drafts(
             self.progress.plan.prompt,
-            shared.pass_costs,
+            costs,
+            measure=lambda: costs.measure(shared.model, cache),
             length=option.length,
             draft_model=None if shared.draft_model is None else shared.draft_model.for_reply(),
         )
@@ -87,9 +91,9 @@ class ReplyStream:
     def _run(self) -> Iterator[Event]:
         shared, progress, memory = self._shared, self.progress, self._shared.memory
         plan = progress.plan
-        progress.drafts = self._make_drafts()
         mx.reset_peak_memory()
         cache = memory.new_cache(shared.model)
+        progress.drafts = self._make_drafts(cache)
         known = progress.cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
             shared.model,

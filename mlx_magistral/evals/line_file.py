@@ -100,24 +100,26 @@ class LineFile:
         )
 
 
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a file of JSON objects, a last line without its end left out.
+def read_records(path: Path, *, must_end: bool = True) -> Iterator[dict[str, Any]]:
+    """The records of a file of JSON objects, empty lines left out.
 
-    Raises RunError naming file and line where one is no JSON object.
+    ``must_end`` leaves a last line without its end out too: a kill may have torn it. Raises
+    RunError naming file and line where one is no JSON object.
     """
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, 1):
-                if not line.endswith(b"\n"):
+                if must_end and not line.endswith(b"\n"):
                     return
+                if not line.strip():
+                    continue
                 try:
                     record = json.loads(line)
                 except ValueError:
                     record = None
                 if not isinstance(record, dict):
                     raise RunError(
-                        f"{path} is not a file of this command: line {number} is no JSON object. "
-                        "Name another file."
+                        f"{path}: line {number} is no JSON object. Mend it, or name another file."
                     )
                 yield record
     except OSError as error:

@@ -12,7 +12,9 @@ from mlx_magistral.memory.sizes import kv_bytes, pass_bytes
 from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.config import ModelConfig
 
-# Prefill chunks, best first. A GPU is kept busy by 2048 rows; a CPU's caches hold 256.
+# Prefill chunks, best first. A GPU is kept busy by 2048 rows, mlx-lm's figure too. On a CPU scores
+# and activations of 256 stay in its caches: nano prefills 2,200 ids in 6.3 s against 15.4 s with
+# 2048.
 CHUNKS = {Backend.METAL: (2048, 1024, 512, 256), Backend.CPU: (256,)}
 # KV bits that are taken without being asked for, best first; 4 changes what some models say.
 AUTOMATIC_KV_BITS = (16, 8)

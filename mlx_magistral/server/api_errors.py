@@ -13,6 +13,7 @@ from mlx_magistral.errors import (
     OverloadedError,
     PromptError,
     QueueFullError,
+    UnsupportedFieldError,
     UsageError,
 )
 
@@ -91,6 +92,9 @@ def from_error(error: MagistralError) -> ApiError:
     match error:
         case ContextLengthError():
             return ApiError(400, text, TOO_LONG, "messages")
+        case UnsupportedFieldError():
+            param = error.field if place is None else f"{place.group()}.{error.field}"
+            return ApiError(400, text, "unsupported_parameter", param)
         case PromptError():
             return ApiError(400, text, "invalid_value", place.group() if place else "messages")
         case UsageError():
@@ -109,9 +113,6 @@ def from_validation(error: ValidationError) -> ApiError:
     """The first thing that pydantic found wrong with a body, by the name of its field."""
     first = error.errors(include_url=False, include_input=False)[0]
     param = ".".join(str(part) for part in first["loc"]) or None
-    if first["type"] == "extra_forbidden":
-        text = f"Field {param!r} is not supported by this server. Leave it out."
-        return ApiError(400, text, "unsupported_parameter", param)
     if first["type"] == "missing":
         return ApiError(400, f"Field {param!r} is missing.", "missing_required_parameter", param)
     what = first["msg"].removeprefix("Value error, ").rstrip(".")

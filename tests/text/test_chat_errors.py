@@ -53,7 +53,6 @@ CASES: list[tuple[str, Any, str]] = [
     ),
     ("no role", [USER, {"content": "x"}], r"messages\[1\]: role None is none of system"),
     ("old function role", [USER, {"role": "function", "content": "x"}], "role 'function' is none"),
-    ("name", [{**USER, "name": "bob"}], r"messages\[0\] \(user\): field 'name' is not supported"),
     ("prefix not last", assistant(content="x", prefix=True), "prefix"),
     ("a user's prefix", user("x")[:2] + [{**USER, "prefix": True}], "field 'prefix' is not"),
     ("audio", assistant(content="x", audio={"id": "y"}), "field 'audio' is not supported"),

@@ -4,6 +4,7 @@ import logging
 import signal
 import webbrowser
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -22,7 +23,10 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
-@click.option("--allow-origin", multiple=True, help="A web page's origin; repeatable.")
+@click.option("--allow-origin", multiple=True, help="A web page's origin, or *; repeatable.")
+@click.option(
+    "--allow-host", multiple=True, help="A name clients connect by; *.NAME for all in it."
+)
 @click.option("--no-key", is_flag=True, help="Listen beyond this machine without an API key.")
 @click.option("--max-batch", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--max-queue", type=click.IntRange(0), default=64, show_default=True)
@@ -43,6 +47,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     memory = take_memory(options)
     if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
+    origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
     try:
         from mlx_magistral.server.app import make_app
         from mlx_magistral.server.batching import make_backend
@@ -70,7 +75,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         max_queue=options["max_queue"],
         idle_unload_s=options["idle_unload"],
     )
-    rules = Rules(options["api_key"], options["allow_origin"])
+    rules = Rules(options["api_key"], origins, options["allow_host"])
     app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
     server = DrainingServer(app, backend, options["drain"])
     urls = reachable_urls(host, listener.getsockname()[1])
@@ -82,6 +87,23 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     finally:
         backend.close(0.0)
     return 130 if server.signal == signal.SIGINT else 0
+
+
+def _origins(given: tuple[str, ...], *, has_key: bool) -> tuple[str, ...]:
+    """The origins as browsers write them; warns where any page may ask without a key."""
+    for origin in given:
+        parts = urlsplit(origin)
+        if origin != "*" and (not parts.netloc or parts.path not in ("", "/") or parts.query):
+            raise UsageError(
+                f"--allow-origin {origin!r} is no origin. Give one as http://localhost:3000, or *."
+            )
+    if "*" in given and not has_key:
+        click.echo(
+            "Any web page that is open in a browser here can use this model: --allow-origin '*' "
+            "is set and no --api-key.",
+            err=True,
+        )
+    return tuple(origin.rstrip("/") for origin in given)
 
 
 def _where(urls: list[str], name: str, context_tokens: int) -> str:

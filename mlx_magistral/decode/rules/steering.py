@@ -115,9 +115,12 @@ class Steering:
         return any(rule.must_see_id for rule in self._rules)
 
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> None:
-        """Take the next id; the first rule with a verdict has it."""
+        """Take the next id, the first of ``forced`` where there are any.
+
+        The first rule with a verdict has it; what that forces comes after what is forced already.
+        """
         self._events += self._parser.feed(token, logprob)
-        self.forced = ()
+        self.forced = self.forced[1:]
         place = self.place
         self._take_time(place.is_thinking)
         verdicts = [rule.feed(token, place) for rule in self._rules]
@@ -146,8 +149,8 @@ class Steering:
             self.ended = verdict.reason
             self.limit = verdict.limit
         elif verdict.act is Act.WRITE:
-            self.forced = verdict.tokens
+            self.forced += verdict.tokens
         elif place.is_thinking and not self._is_closed:
             self._is_closed = True
             self.limit = verdict.limit
-            self.forced = (*self._think.phrase, self._think.close)
+            self.forced += (*self._think.phrase, self._think.close)

@@ -29,11 +29,19 @@ _SAMPLE_BYTES = 256
 def model_fingerprint(checkpoint: Checkpoint, kv_bits: int, chunk_tokens: int) -> str:
     """Names the weights, the KV format, and what else changes the last bits of keys and values.
 
+    Raises CheckpointError where a file cannot be read.
+    """
+    how = (kv_bits, chunk_tokens, mx.__version__, mx.default_device())  # type: ignore[attr-defined]
+    return hashlib.sha256(f"{weights_fingerprint(checkpoint)}{how}".encode()).hexdigest()
+
+
+def weights_fingerprint(checkpoint: Checkpoint) -> str:
+    """Names the weights by content, and how they are quantized.
+
     Takes a few ms whatever the size: reading 13 GB would take longer than most prefills that a
     prefix spares. Raises CheckpointError where a file cannot be read.
     """
-    how = (kv_bits, chunk_tokens, mx.__version__, mx.default_device())  # type: ignore[attr-defined]
-    digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}{how}".encode())
+    digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}".encode())
     for tensor in checkpoint.tensors.values():
         digest.update(f"{tensor.name}{tensor.shape}{tensor.dtype}{tensor.start}".encode())
     manifest = checkpoint.folder / _MANIFEST
