@@ -146,7 +146,7 @@ def test_killed_between_layers_it_goes_on_to_the_same_bytes(
     expected = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     chosen = [n for n, step in enumerate(steps) if step.startswith("hidden-0002")][::2]
     chosen += [n for n, step in enumerate(steps) if step.startswith("model-00004")][::12]
-    driver = Path(__file__).with_name("killed_conversion.py")
+    driver = Path(__file__).parents[1] / "killed_conversion.py"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     for number in chosen:
         output = tmp_path / f"out{number}"
