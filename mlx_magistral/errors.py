@@ -8,8 +8,10 @@
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
+    ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
+    │   ├── UnsupportedFieldError a field that would change the reply and is not honoured
     │   └── ContextLengthError    more tokens than the model's context holds
     ├── MemoryPlanError           a run that does not fit this machine's memory
     ├── OverloadedError           a server that has no room for one more reply right now
@@ -17,6 +19,9 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+    ├── TrainingError             a training that cannot start or cannot go on
+    ├── RunError                  a batch or evaluation whose files cannot be used
+    ├── SandboxError              no fence for a model's programs holds on this machine
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -66,12 +71,25 @@ class CheckpointError(MagistralError):
     """A model folder is incomplete, damaged, or holds another kind of model."""
 
 
+class AdapterError(MagistralError):
+    """An adapter's folder is damaged, of a kind that is not computed, or of another model."""
+
+
 class TokenizerError(MagistralError):
     """A tokenizer file is missing, damaged, or of a version without [THINK]."""
 
 
 class PromptError(MagistralError):
     """The messages cannot be encoded."""
+
+
+class UnsupportedFieldError(PromptError):
+    """A field that would change what the reply says, and that nothing here honours."""
+
+    def __init__(self, field: str, place: str = "") -> None:
+        where = f"{place}: field" if place else "Field"
+        super().__init__(f"{where} {field!r} is not supported by this model. Leave it out.")
+        self.field = field
 
 
 class ContextLengthError(PromptError):
@@ -112,6 +130,18 @@ class PrefixCacheError(MagistralError):
 
 class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
+
+
+class TrainingError(MagistralError):
+    """Data that cannot be trained on, or a training that cannot start or cannot go on."""
+
+
+class RunError(MagistralError):
+    """A batch or an evaluation cannot start or go on with the files there are."""
+
+
+class SandboxError(MagistralError):
+    """Programs that a model wrote cannot be run safely here."""
 
 
 class ConversionError(MagistralError):

@@ -106,6 +106,22 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a reply is that goes on: what Usage and Timings will say at its end.
+
+    ``read_tokens`` of the prompt's are in the cache, the ``cached_tokens`` among them from an
+    earlier prompt; ``prompt_s`` lasts until the first id, the wait for a place included.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int
+    read_tokens: int
+    prompt_s: float
+    completion_tokens: int
+    decode_s: float
+
+
+@dataclass(frozen=True)
 class Finished:
     """The last event of every reply.
 

@@ -1,6 +1,8 @@
 """A backend that follows a script, so that protocols are tested without a model."""
 
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from mlx_magistral.errors import ContextLengthError, MagistralError, OverloadedError
 from mlx_magistral.events import (
@@ -8,6 +10,7 @@ from mlx_magistral.events import (
     Event,
     Finished,
     FinishReason,
+    Progress,
     ReasoningDelta,
     Timings,
     Usage,
@@ -23,6 +26,7 @@ class FakeTicket:
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.progress = Progress(7, 2, 7, 0.1, 3, 0.2)
 
     def cancel(self) -> None:
         self.cancelled.set()
@@ -37,6 +41,7 @@ class FakeBackend:
     model_name = "fake"
     context_tokens = 100
     places = 16
+    facts: Mapping[str, Any] = {"n_params": 1}
 
     def __init__(self) -> None:
         self.script = list(SCRIPT)

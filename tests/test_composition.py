@@ -110,7 +110,7 @@ def test_guard_that_does_not_act_changes_no_id(nano: Magistral, schema: Any) -> 
 def test_every_driver_gives_the_ids_of_the_plain_one(
     nano: Magistral, schema: Any, options: dict[str, Any]
 ) -> None:
-    """Speculation, and the stepper that batches and logprobs use, under a budget and a schema."""
+    """Guessing, and logprobs, which guess nothing, under a budget and a schema."""
     options = {**options, "schema": schema, "think_budget": 20, "max_tokens": 160}
     options["on_loop"] = "off"
     plain = ids(nano, speculate="off", **options)

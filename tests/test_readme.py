@@ -72,7 +72,15 @@ def test_shell_block_runs(home: Path, block: str) -> None:
 
 # Those that begin with a converted folder, and those that make one.
 LATER_PAGES = ["converting.md", "memory.md"]
-PAGES = [*LATER_PAGES, "quickstart.md", "choosing.md", "troubleshooting.md", "performance.md"]
+PAGES = [
+    *LATER_PAGES,
+    "quickstart.md",
+    "choosing.md",
+    "batches.md",
+    "evaluating.md",
+    "troubleshooting.md",
+    "performance.md",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)

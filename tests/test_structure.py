@@ -101,7 +101,7 @@ def test_thinking_can_still_begin_by_itself(tiny: Magistral) -> None:
     assert seen == {0}
     stream = tiny.stream("x", schema=PERSON, max_tokens=3)
     mask = next(
-        each for each in stream.progress.steering.adjustments if isinstance(each, GrammarMask)
+        each for each in stream.progress.steering.processors if isinstance(each, GrammarMask)
     )
     allowed = mask(mx.zeros((1, tiny.config.vocab_size)))[0].tolist()
     think = tiny.tokenizer.control_id("[THINK]")
@@ -193,8 +193,8 @@ def test_tool_choice_is_enforced(tiny: Magistral, choice: str) -> None:
 def test_tool_choice_none_bans_calls(tiny: Magistral) -> None:
     stream = tiny.stream("x", tools=[tool("first")], tool_choice="none", max_tokens=3)
     logits = mx.zeros((1, tiny.config.vocab_size))
-    for adjust in stream.progress.steering.adjustments:
-        logits = adjust(logits)
+    for process in stream.progress.steering.processors:
+        logits = process(logits)
     assert logits[0, tiny.tokenizer.control_id("[TOOL_CALLS]")].item() == -float("inf")
 
 
@@ -219,8 +219,8 @@ def draws(model: Magistral, script: list[int], **options: Any) -> list[list[floa
     seen = []
     for token in script:
         logits = mx.zeros((1, model.config.vocab_size))
-        for adjust in stream.progress.steering.adjustments:
-            logits = adjust(logits)
+        for process in stream.progress.steering.processors:
+            logits = process(logits)
         seen.append(logits[0].tolist())
         stream.progress.steering.feed(token)
     return seen  # type: ignore[return-value]

@@ -10,8 +10,8 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from mlx_magistral.batching.member import Member, OnEvent
 from mlx_magistral.batching.scheduler import Scheduler
+from mlx_magistral.batching.sequence import OnEvent, Sequence
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import OverloadedError, QueueFullError
@@ -43,7 +43,7 @@ class BatchEngine:
         self._model = model
         self._options = options
         self._scheduler = Scheduler(model, options.max_batch)
-        self._waiting: deque[Member] = deque()
+        self._waiting: deque[Sequence] = deque()
         self._changed = threading.Condition()  # guards all of the fields below and the queue
         self._running_bytes = 0
         self._running_count = 0
@@ -53,14 +53,14 @@ class BatchEngine:
         self._thread = threading.Thread(target=self._run, name="mlx-magistral", daemon=True)
         self._thread.start()
 
-    def submit(self, progress: ReplyProgress, on_event: OnEvent) -> Member:
+    def submit(self, progress: ReplyProgress, on_event: OnEvent) -> Sequence:
         """Queue a reply; raises OverloadedError where it would have to wait too long."""
-        member = Member(progress, on_event)
+        sequence = Sequence(progress, on_event)
         with self._changed:
-            self._require_room(member)
-            self._waiting.append(member)
+            self._require_room(sequence)
+            self._waiting.append(sequence)
             self._changed.notify_all()
-        return member
+        return sequence
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -72,7 +72,7 @@ class BatchEngine:
     def free_bytes(self) -> int:
         """KV bytes that no running reply has taken."""
         with self._changed:
-            return max(self._scheduler.room.total_bytes - self._running_bytes, 0)
+            return max(self._scheduler.kv_budget.total_bytes - self._running_bytes, 0)
 
     def close(self, drain_s: float) -> None:
         """Take nothing more, wait for what there is, and cancel what is left after ``drain_s``."""
@@ -83,7 +83,7 @@ class BatchEngine:
         self._is_cancelling = True
         self._thread.join()
 
-    def _require_room(self, member: Member) -> None:
+    def _require_room(self, sequence: Sequence) -> None:
         if self._is_closing:
             raise OverloadedError("The server is shutting down.", _DRAIN_RETRY_S)
         waiting = len(self._waiting)
@@ -93,28 +93,28 @@ class BatchEngine:
             raise QueueFullError(
                 f"{waiting} replies are waiting already. Ask again in {retry_s} s.", retry_s
             )
-        lengths = [self._scheduler.first_length(each) for each in (*self._waiting, member)]
-        needed = self._scheduler.room.bytes_for_all(lengths) + self._running_bytes
-        if ahead and needed > self._scheduler.room.total_bytes:
+        lengths = [self._scheduler.first_length(each) for each in (*self._waiting, sequence)]
+        needed = self._scheduler.kv_budget.bytes_for_all(lengths) + self._running_bytes
+        if ahead and needed > self._scheduler.kv_budget.total_bytes:
             raise OverloadedError(
                 f"This prompt and those before it need {needed / 1e9:.2f} GB for their tokens, and "
-                f"there are {self._scheduler.room.total_bytes / 1e9:.2f} GB. "
+                f"there are {self._scheduler.kv_budget.total_bytes / 1e9:.2f} GB. "
                 f"Ask again in {retry_s} s.",
                 retry_s,
             )
 
     def _run(self) -> None:
         while self._wait_for_work():
-            while (member := self._next()) is not None:
-                self._scheduler.start(member)
+            while (sequence := self._next()) is not None:
+                self._scheduler.start(sequence)
             if self._is_cancelling:
-                for member in self._scheduler.running:
-                    member.cancel()
+                for sequence in self._scheduler.running:
+                    sequence.cancel()
             before = self._scheduler.running
             paused = self._scheduler.step()
-            for member in before:
-                if member.is_over:
-                    taken_s = time.monotonic() - member.started
+            for sequence in before:
+                if sequence.is_over:
+                    taken_s = time.monotonic() - sequence.started
                     self._reply_s += (taken_s - self._reply_s) * _LATEST_WEIGHT
             with self._changed:
                 self._waiting.extendleft(reversed(paused))
@@ -138,24 +138,24 @@ class BatchEngine:
             if not has_changed:
                 self._model.unload()
 
-    def _next(self) -> Member | None:
+    def _next(self) -> Sequence | None:
         """Who may start now, in turn; who has lost interest needs no place and leaves at once."""
         with self._changed:
             if self._is_cancelling:
-                for member in self._waiting:
-                    member.cancel()
-            leaving = next((member for member in self._waiting if member.is_cancelled), None)
+                for sequence in self._waiting:
+                    sequence.cancel()
+            leaving = next((sequence for sequence in self._waiting if sequence.is_cancelled), None)
             if leaving is None and not (
                 self._waiting and self._scheduler.has_place_for(self._waiting[0])
             ):
                 return None
-            member = leaving or self._waiting[0]
-            self._waiting.remove(member)
-            self._publish(member)
-            return member
+            sequence = leaving or self._waiting[0]
+            self._waiting.remove(sequence)
+            self._publish(sequence)
+            return sequence
 
-    def _publish(self, *starting: Member) -> None:
-        room, scheduler = self._scheduler.room, self._scheduler
+    def _publish(self, *starting: Sequence) -> None:
+        scheduler = self._scheduler
         self._running_count = len(scheduler.running) + len(starting)
-        lengths = [scheduler.first_length(member) for member in starting]
-        self._running_bytes = scheduler.running_bytes + room.bytes_for_all(lengths)
+        lengths = [scheduler.first_length(sequence) for sequence in starting]
+        self._running_bytes = scheduler.running_bytes + scheduler.kv_budget.bytes_for_all(lengths)

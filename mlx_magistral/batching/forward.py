@@ -1,10 +1,11 @@
 """One pass of the model over what several replies have to read: ids in, each reply's logits out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import mlx.core as mx
 
+from mlx_magistral.decode.interruptible import hidden_unless
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.ragged import ragged_caches
 from mlx_magistral.model.transformer import Transformer
@@ -18,9 +19,14 @@ class Segment(NamedTuple):
     wanted: int
 
 
-def run_pass(model: Transformer, segments: Sequence[Segment]) -> list[mx.array]:
+def run_pass(
+    model: Transformer,
+    segments: Sequence[Segment],
+    is_cancelled: Callable[[], bool] | None = None,
+) -> list[mx.array]:
     """Each segment's logits (wanted, vocab), not yet evaluated; the caches are filled.
 
+    With ``is_cancelled`` it waits for each layer, and gives the pass up once that says so: [].
     Only wanted rows go through the last layer's queries and MLP and through the head, whose 131,072
     columns are 5 % of the model's work.
     """
@@ -28,7 +34,15 @@ def run_pass(model: Transformer, segments: Sequence[Segment]) -> list[mx.array]:
     wanted = [segment.wanted for segment in segments]
     caches = ragged_caches([segment.cache for segment in segments], lengths, wanted)
     tokens = mx.concatenate([segment.tokens.astype(mx.uint32) for segment in segments])
-    hidden = model.hidden(tokens[:, None], caches)[:, 0]  # (wanted rows, or all where none is, dim)
+    if is_cancelled is None:
+        hidden = model.hidden(tokens[:, None], caches)
+    else:
+        kept = [segment.cache for segment in segments]
+        unless = hidden_unless(is_cancelled, model, tokens[:, None], caches, kept)
+        if unless is None:
+            return []
+        hidden = unless
+    hidden = hidden[:, 0]  # (wanted rows, or all where none is, dim)
     if not any(wanted):
         return [mx.zeros((0, 0)) for _ in segments]
     logits, parts, start = model.logits(hidden), [], 0

@@ -15,6 +15,8 @@ from mlx_magistral.terminal.size import terminal_size
 
 _COMMAND = re.compile(r"/(?P<name>[A-Za-z]+)(?:\s+(?P<rest>.*))?\s*", re.DOTALL)
 _OFF = ("off", "none")
+# What other programs call a command.
+_OTHER_NAMES = {"exit": "bye", "quit": "bye"}
 _KEYS = (
     "Enter sends; Alt-Enter, or \\ at the end of a line, begins a new one.",
     'A message of several lines may stand between """ and """.',
@@ -42,6 +44,7 @@ def run_command(chat: Chat, text: str) -> bool:
     if found is None:
         return False
     name, rest = found["name"].lower(), (found["rest"] or "").strip()
+    name = _OTHER_NAMES.get(name, name)
     try:
         if name not in COMMANDS:
             close = get_close_matches(name, COMMANDS, 1)
@@ -246,5 +249,5 @@ COMMANDS = {
     "sessions": Command(_sessions, "[WORDS]", "List sessions that hold these words."),
     "model": Command(_model, "[NAME]", "Show or change the model.", "paths"),
     "clear": Command(_clear, "", "Begin a new conversation."),
-    "bye": Command(_bye, "", "Leave."),
+    "bye": Command(_bye, "", "Leave, as /exit, /quit and exit do."),
 }

@@ -8,6 +8,9 @@ import click
 from mlx_magistral.chat.chat import Chat
 from mlx_magistral.chat.commands import run_command
 
+# Without a slash too: nobody means them for the model.
+_GOODBYES = ("exit", "quit")
+
 
 class Reader(Protocol):
     """Where messages come from; raises EOFError at the end, KeyboardInterrupt at Ctrl-C."""
@@ -29,6 +32,8 @@ def run_chat(chat: Chat, reader: Reader) -> None:
         if not text:
             chat.is_editing = False
             continue
+        if text in _GOODBYES:
+            break
         try:
             if not run_command(chat, text):
                 chat.send(without_quotes(text))

@@ -35,9 +35,13 @@ COMMANDS = {
     "config": "List or set the defaults of flags.",
     "doctor": "Check this machine, the packages and the models.",
     "completion": "Print the Tab completion script of a shell.",
+    "batch": "Answer a file of requests into a file of replies.",
+    "eval": "Measure what a model can do, with error bars, and compare two.",
     "bench": "Measure how fast a model runs here.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
+    "train": "Train an adapter for a model from chats.",
+    "fuse": "Work an adapter into a model's weights.",
     "verify": "Check a converted folder against its manifest.",
     "compare": "Measure how far two models are apart on the same text.",
 }

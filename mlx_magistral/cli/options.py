@@ -1,8 +1,7 @@
 """Options that several commands share."""
 
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -24,6 +23,12 @@ model_option = click.option(
     show_envvar=True,
     shell_complete=complete_model,
     help=f"A folder, a hub id, or {NANO}, embedded.  [default: as set by use, else {NANO}]",
+)
+
+adapter_option = click.option(
+    "--adapter",
+    type=click.Path(exists=True, file_okay=False),
+    help="The folder of an adapter that train, mlx-lm or PEFT wrote for the model.",
 )
 
 _SAMPLING = (
@@ -71,9 +76,9 @@ _MEMORY = (
     click.option(
         "wired_gb",
         "--wired",
-        type=float,
-        metavar="GB",
-        help="Never page out so much of the memory while the model is loaded.  [default: none]",
+        metavar="GB|auto",
+        help="Never page out so much of the memory while the model is loaded; auto is the planned "
+        "peak.  [default: none]",
     ),
     click.option(
         "--reuse-prefixes/--no-reuse-prefixes",
@@ -91,18 +96,34 @@ def memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def batch_memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for many replies at once, each with a prompt of its own: no prefixes are kept."""
+    for option in reversed(_MEMORY[:-1]):
+        command = option(command)
+    return command
+
+
 def take_memory(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the memory flags and return them as keywords of ``Magistral.load``."""
-    kv_bits, wired_gb = options.pop("kv_bits"), options.pop("wired_gb")
-    if wired_gb is not None and not math.isfinite(wired_gb):
-        raise UsageError(f"--wired takes gigabytes, not {wired_gb}.")
+    kv_bits = options.pop("kv_bits")
     return {
         "kv_bits": None if kv_bits is None else int(kv_bits),
         "context_tokens": options.pop("context_tokens"),
-        "reuse_prefixes": options.pop("reuse_prefixes"),
-        "wired_bytes": None if wired_gb is None else round(wired_gb * 1e9),
+        "reuse_prefixes": options.pop("reuse_prefixes", False),
+        "wired_bytes": _wired_bytes(options.pop("wired_gb")),
         "tokenizer": options.pop("tokenizer"),
     }
+
+
+def _wired_bytes(text: str | None) -> int | Literal["auto"] | None:
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    try:
+        return round(float(text) * 1e9)
+    except (ValueError, OverflowError) as error:  # no number, nan, and inf
+        raise UsageError(f"--wired takes gigabytes or auto, not {text}.") from error
 
 
 _SPEED = (

@@ -2,6 +2,7 @@
 
 import sys
 from types import TracebackType
+from typing import Self
 
 import click
 
@@ -22,7 +23,7 @@ class Steps:
         self._is_live = can_redraw(sys.stderr) and not is_quiet and not is_verbose
         self._step = ""
 
-    def __enter__(self) -> "Steps":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,55 +1,103 @@
-"""The draw of the next id: made before the current one is known, and redone where rules object."""
+"""Draws: ids that are drawn before those in front of them are known, and again where rules object.
+
+A draw that is made again uses its random number again, so one that comes out the same is the same.
+"""
+
+from typing import NamedTuple
 
 import mlx.core as mx
 
+from mlx_magistral.decode.logprobs import LogprobMeter, Measured
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import PendingDraw, Sampler, draw_together
 
 
-class Draw:
-    """A draw that is made early where the rules allow it, and redone if they changed.
+class Drawn(NamedTuple):
+    """An id (1,), on its way, and its logprobs where somebody asked for them."""
 
-    A draw that is redone uses its random number again, so one that comes out the same is the same.
+    token: mx.array
+    measured: Measured | None
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        """What has to be evaluated before both can be read without waiting."""
+        return [self.token, *(self.measured or ())]
+
+
+class Draws:
+    """The draws from the logits (n, vocab) of one pass, a row a position, taken in turn.
+
+    All rows are drawn at once under the rules of the first, unless a rule has to see each id.
     """
 
-    def __init__(self, sampler: Sampler, steering: Steering | None) -> None:
+    def __init__(
+        self,
+        logits: mx.array,
+        sampler: Sampler,
+        steering: Steering | None,
+        meter: LogprobMeter | None = None,
+    ) -> None:
+        self._logits = logits
         self._sampler = sampler
         self._steering = steering
-        self._adjustments = steering.adjustments if steering else ()
-        self._logits: mx.array | None = None
-        self._token: mx.array | None = None
+        self._meter = meter
+        self._processors = self._processors_now()
+        self._row = 0  # the next to be taken
+        self._early: list[mx.array] = []
+        self._states = [sampler.state]  # before each row's draw
 
-    def prepare(self, logits: mx.array) -> PendingDraw | None:
-        """The draw, to be made and given to ``accept``; None where it has to wait."""
-        self._logits = logits
+    @property
+    def arrays(self) -> list[mx.array]:
+        """What to start computing: the draws that are made, else what they come from."""
+        return self._early or [self._logits]
+
+    def prepare(self) -> PendingDraw | None:
+        """A draw to be made and given to ``accept``; None where it has to wait or was made here."""
         if self._steering and self._steering.must_see_id:
             return None
-        return self._sampler.prepare(logits, self._adjustments)
+        if self._logits.shape[0] == 1:
+            return self._sampler.prepare(self._logits, self._processors)
+        for row in range(self._logits.shape[0]):
+            self.accept(self._sampler(self._logits[row : row + 1], self._processors))
+        return None
 
     def accept(self, token: mx.array) -> None:
         """The draw that ``prepare`` asked for."""
-        self._token = token
+        self._early.append(token)
+        self._states.append(self._sampler.state)
 
-    def dispatch(self, logits: mx.array) -> mx.array:
-        """Draw, unless that has to wait; returns what to start computing."""
-        pending = self.prepare(logits)
-        if pending is None:
-            return logits
-        [token] = draw_together([pending])
-        self.accept(token)
-        return token
+    def start(self) -> None:
+        """Draw early what may be, alone, and start computing."""
+        pending = self.prepare()
+        if pending is not None:
+            self.accept(draw_together([pending])[0])
+        mx.async_eval(self.arrays)  # type: ignore[no-untyped-call]
 
-    def settled(self) -> mx.array:
-        """The draw under the adjustments that hold now."""
-        assert self._logits is not None
-        adjustments = self._steering.adjustments if self._steering else ()
-        if self._token is None or adjustments != self._adjustments:
+    def take(self) -> Drawn:
+        """The draw of the next row under the rules that hold now, all ids before it being known."""
+        row, processors = self._row, self._processors_now()
+        logits = self._logits[row : row + 1]
+        stands = bool(self._early) and processors == self._processors
+        if stands:
+            token = self._early[row]
+            self._sampler.state = self._states[row + 1]
+        else:
+            # From here on every row is drawn by itself: earlier draws stand on other rules.
             self.drop()
-            self._token = self._sampler(self._logits, adjustments)
-            mx.async_eval(self._token)  # type: ignore[no-untyped-call]
-        return self._token
+            token = self._sampler(logits, processors)
+        self._row += 1
+        # Measured with the id, in front of the next pass: reading it does not wait for that.
+        drawn = Drawn(token, self._meter.measure(logits, token) if self._meter else None)
+        if not stands or drawn.measured is not None:
+            mx.async_eval(drawn.arrays)  # type: ignore[no-untyped-call]
+        return drawn
 
     def drop(self) -> None:
-        """Take back a draw that was made."""
-        if self._token is not None:
-            self._sampler.undo()
+        """Take back the draws that were made and not taken."""
+        if self._early:
+            self._sampler.state = self._states[self._row]
+            self._early = []
+
+    def _processors_now(self) -> tuple[LogitsProcessor, ...]:
+        return self._steering.processors if self._steering else ()

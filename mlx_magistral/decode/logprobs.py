@@ -4,8 +4,7 @@ Measured beside the draw, on the device, and only for a reply that asked for the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
@@ -15,8 +14,7 @@ from mlx_magistral.events import TokenLogprob
 MOST_ALTERNATIVES = 20  # as in the OpenAI API
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """Not yet evaluated: of n ids their logprobs (n,), and the likeliest (n, k), best first."""
 
     chosen: mx.array

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import mlx.core as mx
 
 from mlx_magistral.decode.nucleus import RowFilter, draw_rows, split_rows
-from mlx_magistral.decode.rules.adjust import Adjust
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.errors import UsageError
 
 
@@ -68,22 +68,24 @@ class Sampler:
             self._seen[mx.array(prompt_tokens)] = True
         self._before = self.key, self._seen
 
-    def __call__(self, logits: mx.array, adjustments: Sequence[Adjust] = ()) -> mx.array:
+    def __call__(self, logits: mx.array, processors: Sequence[LogitsProcessor] = ()) -> mx.array:
         """Draw from logits of shape (1, vocab); returns a lazy uint32 id of shape (1,)."""
-        return draw_together([self.prepare(logits, adjustments)])[0]
+        return draw_together([self.prepare(logits, processors)])[0]
 
-    def prepare(self, logits: mx.array, adjustments: Sequence[Adjust] = ()) -> "PendingDraw":
-        """A draw for ``draw_together``, penalty and adjustments applied."""
+    def prepare(
+        self, logits: mx.array, processors: Sequence[LogitsProcessor] = ()
+    ) -> "PendingDraw":
+        """A draw for ``draw_together``, penalty and processors applied."""
         self._before = self.key, self._seen
-        if not adjustments and self._seen is None and self.options.is_greedy:
+        if not processors and self._seen is None and self.options.is_greedy:
             return PendingDraw(self, logits)  # the largest is the largest in any precision
         logits = logits.astype(mx.float32)
         if self._seen is not None:
             penalty = self.options.repetition_penalty
             penalized = mx.where(logits > 0, logits / penalty, logits * penalty)
             logits = mx.where(self._seen, penalized, logits)
-        for adjust in adjustments:
-            logits = adjust(logits)
+        for process in processors:
+            logits = process(logits)
         return PendingDraw(self, logits)
 
     @property

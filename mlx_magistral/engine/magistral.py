@@ -30,7 +30,11 @@ from mlx_magistral.hub.resolve import default_model, resolve_model
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.prefixes.passes import prompt_marks
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
-from mlx_magistral.model.checkpoint import open_checkpoint
+from mlx_magistral.model.adapters.adapter import Adapter
+from mlx_magistral.model.adapters.identity import base_identity
+from mlx_magistral.model.adapters.placing import place_adapter
+from mlx_magistral.model.adapters.reading import read_adapter
+from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import build_model, read_weights
@@ -66,6 +70,7 @@ class Magistral:
         self.load_s = 0.0
         self.is_loaded = True
         self._folder: Path | None = None
+        self.adapter: Adapter | None = None
         self.draft_model: DraftModel | None = None
         self._made_guidance: Guidance | None = None
         self._costs: PassCosts | None = None
@@ -78,18 +83,19 @@ class Magistral:
         kv_bits: int | None = None,
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
-        wired_bytes: int | None = None,
+        wired_bytes: int | Literal["auto"] | None = None,
         tokenizer: str | Path | None = None,
         draft: str | Path | None = None,
+        adapter: str | Path | None = None,
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
         Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
         keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
         none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
-        that guesses ahead (see ``speculate`` of stream). Raises ModelNotFoundError, HubError,
-        CheckpointError, TokenizerError, UsageError, or MemoryPlanError where the context does not
-        fit.
+        that guesses ahead (see ``speculate`` of stream). ``adapter`` is a folder that train, mlx-lm
+        or PEFT wrote for this model. Raises ModelNotFoundError, HubError, CheckpointError,
+        AdapterError, TokenizerError, UsageError, or MemoryPlanError where the context does not fit.
         """
         started = time.perf_counter()
         name = default_model() if model is None else str(model)
@@ -103,16 +109,17 @@ class Magistral:
             wired_bytes=wired_bytes,
             draft_bytes=0 if draft is None else draft_bytes(str(draft)),
             draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
+            adapter=None if adapter is None else read_adapter(adapter),
         )
         memory = plan_memory(checkpoint, wanted)
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
-            weights, config = build_model(checkpoint)
-            read_weights(weights)
+            weights = _read_model(checkpoint, wanted.adapter)
             loaded_tokenizer = pending_tokenizer.result()
-        loaded = cls(name, weights, config, loaded_tokenizer, memory)
+        loaded = cls(name, weights, checkpoint.config, loaded_tokenizer, memory)
         loaded._folder = folder
+        loaded.adapter = wanted.adapter
         if draft is not None:
             loaded.draft_model = load_draft(str(draft), loaded_tokenizer)
         loaded._hold_wired()
@@ -227,8 +234,7 @@ class Magistral:
         if self.is_loaded:
             return
         assert self._folder is not None, "made by load()"
-        self.model, _ = build_model(open_checkpoint(self._folder))
-        read_weights(self.model)
+        self.model = _read_model(open_checkpoint(self._folder), self.adapter)
         self.is_loaded = True
         self._hold_wired()
 
@@ -257,6 +263,16 @@ class Magistral:
         if self._made_guidance is None:
             self._made_guidance = make_guidance(self.tokenizer)
         return self._made_guidance
+
+
+def _read_model(checkpoint: Checkpoint, adapter: Adapter | None) -> Transformer:
+    """The model with its weights read, and the adapter in its place."""
+    model = build_model(checkpoint).model
+    read_weights(model)
+    if adapter is not None:
+        place_adapter(model, adapter, base_sha256=base_identity(checkpoint))
+        read_weights(model)
+    return model
 
 
 def _split(options: dict[str, Any]) -> tuple[SamplingOptions, ControlOptions]:

@@ -9,14 +9,23 @@ from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
+from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.answer_now import AnswerNow
 from mlx_magistral.decode.rules.control import ControlOptions, make_rules, think_tokens
 from mlx_magistral.decode.rules.steering import Rule, Steering
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
-from mlx_magistral.decode.stepper import Stepper
-from mlx_magistral.events import Event, Finished, FinishReason, Limit, Timings, ToolCallDelta, Usage
+from mlx_magistral.events import (
+    Event,
+    Finished,
+    FinishReason,
+    Limit,
+    Progress,
+    Timings,
+    ToolCallDelta,
+    Usage,
+)
 from mlx_magistral.text.reasoning import ReasoningParser
 from mlx_magistral.text.stop_strings import StopStrings
 from mlx_magistral.text.tokenizer import Tokenizer
@@ -64,9 +73,9 @@ class ReplyProgress:
         """The reply's own random state, on the thread that decodes."""
         return Sampler(self.plan.sampling, self.plan.prompt, self._tokenizer.vocab_size)
 
-    def make_stepper(self, logits: mx.array) -> Stepper:
+    def make_driver(self, logits: mx.array) -> Driver:
         """The reply's decode from the logits (1, vocab) of its prompt."""
-        return Stepper(
+        return Driver(
             logits,
             self.make_sampler(),
             max_tokens=self.plan.max_tokens,
@@ -85,6 +94,20 @@ class ReplyProgress:
         elif self._stops.found is not None or token in self.stop_tokens:
             self.reason = FinishReason.STOP
         return events
+
+    def so_far(self, kept_tokens: int) -> Progress:
+        """How far the reply is with so many ids in its cache; safe from any thread."""
+        prompt = len(self.plan.prompt)
+        prompt_s, decode_s = self._clock.elapsed()
+        return Progress(
+            prompt_tokens=prompt,
+            cached_tokens=self.cached_tokens,
+            # The last id's logits make the first id of the reply, which says that all was read.
+            read_tokens=prompt if self._clock.tokens else min(kept_tokens, prompt),
+            prompt_s=prompt_s,
+            completion_tokens=self._clock.tokens,
+            decode_s=decode_s,
+        )
 
     def finish(self, reason: FinishReason) -> list[Event]:
         """The last events; ``reason`` is why it ended unless it said so itself."""
@@ -145,6 +168,12 @@ class Clock:
         if self.tokens == 0:
             self._first = self._last
         self.tokens += 1
+
+    def elapsed(self) -> tuple[float, float]:
+        """Seconds until the first id, or until now where none came, and from it to the latest."""
+        if not self.tokens:
+            return time.perf_counter() - self._started, 0.0
+        return self._first - self._started, self._last - self._first
 
     def timings(self, load_s: float, usage: Usage) -> Timings:
         """Of the reply so far; the peak is the whole process's since it was reset."""

@@ -21,6 +21,11 @@ class Backend(Enum):
     METAL = "Metal"
     CPU = "CPU"
 
+    @classmethod
+    def here(cls) -> "Backend":
+        """Where MLX computes in this process."""
+        return cls.METAL if mx.default_device() == mx.gpu else cls.CPU
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -33,7 +38,7 @@ class Machine:
 
 def this_machine() -> Machine:
     """The limit of the machine this runs on."""
-    if mx.default_device() == mx.gpu:
+    if Backend.here() is Backend.METAL:
         info = mx.device_info()
         if "max_recommended_working_set_size" in info:
             limit = int(info["max_recommended_working_set_size"])

@@ -18,8 +18,8 @@ from mlx_magistral.model.cache import KVCache
 class RaggedCache:
     """One layer of all sequences; ``lengths`` says how many rows of the pass are each one's.
 
-    With ``asking``, how many of each one's rows, its last, go on from this layer: only they have
-    queries, at the places ``query_rows`` of the pass.
+    With ``query_rows`` only so many of each one's rows, its last, go on from this layer and have
+    queries; the attribute has their places in the pass.
     """
 
     def __init__(
@@ -27,13 +27,13 @@ class RaggedCache:
         caches: Sequence[KVCache],
         lengths: Sequence[int],
         positions: mx.array,
-        asking: Sequence[int] | None = None,
+        query_rows: Sequence[int] | None = None,
     ) -> None:
         self._caches = caches
         self._ends = list(accumulate(lengths))[:-1]
-        self._query_ends = self._ends if asking is None else list(accumulate(asking))[:-1]
+        self._query_ends = self._ends if query_rows is None else list(accumulate(query_rows))[:-1]
         self.offset = positions  # (rows,): each row's own
-        self.query_rows = None if asking is None else mx.array(last_rows(lengths, asking))
+        self.query_rows = None if query_rows is None else mx.array(last_rows(lengths, query_rows))
         self.query_offset = positions if self.query_rows is None else positions[self.query_rows]
 
     def make_mask(self, N: int, return_array: bool = False, window_size: int | None = None) -> Mask:
@@ -82,9 +82,9 @@ def ragged_caches(
     )
     *layers, last = zip(*sequences, strict=True)
     # Where none is wanted nothing of that layer but its keys and values is evaluated.
-    asking = wanted if 0 < sum(wanted) < sum(lengths) else None
+    query_rows = wanted if 0 < sum(wanted) < sum(lengths) else None
     ragged = [RaggedCache(layer, lengths, positions) for layer in layers]
-    return [*ragged, RaggedCache(last, lengths, positions, asking)]
+    return [*ragged, RaggedCache(last, lengths, positions, query_rows)]
 
 
 def last_rows(lengths: Sequence[int], wanted: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ the float ones when weights are loaded (weights.py). Sources: Mistral 7B (arXiv:
 # mypy: allow-untyped-calls, no-warn-return-any
 # because mlx's modules are annotated in part only.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -22,6 +22,8 @@ from mlx.nn.layers.normalization import RMSNorm
 
 from mlx_magistral.model.attending import Mask, attend
 from mlx_magistral.model.config import ModelConfig
+
+AfterLayer = Callable[[mx.array], None]
 
 
 class LayerCache(Protocol):
@@ -116,12 +118,19 @@ class Decoder(Module):
         self.layers = [Layer(config) for _ in range(config.n_layers)]
         self.norm = RMSNorm(config.dim, eps=config.norm_eps)
 
-    def __call__(self, tokens: mx.array, cache: Sequence[LayerCache] | None) -> mx.array:
+    def __call__(
+        self,
+        tokens: mx.array,
+        cache: Sequence[LayerCache] | None,
+        after_layer: AfterLayer | None = None,
+    ) -> mx.array:
         x = self.embed_tokens(tokens)  # (B, L, dim)
         caches: Sequence[LayerCache | None] = cache or [None] * len(self.layers)
         mask = _mask(tokens.shape[1], caches[0])
         for layer, layer_cache in zip(self.layers, caches, strict=True):
             x = layer(x, mask, layer_cache)
+            if after_layer is not None:
+                after_layer(x)
         return self.norm(x)
 
 
@@ -142,9 +151,17 @@ class Transformer(Module):
         """Tokens (B, L) to logits (B, L, vocab_size); fills ``cache``, one entry a layer."""
         return self.logits(self.hidden(tokens, cache))
 
-    def hidden(self, tokens: mx.array, cache: Sequence[LayerCache] | None = None) -> mx.array:
-        """Tokens (B, L) to normalized hidden states (B, L, dim); fills ``cache``."""
-        return self.model(tokens, cache)
+    def hidden(
+        self,
+        tokens: mx.array,
+        cache: Sequence[LayerCache] | None = None,
+        after_layer: AfterLayer | None = None,
+    ) -> mx.array:
+        """Tokens (B, L) to normalized hidden states (B, L, dim); fills ``cache``.
+
+        ``after_layer`` is given what goes on from each layer (B, L, dim), not evaluated.
+        """
+        return self.model(tokens, cache, after_layer)
 
     def logits(self, hidden: mx.array) -> mx.array:
         """Hidden states (..., dim) to logits (..., vocab_size)."""

@@ -2,10 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
-from starlette.responses import JSONResponse
 
 from mlx_magistral.errors import (
     ContextLengthError,
@@ -14,8 +13,12 @@ from mlx_magistral.errors import (
     OverloadedError,
     PromptError,
     QueueFullError,
+    UnsupportedFieldError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from starlette.responses import JSONResponse
 
 # HTTP status -> OpenAI's error type, Anthropic's error type.
 _TYPES = {
@@ -69,8 +72,10 @@ def is_anthropic(path: str) -> bool:
 
 def error_response(
     error: ApiError, path: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
+) -> "JSONResponse":
     """The error in the shape of the API that ``path`` belongs to."""
+    from starlette.responses import JSONResponse
+
     body = error.anthropic_body() if is_anthropic(path) else error.openai_body()
     headers = dict(headers or {})
     if error.retry_after_s is not None:
@@ -87,6 +92,9 @@ def from_error(error: MagistralError) -> ApiError:
     match error:
         case ContextLengthError():
             return ApiError(400, text, TOO_LONG, "messages")
+        case UnsupportedFieldError():
+            param = error.field if place is None else f"{place.group()}.{error.field}"
+            return ApiError(400, text, "unsupported_parameter", param)
         case PromptError():
             return ApiError(400, text, "invalid_value", place.group() if place else "messages")
         case UsageError():
@@ -105,9 +113,6 @@ def from_validation(error: ValidationError) -> ApiError:
     """The first thing that pydantic found wrong with a body, by the name of its field."""
     first = error.errors(include_url=False, include_input=False)[0]
     param = ".".join(str(part) for part in first["loc"]) or None
-    if first["type"] == "extra_forbidden":
-        text = f"Field {param!r} is not supported by this server. Leave it out."
-        return ApiError(400, text, "unsupported_parameter", param)
     if first["type"] == "missing":
         return ApiError(400, f"Field {param!r} is missing.", "missing_required_parameter", param)
     what = first["msg"].removeprefix("Value error, ").rstrip(".")

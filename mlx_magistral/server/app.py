@@ -22,6 +22,10 @@ from mlx_magistral.server.service import Service
 
 log = logging.getLogger("mlx_magistral.server")
 
+# Tells which fields of a request changed nothing; longer lists are cut.
+_IGNORED = b"x-ignored-fields"
+_LISTED_BYTES = 1000
+
 
 def make_app(
     backend: Backend,
@@ -74,10 +78,16 @@ class _Outermost:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         status = 0
+        # Fields of the body that change nothing here, in the order in which they were met.
+        ignored: list[str] = []
+        scope.setdefault("state", {})["ignored"] = ignored
 
         async def watched(message: Message) -> None:
             nonlocal status
-            status = message.get("status", status)
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if ignored:
+                    message["headers"] = [*message["headers"], (_IGNORED, _listed(ignored))]
             await send(message)
 
         try:
@@ -89,6 +99,12 @@ class _Outermost:
                 log.info("%s %s %s", scope["method"], path, status)
 
 
+def _listed(names: list[str]) -> bytes:
+    text = ", ".join(dict.fromkeys(names)).encode("unicode_escape")
+    log.debug("fields that change nothing here: %s", text.decode())
+    return text[:_LISTED_BYTES]
+
+
 async def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return error_response(error, request.url.path)
@@ -96,12 +112,25 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    texts = {404: "There is no such path here.", 405: "This path takes another method."}
+    texts = {404: _no_such_path(request.url.path), 405: "This path takes another method."}
     found = ApiError(error.status_code, texts.get(error.status_code, error.detail), "not_found")
     if error.status_code == 405:
         found.code = "method_not_allowed"
     headers: dict[str, Any] = dict(error.headers or {})
     return error_response(found, request.url.path, headers)
+
+
+def _no_such_path(path: str) -> str:
+    """Base URLs are off by /v1 in either direction more often than a path is unknown."""
+    shown = path.encode("unicode_escape").decode()[:200]
+    if path.startswith("/v1/v1/"):
+        return f"There is no path {shown} here: the client's base URL has /v1 once too often."
+    if path.startswith("/v1/"):
+        return f"There is no path {shown} here. /openapi.json lists those there are."
+    return (
+        f"There is no path {shown} here: the API is under /v1. OpenAI clients take a base URL that "
+        "ends in /v1, Anthropic's take one without it."
+    )
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:

@@ -5,11 +5,11 @@ nothing of HTTP. Events are those of mlx_magistral.events and end with Finished,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from mlx_magistral.errors import MagistralError
-from mlx_magistral.events import Event
+from mlx_magistral.events import Event, Progress
 
 OnEvent = Callable[[Event | MagistralError], None]
 
@@ -35,6 +35,36 @@ class GenerationRequest:
     logprobs: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def keywords(self) -> dict[str, Any]:
+        """What ``Magistral.stream`` is called with."""
+        options: dict[str, Any] = dict(self.options)
+        if self.tool_choice != "auto":
+            options["tool_choice"] = self.tool_choice
+        if not self.parallel_tool_calls:
+            options["parallel_tool_calls"] = False
+        return {
+            "messages": self.messages,
+            "prompt": self.prompt,
+            "tools": self.tools,
+            "raw_system": self.raw_system,
+            "thinking": self.thinking,
+            "max_tokens": self.max_tokens,
+            "stop": self.stop,
+            "logprobs": self.logprobs,
+            **options,
+        }
+
+
+def copies(request: GenerationRequest, count: int) -> list[GenerationRequest]:
+    """The request ``count`` times; a seed counts up, or all replies would be the same."""
+    seed = request.options.get("seed")
+    if seed is None:
+        return [request] * count
+    return [
+        replace(request, options={**request.options, "seed": seed + index})
+        for index in range(count)
+    ]
+
 
 @dataclass(frozen=True)
 class BackendStats:
@@ -46,7 +76,12 @@ class BackendStats:
 
 
 class Ticket(Protocol):
-    """A reply on its way; both calls are safe from any thread and act within one token."""
+    """A reply on its way; safe from any thread, and the calls act within one token."""
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, or was at its end."""
+        ...
 
     def cancel(self) -> None: ...
 
@@ -61,6 +96,11 @@ class Backend(Protocol):
 
     @property
     def context_tokens(self) -> int: ...
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Sizes of the model, in llama.cpp's names, and the plan of its memory in bytes."""
+        ...
 
     @property
     def places(self) -> int:

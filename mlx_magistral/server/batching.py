@@ -1,12 +1,16 @@
 """The backend that decodes many requests together; batching/ has the engine."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
-from mlx_magistral.batching.member import Member
+from mlx_magistral.batching.sequence import Sequence
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import ContextLengthError
+from mlx_magistral.events import Progress
+from mlx_magistral.model.names import expected_shapes
 from mlx_magistral.server.backend import Backend, BackendStats, GenerationRequest, OnEvent, Ticket
 
 
@@ -42,6 +46,25 @@ class BatchBackend:
         return self._model.context_tokens
 
     @property
+    def facts(self) -> Mapping[str, Any]:
+        config, plan = self._model.config, self._model.memory.plan
+        return {
+            "n_params": sum(math.prod(shape) for shape in expected_shapes(config).values()),
+            "n_vocab": config.vocab_size,
+            "n_embd": config.dim,
+            "n_ctx_train": config.max_position_embeddings,
+            "size": plan.weight_bytes,
+            "memory": {
+                "weights": plan.weight_bytes,
+                "kv": plan.kv_bytes,
+                "kv_bits": plan.kv_bits,
+                "workspace": plan.workspace_bytes,
+                "reserve": plan.reserve_bytes,
+                "limit": plan.machine.limit_bytes,
+            },
+        }
+
+    @property
     def places(self) -> int:
         return self._places
 
@@ -66,33 +89,21 @@ class BatchBackend:
 
     def _prepare(self, request: GenerationRequest) -> ReplyStream:
         """A reply that nobody has started; the batch decodes it in place of the stream."""
-        options: dict[str, Any] = dict(request.options)
-        if request.tool_choice != "auto":
-            options["tool_choice"] = request.tool_choice
-        if not request.parallel_tool_calls:
-            options["parallel_tool_calls"] = False
-        return self._model.stream(
-            request.messages,
-            prompt=request.prompt,
-            tools=request.tools,
-            raw_system=request.raw_system,
-            thinking=request.thinking,
-            max_tokens=request.max_tokens,
-            stop=request.stop,
-            logprobs=request.logprobs,
-            speculate="off",
-            **options,
-        )
+        return self._model.stream(**request.keywords(), speculate="off")
 
 
 class BatchTicket:
     """A Ticket for a reply in the batch or in its queue."""
 
-    def __init__(self, member: Member) -> None:
-        self._member = member
+    def __init__(self, sequence: Sequence) -> None:
+        self._sequence = sequence
+
+    @property
+    def progress(self) -> Progress:
+        return self._sequence.progress.so_far(self._sequence.kept_tokens)
 
     def cancel(self) -> None:
-        self._member.cancel()
+        self._sequence.cancel()
 
     def answer_now(self) -> None:
-        self._member.progress.answer_now.request()
+        self._sequence.progress.answer_now.request()

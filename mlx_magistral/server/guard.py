@@ -1,28 +1,31 @@
 """Who may talk to the server: Host, Origin, API key, and how much may be sent.
 
 A web page of another origin must not reach a server on loopback, neither directly nor by DNS
-rebinding: a Host must be an address or a name of this machine, an Origin this server's own or one
-that was allowed.
+rebinding: a Host must be a name that a stranger's page cannot have (hosts.py), an Origin this
+server's own or one that was allowed. Who has the right key may come by any name: a page that
+rebinds a name of its own does not have it.
 """
 
 import asyncio
 import hmac
-import ipaddress
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_magistral.server.api_errors import ApiError, error_response
+from mlx_magistral.server.hosts import HostRule, host_name
 
 # The page has no secrets, and health is for whoever watches the process.
 _OPEN_PATHS = ("/health", "/")
 _OPEN_FOLDER = "/page/"
+_ANY_ORIGIN = "*"
+# What a preflight is answered that names no headers.
 _CORS_HEADERS = "authorization, content-type, x-api-key, anthropic-version, anthropic-beta"
+_EXPOSED_HEADERS = "retry-after, x-ignored-fields"
+_PREFLIGHT_S = "600"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Rules:
 
     api_key: str | None = None
     allowed_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 16 * 2**20
     read_timeout_s: float = 30.0
 
@@ -41,8 +45,7 @@ class Guard:
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app
         self._rules = rules
-        name = socket.gethostname().lower()
-        self._names = {"localhost", name, f"{name}.local"}
+        self._hosts = HostRule(rules.allowed_hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -76,11 +79,12 @@ class Guard:
         await self._app(scope, self._limited(receive), send_with_cors)
 
     def _check_host(self, headers: Headers) -> None:
-        host = _host_name(headers.get("host", ""))
-        if host not in self._names and not _is_address(host):
+        host = host_name(headers.get("host", ""))
+        if not self._hosts.allows(host) and not self._has_key(headers):
             raise ApiError(
                 403,
-                "The Host header names no address of this machine. Connect by 127.0.0.1.",
+                f"The Host header names {host or 'no host'!r}, which is no name of this machine. "
+                "Connect by 127.0.0.1, start the server with --allow-host, or send the API key.",
                 "host_not_allowed",
             )
 
@@ -95,23 +99,23 @@ class Guard:
             return {}
         if origin == f"{scope['scheme']}://{headers.get('host')}":
             return {}
-        if origin not in self._rules.allowed_origins:
+        if not {origin, _ANY_ORIGIN} & {*self._rules.allowed_origins}:
             raise _foreign()
-        return {
-            "access-control-allow-origin": origin,
-            "access-control-allow-headers": _CORS_HEADERS,
-            "access-control-allow-methods": "GET, POST",
-            "vary": "origin",
-        }
+        return _cors(origin, headers)
 
-    def _check_key(self, path: str, headers: Mapping[str, str]) -> None:
+    def _check_key(self, path: str, headers: Headers) -> None:
+        is_open = path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER)
+        if self._rules.api_key is not None and not is_open and not self._has_key(headers):
+            raise ApiError(401, "The API key is missing or wrong.", "invalid_api_key")
+
+    def _has_key(self, headers: Headers) -> bool:
+        """Whether there is a key and the request has it."""
         key = self._rules.api_key
-        if key is None or path in _OPEN_PATHS or path.startswith(_OPEN_FOLDER):
-            return
+        if key is None:
+            return False
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        if not hmac.compare_digest(given.encode(), key.encode()):
-            raise ApiError(401, "The API key is missing or wrong.", "invalid_api_key")
+        return hmac.compare_digest(given.encode(), key.encode())
 
     def _check_length(self, headers: Mapping[str, str]) -> None:
         length = headers.get("content-length", "0")
@@ -152,16 +156,18 @@ def _foreign() -> ApiError:
     )
 
 
-def _host_name(host: str) -> str:
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _cors(origin: str, headers: Headers) -> dict[str, str]:
+    """What a browser wants to read; the headers that a preflight asks for are allowed."""
+    cors = {
+        "access-control-allow-origin": origin,
+        "access-control-allow-headers": headers.get(
+            "access-control-request-headers", _CORS_HEADERS
+        ),
+        "access-control-allow-methods": "GET, POST",
+        "access-control-expose-headers": _EXPOSED_HEADERS,
+        "access-control-max-age": _PREFLIGHT_S,
+        "vary": "origin, access-control-request-headers",
+    }
+    if headers.get("access-control-request-private-network") == "true":
+        cors["access-control-allow-private-network"] = "true"
+    return cors

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 from mlx_magistral.server.api_errors import is_anthropic
 from mlx_magistral.server.plain import TokenizeBody
 from mlx_magistral.server.protocols.chat_in import ChatBody
-from mlx_magistral.server.protocols.completions import CompletionBody
+from mlx_magistral.server.protocols.completions_in import CompletionBody
 from mlx_magistral.server.protocols.messages import CountBody, MessagesBody
 from mlx_magistral.server.protocols.responses import ResponsesBody
 from mlx_magistral.version import __version__

@@ -1,14 +1,12 @@
 """The chat page at ``/``: files of this package, under a policy that keeps it to this server."""
 
-from pathlib import Path
-
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-FOLDER = Path(__file__).parent / "page"
+from mlx_magistral.terminal.saved_page import FOLDER, template
 
 # MathML sizes its parts by style attributes, hence the one exception.
 POLICY = (
@@ -37,6 +35,15 @@ async def _index(request: Request) -> FileResponse:
     return FileResponse(FOLDER / "index.html", headers=_HEADERS)
 
 
+async def _saved(request: Request) -> Response:
+    """What the page makes saved conversations from."""
+    return Response(template(), media_type="text/plain; charset=utf-8", headers=_HEADERS)
+
+
 def page_routes() -> list[BaseRoute]:
     """``/`` and the files it needs under ``/page``."""
-    return [Route("/", _index), Mount("/page", _PageFiles(directory=FOLDER))]
+    return [
+        Route("/", _index),
+        Route("/page/saved.html", _saved),
+        Mount("/page", _PageFiles(directory=FOLDER)),
+    ]

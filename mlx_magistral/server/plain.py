@@ -78,4 +78,5 @@ def _model(service: Service) -> dict[str, Any]:
         "created": _STARTED,
         "owned_by": "mlx-magistral",
         "max_model_len": service.backend.context_tokens,
+        "meta": dict(service.backend.facts),
     }

@@ -1,7 +1,6 @@
 """From a backend's callbacks to an async iterator, and from a lost client to a cancelled ticket."""
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from starlette.types import Receive
 
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import MagistralError
-from mlx_magistral.events import Event, Finished
+from mlx_magistral.events import Event, Finished, Progress
 from mlx_magistral.server.api_errors import ApiError, from_error
 from mlx_magistral.server.backend import Backend, GenerationRequest, Ticket
 from mlx_magistral.server.mailbox import Mailbox
@@ -40,7 +39,8 @@ class Run:
         self._is_gone = False
         # None wakes whoever waits when the client is gone.
         self._queue: asyncio.Queue[tuple[int, Event | MagistralError] | None] = asyncio.Queue()
-        self._tickets: dict[int, Ticket] = {}
+        self._tickets: dict[int, Ticket] = {}  # of replies that go on
+        self._started: dict[int, Ticket] = {}
         self._watcher: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Run":
@@ -60,7 +60,7 @@ class Run:
         for index, request in enumerate(requests):
             try:
                 # Encoding a long prompt takes a while: not on the thread that serves the others.
-                self._tickets[index] = await asyncio.to_thread(
+                self._tickets[index] = self._started[index] = await asyncio.to_thread(
                     self._backend.submit, request, self._callback(index)
                 )
             except MagistralError as error:
@@ -70,6 +70,10 @@ class Run:
     def has_more(self) -> bool:
         """Whether an event is there that nobody has taken."""
         return not self._queue.empty()
+
+    def progress(self) -> dict[int, Progress]:
+        """How far each reply is, those that have ended included."""
+        return {index: ticket.progress for index, ticket in self._started.items()}
 
     def answer_now(self) -> None:
         """End the thinking of every reply, so that its answer begins."""
@@ -145,17 +149,6 @@ async def collect(
             if watch is not None:
                 watch.feed(*item)
     return collectors
-
-
-def copies(request: GenerationRequest, count: int) -> list[GenerationRequest]:
-    """The request ``count`` times; a seed counts up, or all replies would be the same."""
-    seed = request.options.get("seed")
-    if seed is None:
-        return [request] * count
-    return [
-        dataclasses.replace(request, options={**request.options, "seed": seed + index})
-        for index in range(count)
-    ]
 
 
 def _logged(error: MagistralError) -> ApiError:

@@ -12,11 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mlx_magistral.engine.reply import ReplyCollector
-from mlx_magistral.errors import MagistralError
+from mlx_magistral.errors import MagistralError, UnsupportedFieldError
 from mlx_magistral.server.api_errors import ApiError, from_error, from_validation
 from mlx_magistral.server.backend import Backend, GenerationRequest
 from mlx_magistral.server.mailbox import Mailbox
 from mlx_magistral.server.metrics import Metrics
+from mlx_magistral.server.protocols.response_memory import ItemMemory
 from mlx_magistral.server.running import ClientGone, Run, Watch, collect
 from mlx_magistral.server.sse import EventStream
 
@@ -39,6 +40,8 @@ class Service:
     keep_alive_s: float
     # Streamed chats on their way by the id that their client knows.
     streams: dict[str, Run] = field(default_factory=dict)
+    # What clients of /v1/responses may refer to by its id.
+    memory: ItemMemory = field(default_factory=ItemMemory)
     _mailboxes: WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = field(
         default_factory=WeakKeyDictionary
     )
@@ -100,9 +103,11 @@ async def read_body(request: Request, kind: type[Body]) -> Body:
             "unsupported_media_type",
         )
     try:
-        return kind.model_validate_json(await request.body())
+        return kind.model_validate_json(await request.body(), context=request.state.ignored)
     except ValidationError as error:
         raise from_validation(error) from error
+    except UnsupportedFieldError as error:
+        raise from_error(error) from error
     except RecursionError as error:
         raise ApiError(400, "The body is nested too deeply.", "invalid_body") from error
 

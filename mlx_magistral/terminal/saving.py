@@ -1,27 +1,14 @@
 """Replies with their reasoning as a file: Markdown, HTML with the thinking folded, or JSON."""
 
-import html
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mlx_magistral.errors import MagistralError, UsageError
-from mlx_magistral.events import Reply
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ max-width: 46em; margin: 2em auto; padding: 0 1em; font: 1em/1.5 sans-serif }}
-pre {{ white-space: pre-wrap; font: inherit }}
-details, footer {{ color: #666 }}
-</style>
-<h1>{title}</h1>
-{body}
-</html>
-"""
+from mlx_magistral.events import Reply, ToolCall
+from mlx_magistral.terminal.saved_page import saved_page
 
 
 @dataclass
@@ -53,8 +40,8 @@ def save_reply(reply: Reply, question: str, path: Path) -> None:
 def save_exchanges(exchanges: Sequence[Exchange], title: str, path: Path) -> None:
     """Write several as Markdown or HTML, by the ending."""
     if path.suffix == ".html":
-        body = "\n".join(_as_html(each, with_question=len(exchanges) > 1) for each in exchanges)
-        write_text(path, _PAGE.format(title=html.escape(title), body=body))
+        messages = [message for each in exchanges for message in _as_messages(each)]
+        write_text(path, saved_page(title, messages, as_markdown(exchanges)))
     else:
         write_text(path, as_markdown(exchanges))
 
@@ -88,22 +75,35 @@ def _as_markdown(exchange: Exchange) -> str:
     return "\n\n".join(parts)
 
 
-def _as_html(exchange: Exchange, *, with_question: bool) -> str:
-    parts = [f"<h2>{html.escape(exchange.question)}</h2>"] if with_question else []
-    for reply in exchange.replies:
-        if reply.reasoning is not None:
-            tokens = reply.usage.reasoning_tokens
-            parts.append(f"<details><summary>Thinking, {tokens} tokens</summary>")
-            parts.append(f"<pre>{html.escape(reply.reasoning)}</pre></details>")
-        if reply.content:
-            parts.append(f"<pre>{html.escape(reply.content)}</pre>")
-        for call in reply.tool_calls:
-            called = html.escape(f"{call.name} {call.arguments}")
-            parts.append(f"<p>Tool call: <code>{called}</code>")
-            if call.id in exchange.results:
-                parts.append(f"<pre>{html.escape(exchange.results[call.id])}</pre>")
-        parts.append(f"<footer>{html.escape(_summary(reply))}</footer>")
-    return "\n".join(parts)
+def _as_messages(exchange: Exchange) -> list[dict[str, Any]]:
+    """The question and its replies as the chat page keeps them."""
+    question = {"role": "user", "content": exchange.question}
+    return [question, *(_as_message(each, exchange.results) for each in exchange.replies)]
+
+
+def _as_message(reply: Reply, results: dict[str, str]) -> dict[str, Any]:
+    usage, timings = reply.usage, reply.timings
+    decode_s = (usage.completion_tokens - 1) / timings.decode_tps if timings.decode_tps else 0.0
+    return {
+        "role": "assistant",
+        "reasoning": reply.reasoning or "",
+        "content": reply.content or "",
+        "calls": [_as_call(call, results) for call in reply.tool_calls],
+        "finish": reply.finish_reason.value,
+        "model": reply.model,
+        "figures": {
+            "seconds": timings.ttft_s + decode_s,
+            "tokens": usage.completion_tokens,
+            "rate": timings.decode_tps,
+            "thinkSeconds": timings.reasoning_s,
+            "thinkTokens": usage.reasoning_tokens,
+        },
+    }
+
+
+def _as_call(call: ToolCall, results: dict[str, str]) -> dict[str, str]:
+    described = {"name": call.name, "arguments": call.arguments}
+    return {**described, "result": results[call.id]} if call.id in results else described
 
 
 def _summary(reply: Reply) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from mistral_common.exceptions import InvalidMessageStructureException, MistralCommonException
-from mistral_common.protocol.instruct.chunk import ContentChunk, TextChunk, ThinkChunk
+from mistral_common.protocol.instruct.chunk import TextChunk, ThinkChunk
 from mistral_common.protocol.instruct.messages import AssistantMessage, SystemMessage, UserMessage
 from mistral_common.protocol.instruct.normalize import get_normalizer
 from mistral_common.protocol.instruct.request import ChatCompletionRequest
@@ -19,6 +19,7 @@ from mistral_common.tokens.tokenizers.instruct import InstructTokenizerV13
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
 from mlx_magistral.errors import PromptError
+from mlx_magistral.text.arrange import Placed, arrange
 from mlx_magistral.text.messages import (
     LIBRARY_ERRORS,
     ChatMessage,
@@ -28,7 +29,7 @@ from mlx_magistral.text.messages import (
     to_messages,
     to_tools,
 )
-from mlx_magistral.text.prompt import PromptPart, SystemPrompt, Thinking
+from mlx_magistral.text.prompt import PromptPart, SystemPrompt, Thinking, card_prompt
 
 # Serving mode insists on a model's name and does nothing with it.
 _MODEL_NAME = "magistral"
@@ -37,8 +38,7 @@ _TOO_REGULAR = (
     "The text cannot be split into tokens ({error}). Shorten its longest run of one character."
 )
 _ORDER = (
-    " Messages go system, then user and assistant in turn, and each tool call needs its result "
-    "before the next message."
+    " User and assistant take turns, and each tool call needs its result before the next message."
 )
 
 _THINK_PREFIXES: dict[Thinking, AssistantMessage | None] = {
@@ -82,40 +82,63 @@ class ChatEncoder:
         """The prompt's ids; the arguments are those of Tokenizer.encode_chat."""
         if thinking not in _THINK_PREFIXES:
             raise PromptError(f"thinking must be auto, force or skip, not {thinking!r}.")
-        given = to_messages(messages)
+        given = arrange(to_messages(messages))
         _require_a_question(given)
-        conversation = given if raw_system else self._with_official_prompt(given)
+        conversation = [placed.message for placed in given]
         prefix = _THINK_PREFIXES[thinking]
-        if prefix is not None and is_prefix(given[-1]):
+        if prefix is not None and is_prefix(conversation[-1]):
             raise PromptError(
                 "The last message is a prefix to go on with, which decides on the thinking by "
                 f"itself: leave out thinking={thinking!r}."
             )
+        if not raw_system:
+            conversation = self.with_official_prompt(conversation)
         if prefix is not None:
             conversation = [*conversation, prefix]
         return self._encode(conversation, to_tools(tools), given)
 
     def begun_part(self, messages: str | Sequence[Any]) -> Literal["thinking", "answer"] | None:
         """What a last message that is a prefix breaks off in; None where there is no prefix."""
-        given = to_messages(messages)
-        if not given or not is_prefix(given[-1]):
+        given = arrange(to_messages(messages))
+        if not given or not is_prefix(given[-1].message):
             return None
-        end = chunks_of(given[-1])[-1]
+        end = chunks_of(given[-1].message)[-1]
         return "thinking" if isinstance(end, ThinkChunk) and not end.closed else "answer"
 
-    def _with_official_prompt(self, messages: list[ChatMessage]) -> list[ChatMessage]:
-        """The official prompt and the caller's leading system texts as one system message.
+    def with_official_prompt(self, messages: list[ChatMessage]) -> list[ChatMessage]:
+        """One system message: the official prompt, then the caller's leading system texts.
 
-        mistral-common joins neighbouring texts by two newlines.
+        A caller's own template, which has a think block, is sent as it is. The official prompt as
+        a text becomes the official one. mistral-common joins neighbouring texts by two newlines.
         """
-        content: list[ContentChunk] = [_chunk(part) for part in self.system_prompt.parts]
         rest = list(messages)
+        leading: list[list[TextChunk | ThinkChunk]] = []
         while rest and isinstance(rest[0], SystemMessage):
-            content += chunks_of(rest.pop(0))
-        return [SystemMessage(content=content), *rest]
+            leading.append(chunks_of(rest.pop(0)))
+        content = [chunk for chunks in leading for chunk in chunks]
+        if not any(isinstance(chunk, ThinkChunk) for chunk in content):
+            content = self._joined_to_official(leading)
+        return [SystemMessage(content=[*content]), *rest]
+
+    def _joined_to_official(
+        self, leading: list[list[TextChunk | ThinkChunk]]
+    ) -> list[TextChunk | ThinkChunk]:
+        official = self.system_prompt
+        own: list[TextChunk | ThinkChunk] = []
+        for chunks in leading:
+            text = "\n\n".join(chunk.text for chunk in chunks if isinstance(chunk, TextChunk))
+            for prompt in (self.system_prompt, card_prompt()):
+                rest = prompt.rest_of(text)
+                if rest is not None:
+                    official = prompt
+                    own += [TextChunk(text=rest)] if rest else []
+                    break
+            else:
+                own += chunks
+        return [*(_chunk(part) for part in official.parts), *own]
 
     def _encode(
-        self, conversation: list[ChatMessage], tools: list[Tool] | None, given: list[ChatMessage]
+        self, conversation: list[ChatMessage], tools: list[Tool] | None, given: list[Placed]
     ) -> list[int]:
         try:
             request: ChatCompletionRequest[Any] = ChatCompletionRequest(
@@ -128,23 +151,25 @@ class ChatEncoder:
             advice = _ORDER if isinstance(error, InvalidMessageStructureException) else ""
             raise PromptError(f"{_misplaced(given)}{explain(error)}.{advice}") from error
         except LIBRARY_ERRORS as error:
-            for index, message in enumerate(given):
-                self._require_encodable(message, index)
+            for placed in given:
+                self._require_encodable(placed)
             raise PromptError(f"The conversation cannot be encoded: {explain(error)}.") from error
 
-    def _require_encodable(self, message: ChatMessage, index: int) -> None:
+    def _require_encodable(self, placed: Placed) -> None:
+        message = placed.message
         for chunk in chunks_of(message):
             try:
                 self.encode_text(chunk.text if isinstance(chunk, TextChunk) else chunk.thinking)
             except PromptError as error:
-                raise PromptError(f"messages[{index}] ({message.role}): {error}") from error
+                place = f"messages[{placed.index}] ({message.role})"
+                raise PromptError(f"{place}: {error}") from error
 
 
-def _require_a_question(messages: list[ChatMessage]) -> None:
+def _require_a_question(given: list[Placed]) -> None:
     """There is something to answer: a user's text, or a tool's result."""
-    if not messages:
+    if not given:
         raise PromptError("The list of messages is empty. Give at least one user message.")
-    last = messages[-1]
+    last = given[-1].message
     if last.role not in ("user", "tool") and not is_prefix(last):
         raise PromptError(
             f"The last message is the {last.role}'s. End with a user message or a tool result, or "
@@ -154,21 +179,23 @@ def _require_a_question(messages: list[ChatMessage]) -> None:
         isinstance(chunk, TextChunk) and chunk.text.strip() for chunk in chunks_of(last)
     ):
         raise PromptError("The prompt is empty. Write something in the last user message.")
-    if not any(isinstance(message, UserMessage) for message in messages):
+    if not any(isinstance(placed.message, UserMessage) for placed in given):
         raise PromptError("The conversation has no user message. Give at least one.")
 
 
-def _misplaced(messages: list[ChatMessage]) -> str:
+def _misplaced(given: list[Placed]) -> str:
     """The message that mistral-common stumbled over, found by validating ever longer beginnings.
 
     Its errors do not say which one it was. Empty where only the whole has no valid end.
     """
     validator = get_validator(TokenizerVersion.v13, ValidationMode.agnostic)
+    messages = [placed.message for placed in given]
     for count in range(2, len(messages) + 1):
         try:
             validator.validate_messages(messages[:count])
         except MistralCommonException:
-            return f"messages[{count - 1}] ({messages[count - 1].role}): "
+            found = given[count - 1]
+            return f"messages[{found.index}] ({found.message.role}): "
     return ""
 
 

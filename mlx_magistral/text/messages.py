@@ -1,7 +1,8 @@
 """A caller's messages and tools, OpenAI dicts or mistral-common objects, to mistral-common's.
 
 Every error names the message by its place in the list. What mistral-common would drop in silence
-(an unknown field, a part that is no text) is refused here. Imports mistral_common.
+is refused here where the model should have seen it (a part that is no text), and left out where it
+says nothing to the model (tolerance.py). Imports mistral_common.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,9 @@ from mistral_common.protocol.instruct.messages import (
 from mistral_common.protocol.instruct.tool_calls import Tool
 from pydantic import ValidationError
 
-from mlx_magistral.errors import PromptError
+from mlx_magistral.errors import PromptError, UnsupportedFieldError
+from mlx_magistral.text.placeholders import result_text
+from mlx_magistral.text.tolerance import known_fields, note_in_log
 
 ChatMessage = SystemMessage | UserMessage | AssistantMessage | ToolMessage
 
@@ -44,14 +47,17 @@ _CLASSES: dict[str, type[ChatMessage]] = {
 _FIELDS = {
     SystemMessage: {"content"},
     UserMessage: {"content"},
-    AssistantMessage: {"content", "reasoning", "reasoning_content", "tool_calls", "prefix"},
+    AssistantMessage: {
+        *("content", "reasoning", "reasoning_content", "thinking", "refusal"),
+        *("tool_calls", "prefix"),
+    },
     ToolMessage: {"content", "tool_call_id", "name"},
 }
 _REQUIRED_FIELDS = {
     SystemMessage: ("content",),
     UserMessage: ("content",),
     AssistantMessage: (),
-    ToolMessage: ("content", "tool_call_id"),
+    ToolMessage: ("tool_call_id",),
 }
 
 
@@ -63,7 +69,8 @@ def to_messages(messages: str | Sequence[Any]) -> list[ChatMessage]:
         raise PromptError(
             f"Messages must be a text or a list of messages, not {type(messages).__name__}."
         )
-    return [_to_message(message, index) for index, message in enumerate(messages)]
+    speakers = _speakers(messages)
+    return [_to_message(message, index, speakers) for index, message in enumerate(messages)]
 
 
 def is_prefix(message: ChatMessage) -> bool:
@@ -110,12 +117,28 @@ def explain(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
-def _to_message(message: Any, index: int) -> ChatMessage:
+def _speakers(messages: Sequence[Any]) -> frozenset[str]:
+    """The names of a group chat's users; none where all the users' messages are of one name.
+
+    Frameworks give every message a name, and one name says nothing to the model. Where there are
+    several, who speaks is a part of what is said.
+    """
+    names = {
+        message["name"]
+        for message in messages
+        if isinstance(message, Mapping)
+        and message.get("role") == "user"
+        and isinstance(message.get("name"), str)
+    }
+    return frozenset(names) if len(names) > 1 else frozenset()
+
+
+def _to_message(message: Any, index: int, speakers: frozenset[str]) -> ChatMessage:
     try:
         if isinstance(message, ChatMessage):
             converted: ChatMessage = message
         elif isinstance(message, Mapping):
-            converted = _from_openai(message)
+            converted = _from_openai(message, speakers)
         else:
             raise PromptError(
                 f"it is of type {type(message).__name__}, not a dict or a mistral-common message"
@@ -127,40 +150,69 @@ def _to_message(message: Any, index: int) -> ChatMessage:
         if isinstance(message, Mapping):
             role = message.get("role")
         place = f"messages[{index}]" + (f" ({role})" if role else "")
+        if isinstance(error, UnsupportedFieldError):
+            raise UnsupportedFieldError(error.field, place) from error
         raise PromptError(f"{place}: {explain(error)}.") from error
 
 
-def _from_openai(message: Mapping[str, Any]) -> ChatMessage:
+def _from_openai(message: Mapping[str, Any], speakers: frozenset[str]) -> ChatMessage:
     """An OpenAI dict to a message; raises PromptError without the message's place."""
-    # SDKs dump every field they know; those that say nothing are as good as absent.
-    fields = {key: value for key, value in message.items() if value not in (None, False, [])}
-    role = fields.pop("role", None)
+    role = message.get("role")
     if role not in _CLASSES:
         raise PromptError(f"role {role!r} is none of {', '.join(_CLASSES)}")
     message_class = _CLASSES[role]
+    known = {"role", *_FIELDS[message_class]}
+    given = known_fields(message, known, note_in_log)
+    # SDKs dump every field they know; those that say nothing are as good as absent.
+    fields = {key: value for key, value in given.items() if value not in (False, [])}
     for field in _REQUIRED_FIELDS[message_class]:
         if field not in fields:
             raise PromptError(f"{field} is missing")
-    for field in sorted(fields.keys() - _FIELDS[message_class]):
-        raise PromptError(f"field {field!r} is not supported, leave it out")
-    # An empty reasoning means none; mistral-common would write an empty think block, which
-    # teaches the model not to think.
-    for field in ("reasoning", "reasoning_content"):
-        if fields.get(field) == "":
-            del fields[field]
-    content = fields.get("content", "")
-    if isinstance(content, list):
-        fields["content"] = [_plain_part(part) for part in content]
-    elif not isinstance(content, str):
-        raise PromptError(
-            f"content is of type {type(content).__name__}, not a text or a list of parts"
-        )
+    if (content := _content(fields, message_class)) or message_class is not AssistantMessage:
+        fields["content"] = content
+    if message_class is UserMessage and message.get("name") in speakers:
+        fields["content"] = _spoken_by(message["name"], fields["content"])
     fields["role"] = "system" if role == "developer" else role
     is_prefix = fields.pop("prefix", False)
+    if message_class is AssistantMessage:
+        fields = _with_reasoning(fields)
     converted = message_class.from_openai(fields)
     if is_prefix and isinstance(converted, AssistantMessage):
         return _to_prefix(converted, fields)
     return converted
+
+
+def _content(fields: dict[str, Any], message_class: type[ChatMessage]) -> Any:
+    """The content as mistral-common takes it; a tool's result is one text, whatever it holds."""
+    content = fields.get("content", fields.pop("refusal", None) or "")
+    if message_class is ToolMessage and isinstance(content, list):
+        return result_text(content)
+    if isinstance(content, list):
+        return [_plain_part(part) for part in content]
+    if not isinstance(content, str):
+        raise PromptError(
+            f"content is of type {type(content).__name__}, not a text or a list of parts"
+        )
+    return content
+
+
+def _spoken_by(name: str, content: Any) -> Any:
+    if isinstance(content, str):
+        return f"{name}: {content}"
+    return [{"type": "text", "text": f"{name}:"}, *content]
+
+
+def _with_reasoning(fields: dict[str, Any]) -> dict[str, Any]:
+    """With Ollama's word for it as one of ours, and without reasoning that is empty.
+
+    mistral-common would write an empty think block, which teaches the model not to think.
+    """
+    fields.pop("refusal", None)
+    thinking = fields.pop("thinking", "")
+    if thinking and not fields.keys() & {"reasoning", "reasoning_content"}:
+        fields["reasoning"] = thinking
+    empty = [name for name in ("reasoning", "reasoning_content") if fields.get(name) == ""]
+    return {key: value for key, value in fields.items() if key not in empty}
 
 
 def _to_prefix(message: AssistantMessage, fields: Mapping[str, Any]) -> AssistantMessage:
@@ -177,6 +229,10 @@ def _plain_part(part: Any) -> dict[str, Any]:
         return part.model_dump()
     if not isinstance(part, Mapping):
         raise PromptError(f"a content part is of type {type(part).__name__}, not a dict")
+    if part.get("type") == "refusal":
+        return {"type": "text", "text": part.get("refusal")}
+    if part.get("type") in ("input_text", "output_text"):
+        return {"type": "text", "text": part.get("text")}
     if part.get("type") not in ("text", "thinking"):
         raise PromptError(
             f"content part of type {part.get('type')!r} is not supported: the model reads text only"
@@ -194,5 +250,3 @@ def _require_text(message: ChatMessage) -> None:
                 raise PromptError(
                     f"{type(chunk).__name__} is not supported: the model reads text only"
                 )
-    if isinstance(message, AssistantMessage) and not (message.content or message.tool_calls):
-        raise PromptError("it has neither content nor tool calls, leave it out")

@@ -3,7 +3,9 @@
 How a user's own system text joins it is chat.py's business.
 """
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +52,25 @@ class SystemPrompt:
             f"{_OPEN}{part.text}{_CLOSE}" if part.is_thinking else part.text for part in self.parts
         )
 
+    def rest_of(self, text: str) -> str | None:
+        """What follows the prompt in a text that begins with it; None where it does not.
+
+        White space makes no difference, nor whether the markers are written out: people paste
+        SYSTEM_PROMPT.txt whole, and other programs drop what they take for control tokens.
+        """
+        found = self._pattern.match(text)
+        return None if found is None else text[found.end() :].strip()
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        gap = r"\s*"
+        pieces = []
+        for part in self.parts:
+            signs = gap.join(re.escape(sign) for sign in "".join(part.text.split()))
+            marked = rf"(?:{re.escape(_OPEN)})?{gap}{signs}{gap}(?:{re.escape(_CLOSE)})?"
+            pieces.append(marked if part.is_thinking else signs)
+        return re.compile(gap + gap.join(pieces))
+
 
 def parse_system_prompt(text: str, source: str = FILE_NAME) -> SystemPrompt:
     """Split at the literal markers, keeping all white space; markers that do not pair raise."""
@@ -70,13 +91,18 @@ def parse_system_prompt(text: str, source: str = FILE_NAME) -> SystemPrompt:
         parts.append(PromptPart(thinking, is_thinking=True))
 
 
+def card_prompt() -> SystemPrompt:
+    """The model card's text."""
+    return parse_system_prompt(_MODEL_CARD_TEXT)
+
+
 def load_system_prompt(folder: Path) -> SystemPrompt:
     """The folder's SYSTEM_PROMPT.txt, or the model card's text where there is none."""
     path = folder / FILE_NAME
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return parse_system_prompt(_MODEL_CARD_TEXT)
+        return card_prompt()
     except OSError as error:
         raise TokenizerError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -61,6 +61,11 @@ class Tokenizer:
         """The official system prompt that encode_chat joins in."""
         return self._chat.system_prompt
 
+    @property
+    def chat_encoder(self) -> "ChatEncoder":
+        """What encode_chat is done by, for those who encode whole conversations (training)."""
+        return self._chat
+
     def control_id(self, name: str) -> int:
         """The id of a control token such as ``[THINK]``; raises TokenizerError if there is none."""
         try:
@@ -100,8 +105,9 @@ class Tokenizer:
         """A conversation to the ids of its prompt, ready for the model to go on.
 
         ``messages`` is a text (one user message) or a list of OpenAI dicts, mistral-common
-        messages, or both. The official system prompt comes first and the caller's system text
-        after it; ``raw_system=True`` sends exactly the system messages given. ``thinking="force"``
+        messages, or both. The official system prompt comes first and the caller's leading system
+        text after it; a leading system message with a think block is the caller's own template and
+        is sent as it is, and so are all with ``raw_system=True``. ``thinking="force"``
         ends the prompt in an open think block (start the parser with ``in_reasoning=True``),
         ``"skip"`` in an empty closed one. A last assistant message with ``prefix`` true is the
         beginning of the reply. Raises PromptError.

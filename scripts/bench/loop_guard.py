@@ -1,54 +1,105 @@
 #!/usr/bin/env python
-"""The loop guard on its labelled set, as a table: repeats until a loop is found, false alarms.
+"""The loop guard on its labelled set, by kind: honest texts that it cuts, loops that it misses.
 
-scripts/bench/loop_guard.py FOLDER      (any folder with a tekken.json)
+scripts/bench/loop_guard.py [FOLDER] [--json]   (FOLDER has a tekken.json; Magistral's vocabulary
+by default, as mistral-common ships it)
 """
 
+import argparse
+import json
+import statistics
 import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2] / part) for part in ("", "tests")]
+sys.path[:0] = [str(Path(__file__).parents[2] / part) for part in ("", "tests", "scripts/bench")]
 
-from loop_texts import legitimate, loops  # noqa: E402
+from loop_texts import TEXTS, LoopText  # noqa: E402
 
+from full_tekken import write_full_tekken  # noqa: E402
 from mlx_magistral.decode.rules.loop_guard import LoopGuard, OnLoop  # noqa: E402
 from mlx_magistral.decode.rules.steering import Place  # noqa: E402
-from mlx_magistral.hub.resolve import nano_folder  # noqa: E402
-from mlx_magistral.text.reasoning import ParserState  # noqa: E402
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer  # noqa: E402
 
 
+@dataclass(frozen=True)
+class Row:
+    """One text: how many ids it has, and after how many the guard spoke up, if it did."""
+
+    text: LoopText
+    tokens: int
+    found: int | None
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.text.is_loop == (self.found is None)
+
+
 def main() -> None:
-    """Print both halves of the set, for thinking and for answers."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else nano_folder()
-    tokenizer = load_tokenizer(folder)
-    for state in (ParserState.REASONING, ParserState.CONTENT):
-        print(f"{state.name.lower()}: ids until found")
-        for name, (start, block) in loops().items():
-            tokens = tokenizer.encode(start + "".join(block(n) for n in range(8)))
-            found = first_alarm(tokenizer, "", tokens, state)
-            first = len(tokenizer.encode(start))
-            period = (len(tokens) - first) / 8
-            repeats = f"{(found - first) / period:.1f} repeats" if found else "not found"
-            print(f"  {name:44} {period:6.1f} ids  {repeats}")
-        alarms = [
-            name
-            for name, (prompt, text) in legitimate().items()
-            if first_alarm(tokenizer, prompt, tokenizer.encode(text), state)
-        ]
-        print(f"  false alarms: {len(alarms)} of {len(legitimate())} {alarms or ''}")
+    """Print both error rates by kind, and the texts that were judged wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--json", action="store_true", dest="is_json")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        tokenizer = load_tokenizer(arguments.folder or write_full_tekken(Path(made)))
+    rows = [judge(tokenizer, text) for text in TEXTS]
+    print(json.dumps(as_json(rows)) if arguments.is_json else table(rows))
 
 
-def first_alarm(
-    tokenizer: Tokenizer, prompt: str, tokens: list[int], state: ParserState
-) -> int | None:
-    """How many ids it takes the guard to speak up."""
-    guard = LoopGuard(OnLoop.CLOSE, prompt, tokenizer.id_to_bytes)
-    guard.feed(0, Place(state))
-    for count, token in enumerate(tokens, 1):
-        if guard.feed(token, Place(state)) is not None:
-            return count
-    return None
+def judge(tokenizer: Tokenizer, text: LoopText) -> Row:
+    """Feed a text to a guard of its own."""
+    guard = LoopGuard(OnLoop.CLOSE, text.prompt, tokenizer.id_to_bytes)
+    guard.feed(0, Place(text.state))
+    tokens = tokenizer.encode(text.text)
+    found = (
+        count
+        for count, token in enumerate(tokens, 1)
+        if guard.feed(token, Place(text.state)) is not None
+    )
+    return Row(text, len(tokens), next(found, None))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Two tables, of honest texts and of loops, and what was judged wrong."""
+    lines = []
+    for is_loop, title, wrong in ((False, "honest", "cut"), (True, "loop", "missed")):
+        chosen = [row for row in rows if row.text.is_loop == is_loop]
+        lines.append(f"{title:22}{'texts':>6} {wrong:>7}{'  ids until found' if is_loop else ''}")
+        for kind in dict.fromkeys(row.text.kind for row in chosen):
+            lines.append(_line(kind, [row for row in chosen if row.text.kind == kind], is_loop))
+        lines += [_line("all", chosen, is_loop), ""]
+    lines += [f"wrong: {row.text.kind}, {row.text.name}" for row in rows if row.is_wrong]
+    return "\n".join(lines).rstrip()
+
+
+def as_json(rows: Sequence[Row]) -> dict[str, object]:
+    """``ratio`` is the share of honest texts that are cut."""
+    honest = [row for row in rows if not row.text.is_loop]
+    return {
+        "ratio": sum(row.is_wrong for row in honest) / len(honest),
+        "missed": sum(row.is_wrong for row in rows if row.text.is_loop),
+        "cases": [
+            {
+                "kind": row.text.kind,
+                "name": row.text.name,
+                "is_loop": row.text.is_loop,
+                "tokens": row.tokens,
+                "found": row.found,
+            }
+            for row in rows
+        ],
+    }
+
+
+def _line(kind: str, rows: Sequence[Row], is_loop: bool) -> str:
+    found = [row.found for row in rows if row.found is not None]
+    ids = f"  {statistics.median(found):.0f} (median)" if is_loop and found else ""
+    return f"{kind:22}{len(rows):>6} {sum(row.is_wrong for row in rows):>7}{ids}"
 
 
 if __name__ == "__main__":

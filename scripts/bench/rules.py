@@ -131,8 +131,8 @@ def _decode(
     seconds = _since(started)
     started = time.perf_counter()
     for _ in range(IDS):
-        for adjust in steering.adjustments:
-            mx.eval(adjust(logits))
+        for process in steering.processors:
+            mx.eval(process(logits))
     return Run(seconds / IDS, steering.rules_s / IDS, _since(started) / IDS)
 
 

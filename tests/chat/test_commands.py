@@ -182,3 +182,14 @@ def test_quotes_and_backslashes() -> None:
     assert without_quotes('"""\na\n"""') == "a"
     assert without_quotes('say """x"""') == 'say """x"""'
     assert is_unfinished('"""a') and is_unfinished("a\\") and not is_unfinished('"""a"""')
+
+
+@pytest.mark.parametrize("word", ["/bye", "/exit", "/quit", "/EXIT", "exit", "quit"])
+def test_every_usual_word_leaves(talk: Talk, word: str) -> None:
+    talk(word, "hello")
+    assert not talk.model.asked
+
+
+def test_a_message_about_leaving_is_a_message(talk: Talk) -> None:
+    talk("exit the loop how?")
+    assert len(talk.model.asked) == 1

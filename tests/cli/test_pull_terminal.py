@@ -10,9 +10,9 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from cli.test_pull import run
 from hub_server import COMMIT, HubServer
 from pseudo_terminal import Terminal
-from test_pull import run
 
 from mlx_magistral.hub.resolve import nano_folder
 from mlx_magistral.model.config import ModelConfig, read_json

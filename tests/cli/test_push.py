@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cli.test_pull import run
 from hub_server import HubServer
-from test_pull import run
 
 UPLOADING = {"HF_TOKEN": "hf_secret", "HF_HUB_DISABLE_XET": "1"}
 

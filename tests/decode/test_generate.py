@@ -20,8 +20,10 @@ class Counting:
         self.passes: list[int] = []
         self.heads: list[int] = []
 
-    def hidden(self, tokens: mx.array, cache: list[Any]) -> mx.array:
+    def hidden(self, tokens: mx.array, cache: list[Any], after_layer: Any = None) -> mx.array:
         self.passes.append(tokens.shape[1])
+        if after_layer is not None:
+            after_layer(tokens)
         return tokens
 
     def logits(self, hidden: mx.array) -> mx.array:
@@ -33,7 +35,7 @@ class Counting:
         return self.logits(self.hidden(tokens, cache))
 
 
-CACHE = [SimpleNamespace(state=mx.zeros(1))]
+CACHE = [SimpleNamespace(state=mx.zeros(1), offset=0)]
 
 
 def start(model: Counting, prompt: list[int], **options: Any) -> mx.array:
@@ -72,18 +74,18 @@ def test_chunking_does_not_change_what_follows(chunk_tokens: int) -> None:
     assert run(model, logits, 3, set()) == [8, 9, 10]
 
 
-def test_prefill_stops_between_chunks() -> None:
+def test_prefill_stops_between_passes() -> None:
     model = Counting()
-    assert (
-        prefill(
-            cast(Transformer, model),
-            list(range(9)),
-            CACHE,
-            chunk_tokens=4,
-            is_cancelled=lambda: True,
-        )
-        is None
+    done: list[int] = []
+    cancelled = prefill(
+        cast(Transformer, model),
+        list(range(9)),
+        CACHE,
+        chunk_tokens=4,
+        on_chunk=lambda at, _: done.append(at),
+        is_cancelled=lambda: bool(done),
     )
+    assert cancelled is None
     assert model.passes == [4]
 
 

@@ -7,9 +7,9 @@ import pytest
 from decode.scripted import END_THINK, EOS, THINK, VOCAB, FakeTokenizer, Scripted, reply, says
 from decode.scripted import steering as make_steering
 
-from mlx_magistral.decode.rules.adjust import Adjust, Ban, BanControls, Lean
 from mlx_magistral.decode.rules.answer_now import AnswerNow
 from mlx_magistral.decode.rules.budget import ThinkBudget, thinking_room
+from mlx_magistral.decode.rules.logits_processors import Ban, BanControls, Lean, LogitsProcessor
 from mlx_magistral.decode.rules.steering import Act, Place, Steering, ThinkTokens, Verdict
 from mlx_magistral.events import FinishReason, Limit
 from mlx_magistral.text.reasoning import ReasoningParser
@@ -31,7 +31,7 @@ class Waiting:
     """A rule that must see each id, and changes nothing."""
 
     must_see_id = True
-    adjustments: tuple[Adjust, ...] = ()
+    processors: tuple[LogitsProcessor, ...] = ()
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         return None
@@ -44,7 +44,7 @@ class Flipping(Waiting):
         self.must_see_id = must_see_id
 
     def feed(self, token: int, place: Place) -> Verdict | None:
-        self.adjustments = (Ban((token * 7) % VOCAB), Ban(token))
+        self.processors = (Ban((token * 7) % VOCAB), Ban(token))
         return None
 
 
@@ -169,7 +169,7 @@ def test_room_for_the_answer() -> None:
     assert thinking_room(40960, TOKENS) == 40960 - 1024 - 2 - 2
 
 
-def test_adjustments_are_values() -> None:
+def test_processors_are_values() -> None:
     logits = mx.array([[0.0, 1.0, 2.0, 3.0]])
     assert Ban(3)(logits).tolist() == [[0, 1, 2, -float("inf")]]
     assert BanControls(2, (1,))(logits).tolist() == [[-float("inf"), 1, 2, 3]]

@@ -82,7 +82,7 @@ def test_array_masks_are_obeyed(small: Transformer) -> None:
     k = mx.random.normal((1, 2, 4, 32), key=mx.random.key(0))
     q = mx.random.normal((1, 4, 4, 32), key=mx.random.key(1))
     mask = plain.make_mask(4, window_size=2)
-    out = quantized.attend(q, k, k, mask)
+    out = quantized.attend(q, k, k, scale=1.0, mask=mask)
     expected = mx.fast.scaled_dot_product_attention(q, k, k, scale=1.0, mask=mask)
     # Keys and values are not small here: each has a norm of 6, and one step of 8 bits is 0.02.
     assert 0 < difference(out, expected) <= 0.15

@@ -108,7 +108,7 @@ def test_cancel_while_waiting(endless_backend: Backend) -> None:
 def test_an_error_in_one_ends_that_one(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     class Failing:
         must_see_id = False
-        adjustments = ()
+        processors = ()
         count = 0
 
         def feed(self, token: int, place: Place) -> None:

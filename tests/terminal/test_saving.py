@@ -30,11 +30,17 @@ def test_markdown(tmp_path: Path) -> None:
     )
 
 
-def test_html_folds_the_thinking_and_escapes(tmp_path: Path) -> None:
-    save_reply(REPLY, "<script>", tmp_path / "r.html")
-    page = (tmp_path / "r.html").read_text()
-    assert "<details><summary>Thinking, 4 tokens</summary>" in page
-    assert "3 &lt; 4" in page and "<script>" not in page
+def test_html_holds_the_messages_and_lets_none_of_them_act(tmp_path: Path) -> None:
+    save_reply(REPLY, "<script>alert(1)</script>", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text("utf-8")
+    assert "<script>alert" not in page and "default-src 'none'" in page
+    data = page.partition('id="messages">')[2].partition("</script>")[0]
+    question, reply = json.loads(data)["messages"]
+    assert question == {"role": "user", "content": "<script>alert(1)</script>"}
+    assert (reply["reasoning"], reply["content"]) == ("3 < 4\nso 7", "It is **7**.")
+    assert reply["calls"] == [{"name": "add", "arguments": '{"a": 3}'}]
+    assert reply["figures"]["tokens"] == 9 and reply["figures"]["thinkTokens"] == 4
+    assert "%%TITLE%%" not in page and "%%POLICY%%" not in page and "%%TEXT%%" not in page
 
 
 def test_json_has_the_question_and_the_documented_keys(tmp_path: Path) -> None:

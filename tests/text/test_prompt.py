@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from mistral_common.protocol.instruct.request import ChatCompletionRequest
 
 from mlx_magistral.errors import TokenizerError
-from mlx_magistral.text.prompt import PromptPart, parse_system_prompt
+from mlx_magistral.text.prompt import PromptPart, card_prompt, parse_system_prompt
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 
 QUESTION = {"role": "user", "content": "What is 37 + 48?"}
@@ -92,7 +93,6 @@ def test_own_system_text_comes_after_two_newlines(tokenizer: Tokenizer) -> None:
         (("Be brief.",), "\n\nBe brief."),
         (("Be brief.", "Be kind."), "\n\nBe brief.\n\nBe kind."),
         (([{"type": "text", "text": "Be brief."}],), "\n\nBe brief."),
-        (([{"type": "thinking", "thinking": "hm"}],), "[THINK]hm[/THINK]"),
     ]:
         tokens = tokenizer.encode_chat(system(*contents))
         assert layout(tokenizer, tokens) == f"<s>[SYSTEM_PROMPT]{official}{added}{ending}"
@@ -109,14 +109,67 @@ def test_raw_system_adds_nothing(tokenizer: Tokenizer) -> None:
         assert layout(tokenizer, tokens) == f"<s>{expected}{ending}"
 
 
-def test_a_later_system_message_stays_where_it_is(tokenizer: Tokenizer) -> None:
-    messages = [QUESTION, {"role": "system", "content": "Be brief."}, QUESTION]
-    official = tokenizer.system_prompt.text
-    question = "[INST]What is 37 + 48?[/INST]"
-    assert layout(tokenizer, tokenizer.encode_chat(messages)) == (
-        f"<s>[SYSTEM_PROMPT]{official}[/SYSTEM_PROMPT]{question}"
-        f"[SYSTEM_PROMPT]Be brief.[/SYSTEM_PROMPT]{question}"
+def card_parts(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    """The system message of the model card's snippets."""
+    return [
+        {"type": "thinking", "thinking": part.text, "closed": True}
+        if part.is_thinking
+        else {"type": "text", "text": part.text}
+        for part in tokenizer.system_prompt.parts
+    ]
+
+
+def test_a_template_of_the_callers_own_is_sent_as_given(
+    tokenizer: Tokenizer, reference: Any
+) -> None:
+    own = [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": "b"}]
+    for parts in (card_parts(tokenizer), own):
+        given = system(parts)
+        request: ChatCompletionRequest[Any] = ChatCompletionRequest.from_openai(given)
+        want = reference.encode_chat_completion(request).tokens
+        assert tokenizer.encode_chat(given) == want
+        assert tokenizer.encode_chat(given, raw_system=True) == want
+    both = layout(tokenizer, tokenizer.encode_chat(system(own, "c")))
+    assert (
+        both == "<s>[SYSTEM_PROMPT]a[THINK]b[/THINK]c[/SYSTEM_PROMPT][INST]What is 37 + 48?[/INST]"
     )
+
+
+def test_the_official_prompt_as_a_text_is_the_official_prompt(tokenizer: Tokenizer) -> None:
+    parts = [part.text for part in tokenizer.system_prompt.parts]
+    whole = tokenizer.system_prompt.text
+    plain = tokenizer.encode_chat([QUESTION])
+    for text in (
+        whole,
+        f"\n {whole} \n\n",
+        "".join(parts),
+        "\n".join(parts),
+        whole.replace("[THINK]", "\n[THINK]\n").replace("[/THINK]", "\n[/THINK]\n\n"),
+        " ".join(whole.split()),
+    ):
+        assert tokenizer.encode_chat(system(text)) == plain, text
+        added = tokenizer.encode_chat(system("Be brief."))
+        assert tokenizer.encode_chat(system(f"{text}\n\nBe brief.")) == added
+        assert tokenizer.encode_chat(system(f"{text}Be brief.")) == added
+        assert tokenizer.encode_chat(system(text, "Be brief.")) == added
+        assert tokenizer.encode_chat(system("Be brief.", text)) == added
+    split = [{"type": "text", "text": text} for text in parts]
+    assert tokenizer.encode_chat(system(split)) == plain
+
+
+def test_what_is_like_the_official_prompt_joins_it(tokenizer: Tokenizer) -> None:
+    whole = tokenizer.system_prompt.text
+    for text in (whole[:-1], whole[1:], f"Be brief.\n\n{whole}", whole.lower()):
+        read = layout(tokenizer, tokenizer.encode_chat(system(text)))
+        assert read.startswith(f"<s>[SYSTEM_PROMPT]{whole}\n\n{text}[/SYSTEM_PROMPT]"), text
+
+
+def test_the_cards_prompt_is_known_beside_the_folders_own(make_folder: Any) -> None:
+    tokenizer = load_tokenizer(make_folder(system_prompt="Own.[THINK]hm[/THINK]Now."))
+    card = card_prompt().text
+    for text in (card, "Own.[THINK]hm[/THINK]Now."):
+        read = layout(tokenizer, tokenizer.encode_chat(system(text)))
+        assert read == f"<s>[SYSTEM_PROMPT]{text}[/SYSTEM_PROMPT][INST]What is 37 + 48?[/INST]"
 
 
 def test_developer_is_another_word_for_system(tokenizer: Tokenizer) -> None:

@@ -10,6 +10,7 @@ import click
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore, data_folder
 from mlx_magistral.cli.options import (
+    adapter_option,
     control_from,
     debug_option,
     memory_options,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_option
+@adapter_option
 @click.option("--system", "-s", help="System text, added after the official system prompt.")
 @click.option(
     "files",
@@ -85,11 +87,13 @@ def command(
         conversation.set_system(system)
     memory = take_memory(options)
     memory["reuse_prefixes"] &= not no_log
+    first, adapter = model or conversation.content.model, options.pop("adapter")
 
     def load(name: str | None) -> "Magistral":
         from mlx_magistral.engine.magistral import Magistral
 
-        loaded = Magistral.load(name, **memory)
+        # Another model that /model names has no use for the adapter of this one.
+        loaded = Magistral.load(name, **memory, adapter=adapter if name == first else None)
         if keep_reasoning:
             loaded.memory.allow_rounding()
         return loaded
@@ -99,7 +103,7 @@ def command(
 
     make_tools(commands)
     settings = ChatSettings(
-        model or conversation.content.model,
+        first,
         load,
         make_tools,
         think=ThinkMode(think),
@@ -163,6 +167,9 @@ def _leave(chat: "Chat") -> None:
     """Tell where the conversation is, and go, also while a model is still being read."""
     if chat.conversation.id is not None and sys.stdin.isatty():
         chat.screen.note(f"Session {chat.conversation.id}; --continue goes on with it.")
+    chat.thread.finish()
+    for note in chat.thread.take_notes():
+        chat.screen.note(note)
     if chat.thread.is_loading:
         sys.stdout.flush()
         sys.stderr.flush()

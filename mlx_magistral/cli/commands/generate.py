@@ -15,6 +15,7 @@ import click
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
 from mlx_magistral.cli.options import (
+    adapter_option,
     control_from,
     debug_option,
     memory_options,
@@ -51,7 +52,7 @@ _TOOL_ROUNDS = 8
 
 class _Generate(SectionedCommand):
     sections = {
-        "Prompt": ["prompt", "model", "tokenizer", "system", "raw_system", "files"],
+        "Prompt": ["prompt", "model", "adapter", "tokenizer", "system", "raw_system", "files"],
         "Sampling": ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
@@ -66,6 +67,7 @@ class _Generate(SectionedCommand):
 @click.command(cls=_Generate)
 @click.argument("prompt", required=False)
 @model_option
+@adapter_option
 @click.option("--system", "-s", help="System text, added after the official system prompt.")
 @click.option("--raw-system", is_flag=True, help="Send --system alone, without the official one.")
 @click.option(
@@ -136,7 +138,7 @@ def command(
     model = model or conversation.content.model
     tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
     memory = take_memory(options)
-    memory["draft"] = options.pop("draft")
+    memory |= {name: options.pop(name) for name in ("draft", "adapter")}
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)

@@ -1,12 +1,15 @@
 """``mlx-magistral serve``: the model behind OpenAI's and Anthropic's protocols."""
 
-import ipaddress
 import logging
 import signal
+import webbrowser
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
+from mlx_magistral.cli.addresses import is_loopback, reachable_urls
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, take_memory
 from mlx_magistral.errors import MissingExtraError, UsageError
@@ -21,13 +24,17 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
-@click.option("--allow-origin", multiple=True, help="A web page's origin; repeatable.")
+@click.option("--allow-origin", multiple=True, help="A web page's origin, or *; repeatable.")
+@click.option(
+    "--allow-host", multiple=True, help="A name clients connect by; *.NAME for all in it."
+)
 @click.option("--no-key", is_flag=True, help="Listen beyond this machine without an API key.")
 @click.option("--max-batch", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--max-queue", type=click.IntRange(0), default=64, show_default=True)
 @click.option("--request-timeout", type=float, default=3600.0, show_default=True, help="Seconds.")
 @click.option("--drain", type=float, default=30.0, show_default=True, help="Seconds, on SIGTERM.")
 @click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
+@click.option("is_opened", "--open", is_flag=True, help="Open the chat page in a browser.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
 @memory_options
 @debug_option
@@ -39,8 +46,9 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
       mlx-magistral connect
     """
     memory = take_memory(options)
-    if not _is_loopback(host) and not (options["api_key"] or options["no_key"]):
+    if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
+    origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
     try:
         from mlx_magistral.server.app import make_app
         from mlx_magistral.server.batching import make_backend
@@ -68,15 +76,14 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         max_queue=options["max_queue"],
         idle_unload_s=options["idle_unload"],
     )
-    rules = Rules(options["api_key"], options["allow_origin"])
+    rules = Rules(options["api_key"], origins, options["allow_host"])
     app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
     server = DrainingServer(app, backend, options["drain"])
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listener.getsockname()[1]}"
-    click.echo(
-        f"{backend.model_name} at {address}/v1 (Anthropic: {address}), "
-        f"context {backend.context_tokens:,} tokens. Settings for clients: mlx-magistral connect"
-    )
+    urls = reachable_urls(host, listener.getsockname()[1])
+    click.echo(_where(urls, backend.model_name, backend.context_tokens))
+    if options["is_opened"]:
+        # It connects to a socket that listens already, and waits there until the server runs.
+        Thread(target=_open_page, args=(urls[0],), daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:
@@ -84,8 +91,34 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     return 130 if server.signal == signal.SIGINT else 0
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _open_page(url: str) -> None:
+    if not webbrowser.open(url):
+        click.echo("No browser was found here: open the address above in one.", err=True)
+
+
+def _origins(given: tuple[str, ...], *, has_key: bool) -> tuple[str, ...]:
+    """The origins as browsers write them; warns where any page may ask without a key."""
+    for origin in given:
+        parts = urlsplit(origin)
+        if origin != "*" and (not parts.netloc or parts.path not in ("", "/") or parts.query):
+            raise UsageError(
+                f"--allow-origin {origin!r} is no origin. Give one as http://localhost:3000, or *."
+            )
+    if "*" in given and not has_key:
+        click.echo(
+            "Any web page that is open in a browser here can use this model: --allow-origin '*' "
+            "is set and no --api-key.",
+            err=True,
+        )
+    return tuple(origin.rstrip("/") for origin in given)
+
+
+def _where(urls: list[str], name: str, context_tokens: int) -> str:
+    """The page first, for a person; then what clients are told."""
+    pages = "\n           ".join(f"{url}/" for url in urls)
+    return (
+        f"Chat page  {pages}\n"
+        f"API        {urls[0]}/v1 (OpenAI), {urls[0]} (Anthropic)\n"
+        f"Model      {name}, context {context_tokens:,} tokens\n"
+        "mlx-magistral connect prints what to set in a client. Ctrl-C ends the server."
+    )

@@ -2,7 +2,7 @@
 
 import threading
 
-from mlx_magistral.decode.rules.adjust import Adjust
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Act, Place, Verdict
 
 
@@ -13,7 +13,7 @@ class AnswerNow:
     """
 
     must_see_id = False
-    adjustments: tuple[Adjust, ...] = ()
+    processors: tuple[LogitsProcessor, ...] = ()
 
     def __init__(self) -> None:
         self._is_requested = threading.Event()

@@ -5,7 +5,7 @@ Counts ids of thinking only. What is closed how is Steering's business.
 
 from collections.abc import Callable
 
-from mlx_magistral.decode.rules.adjust import Adjust, Ban, Lean
+from mlx_magistral.decode.rules.logits_processors import Ban, Lean, LogitsProcessor
 from mlx_magistral.decode.rules.steering import Act, Place, ThinkTokens, Verdict
 from mlx_magistral.events import Limit
 
@@ -41,18 +41,18 @@ class ThinkBudget:
         self._limit = limit
         self._soft_from = budget - min(budget // _SOFT_PART, _SOFT_MOST)
         self._wait_from = budget - min(budget // _WAIT_PART, _WAIT_MOST)
-        self._lean: tuple[Adjust, ...] = (Lean(think.close, _LIKELY_WITHIN, _LEAN_BY),)
-        self._ban: tuple[Adjust, ...] = (Ban(think.open),)
+        self._lean: tuple[LogitsProcessor, ...] = (Lean(think.close, _LIKELY_WITHIN, _LEAN_BY),)
+        self._ban: tuple[LogitsProcessor, ...] = (Ban(think.open),)
         self._id_to_bytes = id_to_bytes
-        self.adjustments: tuple[Adjust, ...] = () if budget else self._ban
+        self.processors: tuple[LogitsProcessor, ...] = () if budget else self._ban
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         """Close at the budget, or at a sentence's end shortly before it."""
         count = place.reasoning_tokens
         if not place.is_thinking:
-            self.adjustments = self._ban if count >= self._budget else ()
+            self.processors = self._ban if count >= self._budget else ()
             return None
-        self.adjustments = self._lean if self._soft_from <= count < self._budget else ()
+        self.processors = self._lean if self._soft_from <= count < self._budget else ()
         is_due = count >= self._budget or (
             count >= self._wait_from and self._id_to_bytes(token).endswith(_SENTENCE_ENDS)
         )

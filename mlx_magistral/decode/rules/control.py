@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlx_magistral.decode.rules.answer_now import AnswerNow
+from mlx_magistral.decode.rules.asked import Asked
 from mlx_magistral.decode.rules.budget import ThinkBudget, thinking_room
 from mlx_magistral.decode.rules.loop_guard import LoopGuard, OnLoop
 from mlx_magistral.decode.rules.steering import Rule, ThinkTokens
@@ -75,13 +76,27 @@ def make_rules(
     if budget is not None:
         rules.append(ThinkBudget(budget, limit, think, tokenizer.id_to_bytes))
     if options.on_loop != OnLoop.OFF:
-        question = _last_question(prompt, tokenizer)
-        rules.append(LoopGuard(OnLoop(options.on_loop), question, tokenizer.id_to_bytes))
+        words = _asked_words(prompt, tokenizer)
+        asked = Asked(words, lambda: tokenizer.decode(prompt), options.answer_schema)
+        rules.append(LoopGuard(OnLoop(options.on_loop), asked, tokenizer.id_to_bytes))
     return rules
 
 
-def _last_question(prompt: list[int], tokenizer: Tokenizer) -> str:
-    """The text of the last [INST] block."""
-    start = tokenizer.control_id("[INST]")
-    place = max((at for at, token in enumerate(prompt) if token == start), default=0)
-    return tokenizer.decode(prompt[place:])
+def _asked_words(prompt: list[int], tokenizer: Tokenizer) -> str:
+    """The text of the system prompt and of every [INST] block: "go on" asks for what came first."""
+    control_id = tokenizer.control_id
+    spans = {
+        control_id("[SYSTEM_PROMPT]"): control_id("[/SYSTEM_PROMPT]"),
+        control_id("[INST]"): control_id("[/INST]"),
+    }
+    parts: list[list[int]] = []
+    end: int | None = None
+    for token in prompt:
+        if token in spans:
+            end = spans[token]
+            parts.append([])
+        elif token == end:
+            end = None
+        elif end is not None:
+            parts[-1].append(token)
+    return "\n".join(map(tokenizer.decode, parts))

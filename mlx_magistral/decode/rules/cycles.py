@@ -1,8 +1,8 @@
 """Finds text that repeats itself, one symbol at a time, in O(1) amortised a symbol.
 
-A number is one symbol whatever its digits, so that a counter does not hide a cycle. The last place
-of every run of GRAM symbols is remembered: meeting one again names a candidate period, which is
-followed by comparing symbols only, and dropped when one differs. Knows nothing of tokens' meaning.
+The last place of every run of GRAM symbols is remembered: meeting one again names a candidate
+period, which is followed by comparing symbols only, and dropped when one differs. Symbols are ids,
+or what a caller puts in their place; nothing is known of their meaning.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,6 @@ GRAM = 4
 LONGEST_PERIOD = 600
 # Candidates followed at once; ordinary text has two or three. The one that matched least goes.
 _MOST_CANDIDATES = 8
-
-NUMBER = -1
 
 
 @dataclass(frozen=True)

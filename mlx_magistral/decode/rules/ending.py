@@ -15,7 +15,7 @@ _WIDTH, _TRIED, _MOST_BYTES = 16, 40, 1000
 _FEW = b"09atA"
 
 _QUOTE, _ESCAPE = ord('"'), ord("\\")
-_CLOSERS, _OPENERS, _NUMBER = b"}]", b"{[", b"0123456789.eE+-"
+CLOSERS, _OPENERS, _NUMBER = b"}]", b"{[", b"0123456789.eE+-"
 _SPACES = b" \t\r\n"
 # The likeliest to end soon first.
 _FIRST = b'"0123456789-tfnabcdeghijklmopqrsuvwxyz'
@@ -44,7 +44,7 @@ class JsonPlace(NamedTuple):
             return self._replace(in_string=byte != _QUOTE, is_escaped=byte == _ESCAPE)
         if byte == _QUOTE:
             return self._replace(in_string=True, in_number=False)
-        depth = self.depth + (byte in _OPENERS) - (byte in _CLOSERS)
+        depth = self.depth + (byte in _OPENERS) - (byte in CLOSERS)
         # The e of "true" is no number's.
         in_number = byte in _NUMBER and (self.in_number or byte not in b"eE")
         return JsonPlace(depth=depth, in_number=in_number)
@@ -122,7 +122,7 @@ def _rank(prefix: _Prefix) -> tuple[int, int, int]:
 def _next_ids(mask: Mask, place: JsonPlace) -> list[int]:
     """What to go on with: that which ends something if it may come, else anything but spaces."""
     if not place.in_string:
-        ending = mask.among(_CLOSERS) or mask.among(b",:")
+        ending = mask.among(CLOSERS) or mask.among(b",:")
     else:
         ending = [] if place.is_escaped else mask.among(b'"')
     if ending:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
-from mlx_magistral.decode.rules.adjust import Adjust, BanControls
+from mlx_magistral.decode.rules.logits_processors import BanControls, LogitsProcessor
 from mlx_magistral.decode.rules.schema import grammar_schema
 from mlx_magistral.decode.rules.steering import Act, Place, ThinkTokens, Verdict
 from mlx_magistral.decode.rules.wind_down import WindDown
@@ -94,9 +94,11 @@ class Grammar:
         self._masked = masked
         self._think = think
         self._may_think = may_think
-        self._thinking_only: tuple[Adjust, ...] = (BanControls(control_count, (think.close,)),)
+        self._thinking_only: tuple[LogitsProcessor, ...] = (
+            BanControls(control_count, (think.close,)),
+        )
         self.must_see_id = False
-        self.adjustments: tuple[Adjust, ...] = ()
+        self.processors: tuple[LogitsProcessor, ...] = ()
         self._follow(in_reasoning)
 
     def feed(self, token: int, place: Place) -> Verdict | None:
@@ -111,10 +113,10 @@ class Grammar:
     def _follow(self, is_thinking: bool) -> None:
         self.must_see_id = not is_thinking
         if is_thinking:
-            self.adjustments = self._thinking_only
+            self.processors = self._thinking_only
             return
         extra = (self._think.open,) if self._may_think else ()
-        self.adjustments = (self._masked.mask(extra),)
+        self.processors = (self._masked.mask(extra),)
 
 
 class CallGrammar:
@@ -124,7 +126,7 @@ class CallGrammar:
         self._masked = masked
         self._tool_calls = tool_calls
         self.must_see_id = False
-        self.adjustments: tuple[Adjust, ...] = ()
+        self.processors: tuple[LogitsProcessor, ...] = ()
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         """Begin with the first call, then take each id in."""
@@ -133,7 +135,7 @@ class CallGrammar:
         if not self.must_see_id:
             return None
         verdict = self._masked.verdict(token)
-        self.adjustments = (self._masked.mask(),)
+        self.processors = (self._masked.mask(),)
         return verdict
 
 

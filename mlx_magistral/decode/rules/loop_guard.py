@@ -1,44 +1,48 @@
-"""The loop guard: ends what only repeats itself, and lets asked-for repetition be.
+"""The loop guard: ends what only repeats itself, and lets everything else be.
 
-cycles.py finds what repeats; here is decided whether it repeats too much. Three things count as a
-loop: a block repeated verbatim, a block of prose in which one or two numbers count on, and the
-same few lines over and over in no fixed order. Grace, in ids, before any of them does:
+A reply that is cut is lost, and a loop only takes longer: so an honest text is never to be ended,
+and what is ended is verbatim repetition alone, of eight times after the first at least and of so
+many ids:
 
-    a block of 24 symbols or more      three repeats after the first, four in all
-    a shorter one                      64 ids while thinking, 240 in an answer
-    hardly any letters (tables, code)  1,024 ids
-    the prompt holds the block         4,096 ids: it was asked for
+    thinking, in prose          256, or 32 times after the first where a number counts on evenly
+    thinking, anything else     1,024
+    an answer, tool arguments   1,024
+    hardly any letters          1,024 while thinking, 4,096 elsewhere
+    the prompt holds the block  4,096
+    the prompt names a number   that many repeats and a quarter more (4,096 ids while thinking)
+
+While thinking, the same few lines of prose in no fixed order are a loop too. The ids are those of
+Magistral's vocabulary, three bytes at least: a vocabulary of shorter ones needs more of them.
 """
 
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 
-from mlx_magistral.decode.rules.adjust import Adjust
-from mlx_magistral.decode.rules.cycles import NUMBER, Cycle, CycleFinder
+from mlx_magistral.decode.rules.asked import Asked
+from mlx_magistral.decode.rules.counting import CountingFinder
+from mlx_magistral.decode.rules.cycles import Cycle, CycleFinder
+from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Act, Place, Verdict
 from mlx_magistral.events import FinishReason, Limit
 from mlx_magistral.text.reasoning import ParserState
 
-REPEATS = 3  # after the first
-LONG_PERIOD = 24
-_SHORT_GRACE = {ParserState.REASONING: 64}
-_ANSWER_GRACE = 240
-_FEW_LETTERS_GRACE = 1024
-_ASKED_GRACE = 4096
-_ASKED_WORDS = 64
+REPEATS = 8  # after the first
+COUNTING_REPEATS = 32
+PROSE_TOKENS = 256
+TOKENS = 1024
+LONG_TOKENS = 4096
+_TOKEN_BYTES = 3
+_SLACK = 1.25
 
-# A block whose numbers count on is a loop if it is mostly prose: tables and logs are not.
-_MOST_NUMBERS = 3
-_DRIFTING_NUMBERS = 2
-_DRIFTING_SYMBOLS = 12
-
-_LINES = 32
+_LINES = 64
 _DISTINCT_LINES = 4
-_LINE_SYMBOLS = 8
+_LINE_TOKENS = 8
 
-_DIGITS = frozenset(b"0123456789")
-_FEW_LETTERS = 3
+_FEW_LETTERS = 0.25
+_PROSE_LETTERS = 0.6
+_CODE_MARKS = frozenset("{}<>[];|_\\/")
+_PROSE_MARKS = 0.1
 
 
 class OnLoop(StrEnum):
@@ -50,18 +54,20 @@ class OnLoop(StrEnum):
 
 
 class LoopGuard:
-    """Closes the thinking, or ends the reply with LOOP, when it runs in circles."""
+    """Closes the thinking, or ends the reply with LOOP, when it runs in circles.
+
+    ``asked`` is what the prompt asks for, or its text.
+    """
 
     must_see_id = False
-    adjustments: tuple[Adjust, ...] = ()
+    processors: tuple[LogitsProcessor, ...] = ()
 
     def __init__(
-        self, on_loop: OnLoop, prompt_text: str, id_to_bytes: Callable[[int], bytes]
+        self, on_loop: OnLoop, asked: Asked | str, id_to_bytes: Callable[[int], bytes]
     ) -> None:
         self._on_loop = on_loop
-        self._prompt_text = _plain(prompt_text)
+        self._asked = Asked(asked) if isinstance(asked, str) else asked
         self._id_to_bytes = id_to_bytes
-        self._state: ParserState | None = None
         self._begin(None)
 
     def feed(self, token: int, place: Place) -> Verdict | None:
@@ -77,83 +83,87 @@ class LoopGuard:
 
     def _begin(self, state: ParserState | None) -> None:
         self._state = state
+        self._is_thinking = state is ParserState.REASONING
         self._finder = CycleFinder()
-        self._pieces: list[bytes] = []  # the bytes of each symbol, digits joined
-        self._line: list[bytes] = []
+        self._counting = CountingFinder(COUNTING_REPEATS, self._id_to_bytes)
+        self._line: list[int] = []
         self._lines: deque[tuple[bytes, int]] = deque(maxlen=_LINES)
 
     def _is_loop(self, token: int) -> bool:
-        piece = self._id_to_bytes(token)
-        self._line.append(piece)
-        is_number = bool(piece) and _DIGITS.issuperset(piece)
-        if is_number and self._finder.symbols and self._finder.symbols[-1] == NUMBER:
-            self._pieces[-1] += piece
-            return False
-        self._pieces.append(piece)
-        cycle = self._finder.feed(NUMBER if is_number else token)
+        cycle = self._finder.feed(token)
         if cycle is not None and self._is_too_much(cycle):
             return True
-        return piece.endswith(b"\n") and self._is_line_loop()
+        return self._is_thinking and (self._is_counting_loop(token) or self._is_line_loop(token))
 
     def _is_too_much(self, cycle: Cycle) -> bool:
         period = cycle.period
         # Once a period, so that what looks at the whole block costs O(1) amortised.
-        if cycle.matched % period or cycle.matched < REPEATS * period:
+        if cycle.matched % period or cycle.matched < max(REPEATS * period, PROSE_TOKENS):
             return False
-        if cycle.matched < max(self._least_grace(period), self._grace(period)):
+        block = self._bytes(period)
+        text = block.decode("utf-8", "replace")
+        is_data = _has_few_letters(text)
+        size = period if is_data else _size(period, len(block))
+        repeated = size * cycle.matched // period
+        if repeated < max(self._least_tokens(text, is_data), self._asked_tokens(size)):
             return False
-        drifting = self._drifting_numbers(period)
-        return not drifting or (drifting <= _DRIFTING_NUMBERS and self._is_prose(period))
+        return repeated >= LONG_TOKENS or not self._asked.holds(text)
 
-    def _least_grace(self, period: int) -> int:
-        """What the period alone demands; nothing else is looked at before."""
-        if period >= LONG_PERIOD or self._state is None:
-            return 0
-        return _SHORT_GRACE.get(self._state, _ANSWER_GRACE)
+    def _least_tokens(self, text: str, is_data: bool) -> int:
+        """How many repeated ids of such a block are let pass whatever was asked for."""
+        if self._is_thinking:
+            return PROSE_TOKENS if _is_prose(text) else TOKENS
+        return LONG_TOKENS if is_data and not text.isspace() else TOKENS
 
-    def _grace(self, period: int) -> int:
-        block = b"".join(self._pieces[-period:]).decode("utf-8", "replace")
-        if sum(character.isalpha() for character in block) < _FEW_LETTERS:
-            return _FEW_LETTERS_GRACE
-        return _ASKED_GRACE if self._is_asked_for(block) else 0
+    def _asked_tokens(self, size: float) -> float:
+        """How many ids repeats of this size have that the prompt may have asked for."""
+        tokens = self._asked.count * size * _SLACK
+        return min(tokens, LONG_TOKENS) if self._is_thinking else tokens
 
-    def _is_asked_for(self, block: str) -> bool:
-        """Whether the prompt has the block, wherever in it the cycle was noticed."""
-        words = _plain(block).split()
-        if len(words) > _ASKED_WORDS:
+    def _is_counting_loop(self, token: int) -> bool:
+        block = self._counting.feed(token)
+        if block is None:
             return False
-        turns = (" ".join(words[at:] + words[:at]) for at in range(max(1, len(words))))
-        return any(turn in self._prompt_text for turn in turns)
+        size = _size(block.symbols, block.nbytes)
+        return block.repeats * size >= self._asked_tokens(size)
 
-    def _drifting_numbers(self, period: int) -> int:
-        """Numbers of the latest whole block that were others a block before."""
-        latest = range(len(self._pieces) - 1 - period, len(self._pieces) - 1)
-        return sum(
-            self._finder.symbols[at] == NUMBER and self._pieces[at] != self._pieces[at - period]
-            for at in latest
-        )
-
-    def _is_prose(self, period: int) -> bool:
-        """Whether the latest block has many words and few numbers."""
-        words = sum(any(chr(byte).isalpha() for byte in piece) for piece in self._pieces[-period:])
-        numbers = self._finder.symbols[-period:].count(NUMBER)
-        return words >= _DRIFTING_SYMBOLS and numbers <= _MOST_NUMBERS
-
-    def _is_line_loop(self) -> bool:
-        line, self._line = self._line, []
-        text = b"".join(line).strip()
-        if not text:
+    def _is_line_loop(self, token: int) -> bool:
+        self._line.append(token)
+        if not self._id_to_bytes(token).endswith(b"\n"):
             return False
-        self._lines.append((text, len(line)))
-        symbols = sum(count for _, count in self._lines)
+        line, self._line = self._bytes(len(self._line)).strip(), []
+        if not line:
+            return False
+        count = len(self._finder.symbols)
+        self._lines.append((line, count))
+        distinct = {text for text, _ in self._lines}
         return (
             len(self._lines) == _LINES
-            and symbols >= _LINES * _LINE_SYMBOLS
-            and len({text for text, _ in self._lines}) <= _DISTINCT_LINES
+            and len(distinct) <= _DISTINCT_LINES
+            and count - self._lines[0][1] >= _LINES * _LINE_TOKENS
+            and _is_prose(b" ".join(distinct).decode("utf-8", "replace"))
+            and _LINES >= self._asked.count
         )
 
+    def _bytes(self, count: int) -> bytes:
+        """Of so many of the latest ids."""
+        return b"".join(map(self._id_to_bytes, self._finder.symbols[-count:]))
 
-def _plain(text: str) -> str:
-    """Lower case, words apart by one space, without marks around them."""
-    words = (word.strip(".,;:!?\"'`*()[]{}«»“”") for word in text.lower().split())
-    return " ".join(word for word in words if word)
+
+def _size(tokens: int, nbytes: int) -> float:
+    """Ids of Magistral's vocabulary, about."""
+    return min(tokens, nbytes / _TOKEN_BYTES)
+
+
+def _has_few_letters(text: str) -> bool:
+    """Zeros, dashes, empty cells: data, where an honest text may repeat itself longest."""
+    visible = [character for character in text if not character.isspace()]
+    return sum(map(str.isalpha, visible)) <= _FEW_LETTERS * len(visible)
+
+
+def _is_prose(text: str) -> bool:
+    """Whether it is made of words rather than of code, cells or formulas."""
+    visible = [character for character in text if not character.isspace()]
+    letters = sum(map(str.isalpha, visible))
+    marks = sum(character in _CODE_MARKS for character in visible)
+    return letters >= _PROSE_LETTERS * len(visible) and marks <= _PROSE_MARKS * len(visible)

@@ -1,6 +1,6 @@
 """Steering: the rules of one reply, and the one state machine that tells them where it is.
 
-Sees each id once, drawn or forced, and says what follows: ids that are forced, adjustments of the
+Sees each id once, drawn or forced, and says what follows: ids that are forced, processors of the
 next draw, or the end. Rules decide; what closing the thinking means is written here alone.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from mlx_magistral.decode.rules.adjust import Adjust, Ban
+from mlx_magistral.decode.rules.logits_processors import Ban, LogitsProcessor
 from mlx_magistral.events import Event, FinishReason, Limit, TokenLogprob
 from mlx_magistral.text.reasoning import ParserState, ReasoningParser
 
@@ -52,7 +52,7 @@ class Rule(Protocol):
     """Looks at the ids of one reply and may bend what follows."""
 
     @property
-    def adjustments(self) -> tuple[Adjust, ...]:
+    def processors(self) -> tuple[LogitsProcessor, ...]:
         """What holds for the next draw."""
 
     @property
@@ -105,19 +105,22 @@ class Steering:
         return self._parser.state
 
     @property
-    def adjustments(self) -> tuple[Adjust, ...]:
+    def processors(self) -> tuple[LogitsProcessor, ...]:
         """What holds for the next draw; thinking that was closed by force stays closed."""
         own = (Ban(self._think.open),) if self._is_closed else ()
-        return sum((rule.adjustments for rule in self._rules), own)
+        return sum((rule.processors for rule in self._rules), own)
 
     @property
     def must_see_id(self) -> bool:
         return any(rule.must_see_id for rule in self._rules)
 
     def feed(self, token: int, logprob: TokenLogprob | None = None) -> None:
-        """Take the next id; the first rule with a verdict has it."""
+        """Take the next id, the first of ``forced`` where there are any.
+
+        The first rule with a verdict has it; what that forces comes after what is forced already.
+        """
         self._events += self._parser.feed(token, logprob)
-        self.forced = ()
+        self.forced = self.forced[1:]
         place = self.place
         self._take_time(place.is_thinking)
         verdicts = [rule.feed(token, place) for rule in self._rules]
@@ -146,8 +149,8 @@ class Steering:
             self.ended = verdict.reason
             self.limit = verdict.limit
         elif verdict.act is Act.WRITE:
-            self.forced = verdict.tokens
+            self.forced += verdict.tokens
         elif place.is_thinking and not self._is_closed:
             self._is_closed = True
             self.limit = verdict.limit
-            self.forced = (*self._think.phrase, self._think.close)
+            self.forced += (*self._think.phrase, self._think.close)

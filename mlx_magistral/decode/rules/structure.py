@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mlx_magistral.decode.rules.adjust import Adjust, Ban
 from mlx_magistral.decode.rules.control import ControlOptions, think_tokens
 from mlx_magistral.decode.rules.grammar import CallGrammar, Grammar, Masked, answer_grammar
 from mlx_magistral.decode.rules.guidance import Guidance, make_matcher
+from mlx_magistral.decode.rules.logits_processors import Ban, LogitsProcessor
 from mlx_magistral.decode.rules.steering import Place, Rule, Verdict
 from mlx_magistral.decode.rules.wind_down import WindDown
 from mlx_magistral.errors import MissingExtraError, UsageError
@@ -20,7 +20,7 @@ class NoCalls:
     must_see_id = False
 
     def __init__(self, tool_calls: int) -> None:
-        self.adjustments: tuple[Adjust, ...] = (Ban(tool_calls),)
+        self.processors: tuple[LogitsProcessor, ...] = (Ban(tool_calls),)
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         """Nothing changes with the ids."""

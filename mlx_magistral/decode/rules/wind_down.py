@@ -11,7 +11,7 @@ to nothing is left the ending is written for it. All of it is within what the gr
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlx_magistral.decode.rules.ending import JsonPlace, Mask, shortest_ending
+from mlx_magistral.decode.rules.ending import CLOSERS, JsonPlace, Mask, shortest_ending
 from mlx_magistral.decode.rules.guidance import Guidance
 from mlx_magistral.text.tokenizer import Tokenizer
 
@@ -28,7 +28,6 @@ _VALUE_PART = 4
 _PLENTY = 2048
 
 _SCALARS = b'"0123456789-tfn'
-_CLOSERS = b"}]"
 
 
 class WindDown:
@@ -141,7 +140,7 @@ class WindDown:
             only = [self._eos_id]
         else:
             scalars = mask.among(_SCALARS) if mask.among(b"{[") else []
-            only = mask.among(_CLOSERS) or scalars
+            only = mask.among(CLOSERS) or scalars
         if only and len(only) < mask.count:
             self.only = tuple(only)
             self.has_acted = True
@@ -154,4 +153,4 @@ class WindDown:
             return mask.among(b'"')
         if mask.allows(self._eos_id):
             return [self._eos_id]
-        return mask.among(_CLOSERS) or mask.among(b",")
+        return mask.among(CLOSERS) or mask.among(b",")

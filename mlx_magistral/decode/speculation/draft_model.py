@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_magistral.decode.steps import Loop
+from mlx_magistral.decode.driver import Driver
 
 # Ids the draft model is behind by go in at most so many at a time.
 _CHUNK_TOKENS = 512
@@ -31,16 +31,16 @@ class DraftModel:
         """The same weights with an empty cache."""
         return DraftModel(self._model, self._new_cache, self.guess_s)
 
-    def propose(self, tokens: Sequence[int], count: int, loop: Loop) -> mx.array:
+    def propose(self, tokens: Sequence[int], count: int, driver: Driver) -> mx.array:
         """The ``count`` ids (count,) it expects after all ``tokens``, not evaluated.
 
         Catches up first with the ids that came since it was last asked.
         """
         logits = self._catch_up(tokens)
-        sampler, before = loop.sampler, loop.sampler.state
+        sampler, before = driver.sampler, driver.sampler.state
         drafted: list[mx.array] = []
         while True:
-            token = sampler(logits, () if loop.must_see_id else loop.adjustments)
+            token = sampler(logits, () if driver.must_see_id else driver.processors)
             drafted.append(token)
             if len(drafted) == count:
                 break

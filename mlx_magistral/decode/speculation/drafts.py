@@ -5,16 +5,16 @@ whether or not they are drafted, since a look-up costs nothing: parked, it still
 begin. With ``length`` given the gate is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
 
+from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.speculation.draft_model import DraftModel
 from mlx_magistral.decode.speculation.gate import MOST_DRAFTED, Acceptance, Costs, best_draft
 from mlx_magistral.decode.speculation.lookup import GRAM, LONGEST_MATCH, PromptLookup
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
-from mlx_magistral.decode.steps import Loop
 from mlx_magistral.errors import UsageError
 from mlx_magistral.text.reasoning import ParserState
 
@@ -49,7 +49,11 @@ class SpeculateOption:
 
 
 class Drafts:
-    """Guesses for one reply. ``passes``, ``drafted`` and ``kept`` are what became of them."""
+    """Guesses for one reply. ``passes``, ``drafted`` and ``kept`` are what became of them.
+
+    ``measure`` finds out the costs at the context that is reached where they are not known; without
+    it nothing is drafted there.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Drafts:
         *,
         length: int | None = None,
         draft_model: DraftModel | None = None,
+        measure: Callable[[], Costs] | None = None,
     ) -> None:
         self.passes = self.drafted = self.kept = 0
         self._tokens = list(prompt)
@@ -65,6 +70,7 @@ class Drafts:
         self._state = ParserState.CONTENT
         self._length = length
         self._pass_costs = costs
+        self._measure = measure
         self._draft_model = draft_model
         self._lookups = Acceptance(_prior)
         self._model_guesses = Acceptance(lambda key: 0.7)
@@ -80,24 +86,24 @@ class Drafts:
         self._tokens.append(token)
         self._state = state
 
-    def is_armed(self, loop: Loop) -> bool:
+    def is_armed(self, driver: Driver) -> bool:
         """Whether a draft is likely once the id in flight is read."""
-        if loop.left < 3:
+        if driver.left < 3:
             return False
-        return self._lookup_count(loop, ahead=1) > 0 or self._model_count(loop) > 0
+        return self._lookup_count(ahead=1) > 0 or self._model_count() > 0
 
-    def propose(self, loop: Loop) -> mx.array | None:
+    def propose(self, driver: Driver) -> mx.array | None:
         """A draft from the look-up where that pays, else from the draft model where that does."""
-        most = min(MOST_DRAFTED, loop.left - 1)
-        count = min(self._lookup_count(loop), most)
+        most = min(MOST_DRAFTED, driver.left - 1)
+        count = min(self._lookup_count(), most)
         self._uses_model = False
         if count > 0:
             return mx.array(self._lookup.propose(count), dtype=mx.uint32)
-        count = min(self._model_count(loop), most)
+        count = min(self._model_count(), most)
         if count <= 0 or self._draft_model is None:
             return None
         self._uses_model = True
-        return self._draft_model.propose(self._tokens, count, loop)
+        return self._draft_model.propose(self._tokens, count, driver)
 
     def accepted(self, drafted: int, accepted: int) -> None:
         """So many ids of the draft were drawn."""
@@ -107,7 +113,7 @@ class Drafts:
             for place in range(min(accepted + 1, drafted)):
                 self._model_guesses.note(self._state, place < accepted)
 
-    def _lookup_count(self, loop: Loop, ahead: int = 0) -> int:
+    def _lookup_count(self, ahead: int = 0) -> int:
         match = self._lookup.match
         if not match:
             return 0
@@ -118,9 +124,9 @@ class Drafts:
         if first < (0.5 if ahead else _LEAST_RATE):
             return 0
         matches = range(match + ahead, match + ahead + MOST_DRAFTED)
-        return self._best([self._lookups.rate(self._key(each)) for each in matches], loop)
+        return self._best([self._lookups.rate(self._key(each)) for each in matches])
 
-    def _model_count(self, loop: Loop) -> int:
+    def _model_count(self) -> int:
         if self._draft_model is None:
             return 0
         if self._length is not None:
@@ -128,19 +134,18 @@ class Drafts:
         if len(self._tokens) < self._try_model_at:
             return 0
         rates = [self._model_guesses.rate(self._state)] * MOST_DRAFTED
-        count = self._best(rates, loop, self._draft_model.guess_s)
+        count = self._best(rates, self._draft_model.guess_s)
         if count == 0:
             self._try_model_at = len(self._tokens) + _TRY_AGAIN
         return count
 
-    def _best(self, rates: list[float], loop: Loop, guess_s: float = 0.0) -> int:
+    def _best(self, rates: list[float], guess_s: float = 0.0) -> int:
         """The gate's answer; measures where none was and it may matter."""
-        context = loop.cache[0].offset
-        costs = self._pass_costs.known(context)
+        costs = self._pass_costs.known(len(self._tokens))
         if costs is None:
-            if best_draft(rates, _FREE)[1] < _WORTH_MEASURING:
+            if self._measure is None or best_draft(rates, _FREE)[1] < _WORTH_MEASURING:
                 return 0
-            costs = self._pass_costs.measure(loop.model, loop.cache)
+            costs = self._measure()
         return best_draft(rates, Costs(costs.seconds, guess_s))[0]
 
     def _key(self, match: int) -> tuple[ParserState, int]:

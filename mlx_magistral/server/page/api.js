@@ -1,19 +1,20 @@
 // The server's OpenAI protocol, as much of it as the page needs.
+import { apiKey } from "./settings.js";
 
 /** What the server answered instead of a reply; `status` 0 means that it could not be reached. */
 export class ServerError extends Error {
   constructor(status, message, retryAfter = null) {
-    super(message);
+    super(retryAfter ? `${message} Try again in ${retryAfter} s.` : message);
     this.status = status;
-    this.retryAfter = retryAfter;
   }
 }
 
 const UNREACHABLE = "The server cannot be reached. Start it again with: mlx-magistral serve";
+const CUT = "The connection to the server was cut.";
 
-async function ask(path, apiKey, options = {}) {
+async function ask(path, options = {}) {
   const headers = { "Content-Type": "application/json" };
-  if (apiKey) headers.Authorization = `Bearer ${apiKey}`;
+  if (apiKey.get()) headers.Authorization = `Bearer ${apiKey.get()}`;
   let response;
   try {
     response = await fetch(path, { ...options, headers });
@@ -28,9 +29,9 @@ async function ask(path, apiKey, options = {}) {
   throw new ServerError(response.status, message, response.headers.get("Retry-After"));
 }
 
-/** The served model: {id, max_model_len}. */
-export async function servedModel(apiKey) {
-  return (await (await ask("v1/models", apiKey)).json()).data[0];
+/** The served model: {id, max_model_len, meta}. */
+export async function servedModel() {
+  return (await (await ask("v1/models")).json()).data[0];
 }
 
 /** Whether the server answers at all. */
@@ -38,14 +39,25 @@ export async function isReachable() {
   try { return (await fetch("health", { cache: "no-store" })).status < 500; } catch { return false; }
 }
 
+/** How many tokens a text has. */
+export async function countTokens(text) {
+  const body = JSON.stringify({ prompt: text });
+  return (await (await ask("tokenize", { method: "POST", body })).json()).count;
+}
+
 /** End the thinking of a running reply, so that its answer begins. */
-export function answerNow(replyId, apiKey) {
-  return ask(`v1/chat/completions/${replyId}/answer_now`, apiKey, { method: "POST" });
+export function answerNow(replyId) {
+  return ask(`v1/chat/completions/${replyId}/answer_now`, { method: "POST" });
+}
+
+/** A file that saved conversations are made from. */
+export async function savedTemplate() {
+  return (await ask("page/saved.html")).text();
 }
 
 /** The chunks of a streamed reply, parsed, as they come. */
-export async function* streamReply(body, apiKey, signal) {
-  const response = await ask("v1/chat/completions", apiKey, {
+export async function* streamReply(body, signal) {
+  const response = await ask("v1/chat/completions", {
     method: "POST", body: JSON.stringify({ ...body, stream: true }), signal,
   });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -54,9 +66,9 @@ export async function* streamReply(body, apiKey, signal) {
     let piece;
     try { piece = await reader.read(); } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new ServerError(0, "The connection was cut.");
+      throw new ServerError(0, CUT);
     }
-    if (piece.done) throw new ServerError(0, "The connection was cut.");
+    if (piece.done) throw new ServerError(0, CUT);
     pending += piece.value;
     const lines = pending.split("\n");
     pending = lines.pop();

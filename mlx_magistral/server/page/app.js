@@ -1,333 +1,233 @@
-// The page: one conversation, one reply at a time. Joins view, store and api.
-import { answerNow, isReachable, servedModel, ServerError, streamReply } from "./api.js";
-import * as store from "./store.js";
-import { MessageView, offerActions, showMessages } from "./view.js";
+// The page: joins the list of conversations, the one that is open, and the replies on their way.
+import { isReachable, servedModel } from "./api.js";
+import { attachedFiles, clearFiles, listenForFiles } from "./attach.js";
+import { Composer } from "./composer.js";
+import { Conversation } from "./conversation.js";
+import { $, h } from "./dom.js";
+import { examplesFor } from "./examples.js";
+import { exportChat, fromJson } from "./export.js";
+import { count } from "./figures.js";
+import { Library } from "./library.js";
+import { endNotice, notice, say } from "./notice.js";
+import { Run } from "./run.js";
+import { Follower } from "./scroll.js";
+import { applyTheme, set, settings } from "./settings.js";
+import { listenForSettings, openSettings, showModel } from "./settings_dialog.js";
+import { Sidebar } from "./sidebar.js";
+import { add, ancestors, choose, newChat, path } from "./tree.js";
 
 const SAVE_EVERY_MS = 1000;
+const TICK_MS = 250;
 const CHECK_EVERY_MS = 3000;
 
-const $ = (id) => document.getElementById(id);
-const settings = store.loadSettings();
-let chats = store.loadChats();
-let chat = chats[0] ?? store.newChat();
-let views = [];
-let running = null; // {controller, id, view} of the reply on its way
 let model = { id: "magistral" }; // as the server names it
+const runs = new Map(); // chat id -> the Run of its reply on the way
+const library = new Library(render, () => exportChat(library.open, "json"));
+const follower = new Follower($("scroller"), $("messages"), $("to-end"));
+const composer = new Composer({
+  send, stop: () => running()?.stop(), answerNow, editLast: () => conversation.editLast(),
+});
+const conversation = new Conversation($("messages"), {
+  edit: (message, text) => ask(add(library.open, message.parent, { role: "user", content: text, files: message.files })),
+  retry: (message) => ask(library.open.messages[message.parent]),
+  resume: (message) => reply(message),
+  choose: showVersion,
+}, { isPeeking: () => settings.isPeeking, setPeeking: (isPeeking) => remember({ isPeeking }) });
+const sidebar = new Sidebar({
+  open: openChat,
+  rename: (chat, title) => library.rename(chat, title).then(render),
+  remove: removeChat,
+  restore: (chat) => { library.restore(chat); openChat(chat); },
+  forget: (chat) => { library.forget(chat); render(); },
+}, settings.isSidebarOpen, (isSidebarOpen) => remember({ isSidebarOpen }));
+
+const running = () => runs.get(library.open.id) ?? null;
+
+function remember(changes) {
+  try { set(changes); } catch (error) { library.report(error); }
+}
 
 // -- what is on the screen
 
-function say(text) { $("status").textContent = text; }
+function render() {
+  const chat = library.open;
+  conversation.show(chat, running());
+  sidebar.show(library.chats, chat, runs);
+  $("welcome").hidden = path(chat).length > 0;
+  document.title = chat.title ? `${chat.title} · ${model.id}` : model.id;
+  renderControls();
+}
 
-function notice(text, isOffline = false) {
-  $("notice-text").textContent = text;
-  $("notice").hidden = !text;
-  if (isOffline) waitForServer();
+function renderControls() {
+  composer.show(running());
+  const used = path(library.open).findLast((message) => message.figures?.contextTokens);
+  const limit = model.max_model_len ? ` of ${count(model.max_model_len)}` : "";
+  $("meter").replaceChildren(...(used
+    ? [`${count(used.figures.contextTokens)}${limit}`, h("span", { class: "wide-only" }, " tokens")] : []));
+}
+
+function renderExamples() {
+  $("examples").replaceChildren(...examplesFor(model.id).map((question) =>
+    h("li", {}, h("button", { type: "button", onclick: () => send(question) }, question))));
+}
+
+// -- the server
+
+async function meetServer() {
+  try {
+    model = await servedModel();
+    $("model").textContent = model.id;
+    showModel(model);
+    renderExamples();
+    endNotice("server");
+    render();
+  } catch (error) {
+    if (error.status === 401) notice("server", "The server asks for an API key.", "Enter it", () => openSettings("api-key"));
+    else notice("server", error.message, "Try again", meetServer);
+    if (error.status === 0) waitForServer();
+  }
 }
 
 async function waitForServer() {
   while (!(await isReachable())) await new Promise((done) => setTimeout(done, CHECK_EVERY_MS));
-  notice("");
   say("The server is back.");
-  showModel();
-}
-
-async function showModel() {
-  try {
-    model = await servedModel(store.apiKey.get());
-    $("model").textContent = model.id;
-    document.title = model.id;
-    showMeter();
-  } catch (error) { report(error); }
-}
-
-function showMeter() {
-  const usage = chat.messages.at(-1)?.usage;
-  if (!usage) { $("meter").textContent = ""; return; }
-  const used = (usage.prompt_tokens + usage.completion_tokens).toLocaleString("en");
-  const limit = model.max_model_len ? ` of ${model.max_model_len.toLocaleString("en")}` : "";
-  $("meter").textContent = `${used}${limit} tokens`;
-}
-
-function showList() {
-  const items = chats.map((other) => {
-    const item = document.createElement("li");
-    const open = document.createElement("button");
-    open.textContent = other.title || "Untitled";
-    open.setAttribute("aria-current", String(other.id === chat.id));
-    open.onclick = () => openChat(other);
-    const remove = document.createElement("button");
-    remove.textContent = "Delete";
-    remove.setAttribute("aria-label", `Delete ${other.title}`);
-    remove.onclick = () => removeChat(other);
-    item.append(open, remove);
-    return item;
-  });
-  $("conversation-list").replaceChildren(...items);
-}
-
-function showControls() {
-  const isThinking = running && !running.view.message.content;
-  $("send").hidden = Boolean(running);
-  $("stop").hidden = !running;
-  $("answer-now").hidden = !(isThinking && running.id && running.view.message.reasoning);
-  offerActions(Boolean(running));
-}
-
-function applyTheme() {
-  if (settings.theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = settings.theme;
-}
-
-function report(error) {
-  if (error.status === 401) { notice("The server asks for an API key: open Settings."); return; }
-  const wait = error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-  notice(error.message + wait, error instanceof ServerError && error.status === 0);
+  meetServer();
 }
 
 // -- conversations
 
-function openChat(other) {
-  stop();
-  chat = other;
-  views = showMessages(chat.messages);
-  notice("");
-  showList();
-  showMeter();
-  showControls();
+function openChat(chat) {
+  library.open = chat;
+  render();
+  follower.toEnd();
 }
 
-function removeChat(other) {
-  if (!confirm(`Delete "${other.title}"? It is kept nowhere else.`)) return;
-  store.deleteChat(other.id);
-  chats = chats.filter((kept) => kept.id !== other.id);
-  if (other.id === chat.id) openChat(chats[0] ?? store.newChat());
-  else showList();
+function startChat() {
+  if (path(library.open).length) openChat(newChat());
+  sidebar.closeDrawer();
+  composer.focus();
 }
 
-function save() {
-  chats = [chat, ...chats.filter((other) => other.id !== chat.id)];
-  try { store.saveChat(chat); } catch {
-    notice("The browser's storage is full: export this chat and delete old ones.");
-  }
+function removeChat(chat) {
+  runs.get(chat.id)?.stop();
+  library.remove(chat, openChat);
+  if (chat === library.open) openChat(newChat());
+  else render();
 }
 
-function download(name, type, text) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
+function showVersion(message, by) {
+  choose(library.open, message);
+  library.keep(library.open, false);
+  render();
+  const [back, on] = conversation.turnOf(message).tools.querySelectorAll(".versions button");
+  const wanted = by < 0 ? back : on;
+  (wanted.disabled ? (by < 0 ? on : back) : wanted).focus();
 }
 
 // -- a reply
 
-function requestBody(isContinued) {
-  const earlier = isContinued ? chat.messages : chat.messages.slice(0, -1);
-  const messages = earlier.map((message, index) => {
-    if (message.role === "user") return { role: "user", content: message.content };
-    if (index < chat.messages.length - 1) return { role: "assistant", content: message.content };
-    const begun = { role: "assistant", prefix: true };
-    if (message.reasoning) begun.reasoning = message.reasoning;
-    if (message.content) begun.content = message.content;
-    return begun;
-  }).filter((message) => message.content || message.reasoning);
-  if (settings.system) messages.unshift({ role: "system", content: settings.system });
-  const body = { model: model.id, messages, stream_options: { include_usage: true } };
-  if (settings.temperature !== null) body.temperature = settings.temperature;
-  if (settings.budget !== null) body.thinking_token_budget = settings.budget;
-  return body;
-}
-
-function take(chunk, message, clock) {
-  running.id ??= chunk.id;
-  if (chunk.usage) {
-    message.usage = chunk.usage;
-    const tokens = chunk.usage.completion_tokens_details?.reasoning_tokens;
-    if (tokens) message.thinkTokens = clock.tokensBefore + tokens;
-  }
-  const choice = chunk.choices?.[0];
-  if (!choice) return;
-  const { reasoning, content } = choice.delta ?? {};
-  if (reasoning) {
-    message.reasoning += reasoning;
-    clock.thinkingSince ??= performance.now();
-    message.thinkSeconds = clock.secondsBefore + (performance.now() - clock.thinkingSince) / 1000;
-  }
-  if (content) {
-    if (!message.content) say("The answer begins.");
-    message.content += content;
-  }
-  if (choice.finish_reason) message.finish = choice.finish_reason;
-}
-
-async function run(view, isContinued) {
-  const { message } = view;
-  const body = requestBody(isContinued);
-  const controller = new AbortController();
-  const clock = {
-    secondsBefore: message.thinkSeconds ?? 0, tokensBefore: message.thinkTokens ?? 0,
-    thinkingSince: null,
-  };
-  running = { controller, id: null, view };
-  message.finish = null;
-  delete message.error;
-  let ended = "interrupted";
-  let saved = performance.now();
-  notice("");
-  say("Thinking.");
-  save();
-  showControls();
-  view.update();
-  try {
-    for await (const chunk of streamReply(body, store.apiKey.get(), controller.signal)) {
-      take(chunk, message, clock);
-      ended = message.finish ?? ended;
-      message.finish = null;
-      view.update();
-      showControls();
-      if (performance.now() - saved > SAVE_EVERY_MS) { save(); saved = performance.now(); }
-    }
-    say("The answer is complete.");
-  } catch (error) {
-    ended = "interrupted";
-    if (error.name !== "AbortError") { message.error = error.message; report(error); }
-    say(error.name === "AbortError" ? "Stopped." : error.message);
-  } finally {
-    message.finish = ended;
-    if (running?.view === view) running = null;
-    store.saveChat(chats.find((kept) => kept.messages.includes(message)) ?? chat);
-    view.render();
-    showMeter();
-    showList();
-    showControls();
-  }
-}
-
-function reply() {
-  const message = { role: "assistant", reasoning: "", content: "", finish: null };
-  chat.messages.push(message);
-  const view = new MessageView(message);
-  views.push(view);
-  run(view, false);
-}
-
 function send(text) {
-  if (running || !text.trim()) return;
-  if (!chat.messages.length) chat.title = text.trim().split("\n")[0].slice(0, 60);
+  const files = attachedFiles();
+  if (running() || !(text.trim() || files.length)) return false;
+  const chat = library.open;
   const message = { role: "user", content: text };
-  chat.messages.push(message);
-  views.push(new MessageView(message));
-  $("messages").scrollTop = $("messages").scrollHeight;
-  reply();
+  if (files.length) message.files = files;
+  clearFiles();
+  ask(add(chat, path(chat).at(-1)?.id ?? "", message));
+  return true;
 }
 
-function stop() { running?.controller.abort(); }
-
-function answer() {
-  if (!running?.id) return;
-  answerNow(running.id, store.apiKey.get()).catch(report);
+function ask(question) {
+  reply(add(library.open, question.id, {
+    role: "assistant", reasoning: "", content: "", finish: null, model: model.id,
+  }));
 }
 
-/** Take the conversation back to before a message. */
-function cutBefore(view) {
-  const at = views.indexOf(view);
-  for (const later of views.splice(at)) later.element.remove();
-  chat.messages.splice(at);
-}
-
-const ACTIONS = {
-  copy: ({ message }) => navigator.clipboard.writeText(message.content),
-  continue: (view) => run(view, true),
-  retry: (view) => { cutBefore(view); reply(); },
-  edit: (view) => {
-    cutBefore(view);
-    $("question").value = view.message.content;
-    $("question").focus();
-    fitComposer();
-    showControls();
-  },
-};
-
-// -- what the person does
-
-function fitComposer() {
-  const box = $("question");
-  box.style.height = "auto";
-  box.style.height = `${box.scrollHeight + 2}px`;
-}
-
-function submit() {
-  const text = $("question").value;
-  if (running || !text.trim()) return;
-  $("question").value = "";
-  fitComposer();
-  send(text);
-}
-
-function number(id) {
-  const { value } = $(id);
-  return value === "" ? null : Number(value);
-}
-
-function readSettings() {
-  Object.assign(settings, {
-    system: $("system").value.trim(), temperature: number("temperature"),
-    budget: number("budget"), theme: $("theme").value,
+/** Make a reply, or go on with what there is of it; another chat may be opened meanwhile. */
+async function reply(message) {
+  const chat = library.open;
+  if (!message.content && !message.reasoning) delete message.figures;
+  const run = new Run({ chat, message, before: ancestors(chat, message), model: model.id });
+  runs.set(chat.id, run);
+  say("Thinking.");
+  const article = () => (library.open === chat ? conversation.turnOf(message)?.article : null);
+  const ticker = setInterval(() => { run.tick(); article()?.renderFigures(); }, TICK_MS);
+  let saved = performance.now();
+  let phase = run.phase;
+  const following = run.follow(() => {
+    if (run.phase !== phase) { phase = run.phase; begin(run, article()); }
+    article()?.update();
+    if (performance.now() - saved < SAVE_EVERY_MS) return;
+    saved = performance.now();
+    message.changed = Date.now();
+    library.keep(chat);
   });
-  store.apiKey.set($("api-key").value);
-  store.saveSettings(settings);
-  applyTheme();
-  showModel();
+  library.keep(chat).then(render);
+  render();
+  follower.toEnd();
+  const failure = await following;
+  clearInterval(ticker);
+  runs.delete(chat.id);
+  message.changed = Date.now();
+  const kept = library.keep(chat);
+  render();
+  say(failure ? failure.message : run.controller.signal.aborted ? "Stopped." : "The answer is complete.");
+  if (failure?.status === 401) openSettings("api-key");
+  await kept;
 }
 
-function openSettings() {
-  $("system").value = settings.system;
-  $("temperature").value = settings.temperature ?? "";
-  $("budget").value = settings.budget ?? "";
-  $("theme").value = settings.theme;
-  $("api-key").value = store.apiKey.get();
-  $("settings").showModal();
+// The thinking folds when the answer begins, but not under the eyes of who reads in it.
+function begin(run, article) {
+  if (run.phase === "answering") {
+    say("The answer begins.");
+    if (article && article.isOpen === null && !settings.isPeeking && !follower.isFollowing) article.isOpen = true;
+  }
+  renderControls();
 }
 
-$("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
-$("question").addEventListener("input", fitComposer);
-$("question").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); submit(); }
+function answerNow() {
+  const run = running();
+  if (run?.canAnswerNow) run.answerNow().catch((error) => notice("answer", error.message));
+}
+
+// -- the rest of the page
+
+listenForSettings((error) => {
+  if (error) library.report(error);
+  render();
+  meetServer();
 });
-// As Ctrl-C in a terminal: the first ends the thinking, the second the reply.
+listenForFiles((problem) => notice("file", problem));
+for (const button of document.querySelectorAll("[data-export]"))
+  button.onclick = () => exportChat(library.open, button.dataset.export).catch((error) => notice("export", error.message));
+$("import").onclick = () => $("import-input").click();
+$("import-input").onchange = async ({ target }) => {
+  $("settings").close();
+  try {
+    const chat = fromJson(await target.files[0].text());
+    await library.keep(chat, false);
+    openChat(chat);
+  } catch (error) { notice("import", error.message); }
+  target.value = "";
+};
+$("new-chat").onclick = $("new-chat-too").onclick = startChat;
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || !running || $("settings").open) return;
-  if ($("answer-now").hidden || running.isAnswering) stop();
-  else { running.isAnswering = true; answer(); }
+  const isCommand = event.metaKey || event.ctrlKey;
+  if (isCommand && event.key.toLowerCase() === "k") { event.preventDefault(); sidebar.toggle(true); }
+  if (isCommand && event.shiftKey && event.key.toLowerCase() === "o") { event.preventDefault(); startChat(); }
+  // As Ctrl-C in a terminal: the first ends the thinking, the second the reply.
+  const run = running();
+  if (event.key !== "Escape" || !run || $("settings").open) return;
+  if (run.canAnswerNow && !run.isAnswering) answerNow();
+  else run.stop();
 });
-$("stop").onclick = stop;
-$("answer-now").onclick = answer;
-$("messages").addEventListener("click", (event) => {
-  const button = event.target.closest("[data-action]");
-  if (button) ACTIONS[button.dataset.action](button.closest(".message").messageView);
-});
-$("notice-retry").onclick = () => {
-  notice("");
-  const last = views.at(-1);
-  if (!running && last?.message.role === "assistant" && last.message.error) {
-    if (last.message.content || last.message.reasoning) ACTIONS.continue(last);
-    else ACTIONS.retry(last);
-  } else showModel();
-};
-$("new-chat").onclick = () => { openChat(store.newChat()); $("question").focus(); };
-$("toggle-list").onclick = () => {
-  const isOpen = $("conversations").hidden;
-  $("conversations").hidden = !isOpen;
-  $("toggle-list").setAttribute("aria-expanded", String(isOpen));
-};
-$("open-settings").onclick = openSettings;
-$("settings").addEventListener("close", readSettings);
-$("export-markdown").onclick = () =>
-  download("conversation.md", "text/markdown", store.toMarkdown(chat));
-$("export-json").onclick = () =>
-  download("conversation.json", "application/json", JSON.stringify(chat, null, 2));
-window.addEventListener("pagehide", () => { if (running) save(); });
+window.addEventListener("pagehide", () => { for (const { chat } of runs.values()) library.keep(chat); });
 
 applyTheme();
-openChat(chat);
-showModel();
+renderExamples();
+render();
+meetServer();
+await library.load();
+if (!path(library.open).length) library.open = library.chats.find((chat) => !chat.deleted) ?? library.open;
+openChat(library.open);
+document.body.dataset.ready = "";

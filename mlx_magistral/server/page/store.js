@@ -1,60 +1,91 @@
-// Conversations and settings, kept in this browser.
-//
-// A conversation is {id, title, messages}; a message {role: "user", content} or {role: "assistant",
-// reasoning, content, thinkSeconds, thinkTokens, finish, usage}, where `finish` is null as long as
-// the reply runs.
-const CHATS = "mlx-magistral.chats";
-const SETTINGS = "mlx-magistral.settings";
-const KEY = "mlx-magistral.api-key";
-const DEFAULTS = { system: "", temperature: 0.7, budget: null, theme: "auto" };
+// Conversations, kept in this browser's database (IndexedDB). Every function may reject with an
+// error whose message can be shown.
+import { fromList, merged } from "./tree.js";
 
-function read(storage, key, otherwise) {
-  try { return JSON.parse(storage.getItem(key)) ?? otherwise; } catch { return otherwise; }
-}
+const DATABASE = "mlx-magistral";
+const CHATS = "chats";
+// Where conversations were kept as one list, before they could branch.
+const LIST_KEY = "mlx-magistral.chats";
+// A deleted chat can be restored for so long.
+const KEPT_DELETED_MS = 30 * 24 * 3600 * 1000;
 
-export function loadSettings() {
-  return { ...DEFAULTS, ...read(localStorage, SETTINGS, {}) };
-}
+// Other tabs with this page hear which chat has changed.
+const channel = new BroadcastChannel(DATABASE);
+let opened = null;
 
-export function saveSettings(settings) {
-  localStorage.setItem(SETTINGS, JSON.stringify(settings));
-}
-
-export const apiKey = {
-  get: () => sessionStorage.getItem(KEY) ?? "",
-  set: (value) => sessionStorage.setItem(KEY, value),
-};
-
-/** All conversations, newest first; a reply that a closed tab broke off counts as stopped. */
-export function loadChats() {
-  const chats = read(localStorage, CHATS, []);
-  for (const message of chats.flatMap((chat) => chat.messages))
-    if (message.role === "assistant" && message.finish === null) message.finish = "interrupted";
-  return chats;
-}
-
-/** Keep a conversation, as the newest. Another tab's conversations stay. Throws when full. */
-export function saveChat(chat) {
-  const others = read(localStorage, CHATS, []).filter((other) => other.id !== chat.id);
-  localStorage.setItem(CHATS, JSON.stringify([chat, ...others]));
-}
-
-export function deleteChat(id) {
-  const others = read(localStorage, CHATS, []).filter((chat) => chat.id !== id);
-  localStorage.setItem(CHATS, JSON.stringify(others));
-}
-
-export function newChat() {
-  return { id: crypto.randomUUID?.() ?? String(Date.now()), title: "", messages: [] };
-}
-
-/** A conversation as a Markdown document, thoughts folded. */
-export function toMarkdown(chat) {
-  const parts = chat.messages.map((message) => {
-    if (message.role === "user") return `## You\n\n${message.content}`;
-    const thoughts = message.reasoning
-      ? `<details><summary>Thinking</summary>\n\n${message.reasoning}\n\n</details>\n\n` : "";
-    return `## Magistral\n\n${thoughts}${message.content}`;
+function open() {
+  opened ??= new Promise((resolve, reject) => {
+    const request = indexedDB.open(DATABASE, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(CHATS, { keyPath: "id" });
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
   });
-  return `# ${chat.title}\n\n${parts.join("\n\n")}\n`;
+  return opened;
+}
+
+/** Run `work(store, then)` in one transaction and wait until it is on disk. */
+async function transact(mode, work) {
+  const database = await open();
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction(CHATS, mode);
+    let result;
+    transaction.oncomplete = () => resolve(result);
+    transaction.onerror = transaction.onabort = () => reject(transaction.error);
+    // A step after a request: what it throws must not be lost in the event.
+    const then = (request, step) => {
+      request.onsuccess = () => {
+        try { result = step(request.result); } catch (error) { reject(error); transaction.abort(); }
+      };
+    };
+    work(transaction.objectStore(CHATS), then);
+  });
+}
+
+/** All chats, newest first. A reply that a closed tab broke off counts as stopped. */
+export async function loadChats() {
+  await adoptList();
+  const chats = await transact("readonly", (store, then) => then(store.getAll(), (all) => all));
+  const kept = [];
+  for (const chat of chats) {
+    if (chat.deleted && Date.now() - chat.deleted > KEPT_DELETED_MS) await removeChat(chat.id);
+    else kept.push(chat);
+  }
+  for (const message of kept.flatMap((chat) => Object.values(chat.messages)))
+    if (message.role === "assistant" && message.finish === null) message.finish = "interrupted";
+  return kept.sort((one, other) => other.updated - one.updated);
+}
+
+export function loadChat(id) {
+  return transact("readonly", (store, then) => then(store.get(id), (chat) => chat));
+}
+
+/** Keep a chat. What another tab has added to it meanwhile stays, and comes back as the result. */
+export async function saveChat(chat) {
+  const whole = await transact("readwrite", (store, then) => then(store.get(chat.id), (stored) => {
+    const all = merged(stored, chat);
+    store.put(all);
+    return all;
+  }));
+  channel.postMessage(chat.id);
+  return whole;
+}
+
+/** Forget a chat for good. */
+export async function removeChat(id) {
+  await transact("readwrite", (store) => { store.delete(id); });
+  channel.postMessage(id);
+}
+
+/** Call with the id of a chat that another tab has changed. */
+export function watchOthers(onChange) {
+  channel.onmessage = ({ data }) => onChange(data);
+}
+
+async function adoptList() {
+  const list = JSON.parse(localStorage.getItem(LIST_KEY) ?? "[]");
+  if (!list.length) return;
+  await transact("readwrite", (store) => {
+    for (const chat of list.reverse()) if (chat.messages.length) store.put(fromList(chat));
+  });
+  localStorage.removeItem(LIST_KEY);
 }

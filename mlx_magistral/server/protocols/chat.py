@@ -13,16 +13,23 @@ from mlx_magistral.events import (
     ContentDelta,
     Event,
     Finished,
+    Progress,
     ReasoningDelta,
     ToolCallDelta,
     Usage,
 )
 from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
+from mlx_magistral.server.backend import copies
 from mlx_magistral.server.protocols.chat_in import ChatBody
+from mlx_magistral.server.protocols.chat_out import LogprobKeeper, completion_body
+from mlx_magistral.server.protocols.llama_words import prompt_progress_body, timings_body
 from mlx_magistral.server.protocols.openai_words import finish_reason, logprob_body, usage_body
-from mlx_magistral.server.running import Run, copies
+from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, read_body
+
+# A person watches a prompt being read.
+_PROGRESS_EVERY_S = 0.5
 
 
 async def chat_completions(request: Request) -> Response:
@@ -32,7 +39,7 @@ async def chat_completions(request: Request) -> Response:
     wanted = copies(body.to_request(), body.n or 1)
     reply = _ChatReply(service.backend.model_name, body)
     stream = reply.stream if body.stream else None
-    logprobs = _LogprobKeeper(len(wanted)) if body.logprobs else None
+    logprobs = LogprobKeeper(len(wanted)) if body.logprobs else None
 
     async def pieces(run: Run) -> AsyncIterator[str]:
         assert stream is not None
@@ -55,17 +62,6 @@ async def answer_now(request: Request) -> Response:
     return JSONResponse({"id": id})
 
 
-class _LogprobKeeper:
-    """The logprobs of whole replies, which a ReplyCollector does not keep."""
-
-    def __init__(self, count: int) -> None:
-        self.content: list[list[dict[str, Any]]] = [[] for _ in range(count)]
-
-    def feed(self, index: int, event: Event) -> None:
-        if isinstance(event, ReasoningDelta | ContentDelta):
-            self.content[index] += [logprob_body(each) for each in event.logprobs]
-
-
 class _ChatReply:
     def __init__(self, model: str, body: ChatBody) -> None:
         self._body = body
@@ -77,53 +73,27 @@ class _ChatReply:
             "system_fingerprint": None,
         }
 
-    def whole(self, replies: list[ReplyCollector], watch: _LogprobKeeper | None) -> dict[str, Any]:
-        choices = []
-        for index, collector in enumerate(replies):
-            reply, finished = collector.reply(), collector.finished
-            calls = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": call.arguments},
-                }
-                for call in reply.tool_calls
-            ]
-            message = {
-                "role": "assistant",
-                "content": reply.content,
-                "refusal": None,
-                "reasoning": reply.reasoning,
-                "reasoning_content": reply.reasoning,
-                **({"tool_calls": calls} if calls else {}),
-            }
-            choices.append(
-                {
-                    "index": index,
-                    "message": message,
-                    "logprobs": watch and {"content": watch.content[index], "refusal": None},
-                    "finish_reason": finish_reason(finished),
-                    "stop_reason": finished.stop,
-                }
-            )
-        usage = usage_body([collector.finished.usage for collector in replies])
-        return {**self._head, "object": "chat.completion", "choices": choices, "usage": usage}
+    def whole(self, replies: list[ReplyCollector], watch: LogprobKeeper | None) -> dict[str, Any]:
+        return completion_body(self._head, replies, watch)
 
     async def stream(self, run: Run, count: int, keep_alive_s: float) -> AsyncIterator[str]:
         for index in range(count):
-            yield self._chunk(index, {"role": "assistant", "content": ""})
+            yield self._chunk(index, {"role": "assistant", "content": ""}, run)
         usages: list[Usage] = []
+        if self._body.return_progress:
+            keep_alive_s = min(keep_alive_s, _PROGRESS_EVERY_S)
         try:
             async for item in run.events(keep_alive_s):
                 if item is None:
-                    yield sse.KEEP_ALIVE
+                    for piece in self._while_waiting(run):
+                        yield piece
                     continue
                 index, event = item
                 if isinstance(event, Finished):
                     usages.append(event.usage)
-                    yield self._chunk(index, {}, finish=event)
+                    yield self._chunk(index, {}, run, finish=event)
                 else:
-                    yield self._chunk(index, _delta(event), event=event)
+                    yield self._chunk(index, _delta(event), run, event=event)
         except ApiError as error:
             yield sse.data(error.openai_body())
             return
@@ -132,13 +102,26 @@ class _ChatReply:
             yield sse.data({**chunk, "usage": usage_body(usages)})
         yield sse.DONE
 
+    def _while_waiting(self, run: Run) -> list[str]:
+        """A sign of life: how much of each prompt is read, where that was asked for."""
+        if not self._body.return_progress:
+            return [sse.KEEP_ALIVE]
+        waiting = [
+            self._chunk(index, {}, run, reads=progress)
+            for index, progress in run.progress().items()
+            if not progress.completion_tokens
+        ]
+        return waiting or [sse.KEEP_ALIVE]
+
     def _chunk(
         self,
         index: int,
         delta: dict[str, Any],
+        run: Run,
         *,
         event: Event | None = None,
         finish: Finished | None = None,
+        reads: Progress | None = None,
     ) -> str:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None}
         choice["finish_reason"] = None if finish is None else finish_reason(finish)
@@ -147,7 +130,12 @@ class _ChatReply:
         if self._body.logprobs and isinstance(event, ReasoningDelta | ContentDelta):
             content = [logprob_body(each) for each in event.logprobs]
             choice["logprobs"] = {"content": content, "refusal": None}
-        return sse.data({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
+        chunk = {**self._head, "object": "chat.completion.chunk", "choices": [choice]}
+        if reads is not None:
+            chunk["prompt_progress"] = prompt_progress_body(reads)
+        if self._body.timings_per_token:
+            chunk["timings"] = timings_body(run.progress()[index])
+        return sse.data(chunk)
 
 
 def _delta(event: Event) -> dict[str, Any]:

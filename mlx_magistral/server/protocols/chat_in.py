@@ -1,16 +1,18 @@
 """What a chat request may say, and what the backend is asked for."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
-from mlx_magistral.server.protocols import fields
+from mlx_magistral.server.protocols import effort, fields
+from mlx_magistral.server.protocols.tool_choice import choose
 
 
-class ChatBody(fields.OpenAIBody):
-    """The fields of a chat request; the last ones are accepted and change nothing."""
+class ChatBody(fields.Sampled):
+    """The fields of a chat request."""
 
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
     tools: list[dict[str, Any]] | None = None
@@ -24,18 +26,27 @@ class ChatBody(fields.OpenAIBody):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     stream_options: fields.StreamOptions | None = None
-    thinking_token_budget: fields.Budget | None = None
-    reasoning_effort: fields.Effort | None = None
+    timings_per_token: bool | None = None
+    return_progress: bool | None = None
+    thinking_token_budget: effort.Budget | None = None
+    reasoning_effort: effort.Effort | effort.Reasoning | None = None
+    reasoning: effort.Reasoning | None = None
+    thinking: effort.Thinking | None = None
+    chat_template_kwargs: effort.TemplateOptions | None = None
+    continue_final_message: bool | None = None
+    add_generation_prompt: bool | None = None
     frequency_penalty: fields.Neutral | None = None
     presence_penalty: fields.Neutral | None = None
     logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     modalities: list[Literal["text"]] | None = None
-    verbosity: Any = None
+
+    @classmethod
+    def _reworded(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        return effort.with_think(fields.our_names(given))
 
     def to_request(self) -> GenerationRequest:
         """What the backend is asked for."""
-        options = self.sampling()
-        options |= fields.budget_options(self.thinking_token_budget, self.reasoning_effort)
+        options = self.sampling() | self._budget()
         options |= fields.format_options(self.response_format, "response_format")
         logprobs = None
         if self.logprobs:
@@ -44,10 +55,11 @@ class ChatBody(fields.OpenAIBody):
             raise ApiError(
                 400, "Field 'top_logprobs' needs logprobs: true.", "invalid_value", "top_logprobs"
             )
+        tools, choice = choose(self.tools, self.tool_choice)
         return GenerationRequest(
-            messages=[_with_mistral_ids(message) for message in self.messages],
-            tools=self.tools or None,
-            tool_choice=chosen_tool(self.tool_choice),
+            messages=self._messages(),
+            tools=tools,
+            tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,
             max_tokens=self.max_completion_tokens or self.max_tokens,
             stop=fields.stops(self.stop),
@@ -55,30 +67,35 @@ class ChatBody(fields.OpenAIBody):
             options=options,
         )
 
+    def _budget(self) -> dict[str, Any]:
+        return effort.budget_options(
+            self.thinking_token_budget,
+            self.chat_template_kwargs,
+            self.thinking,
+            self.reasoning,
+            self.reasoning_effort,
+        )
 
-def chosen_tool(choice: str | dict[str, Any] | None) -> str:
-    """``auto``, ``none``, ``required`` or a tool's name."""
-    if choice is None:
-        return "auto"
-    if isinstance(choice, str):
-        if choice in ("auto", "none", "required"):
-            return choice
-    else:
-        function = choice.get("function", choice)
-        name = function.get("name") if isinstance(function, dict) else None
-        if choice.get("type") == "function" and isinstance(name, str) and name:
-            return name
-    raise ApiError(
-        400,
-        "Field 'tool_choice' must be auto, none, required or a function by name.",
-        "invalid_value",
-        "tool_choice",
-    )
+    def _messages(self) -> list[dict[str, Any]]:
+        messages = [_with_mistral_ids(message) for message in self.messages]
+        if self.continue_final_message:
+            if messages[-1].get("role") != "assistant":
+                raise _not_together("continue_final_message", "needs a last assistant message")
+            if self.add_generation_prompt:
+                raise _not_together("add_generation_prompt", "excludes continue_final_message")
+            messages[-1]["prefix"] = True
+        elif self.add_generation_prompt is False:
+            raise _not_together("add_generation_prompt", "false needs continue_final_message")
+        return messages
+
+
+def _not_together(name: str, what: str) -> ApiError:
+    return ApiError(400, f"Field {name!r} {what}.", "invalid_value", name)
 
 
 def _with_mistral_ids(message: dict[str, Any]) -> dict[str, Any]:
-    """The message with ids the tokenizer takes, and without what says nothing to the model."""
-    changed = {key: value for key, value in message.items() if key != "annotations"}
+    """The message with ids that the tokenizer takes."""
+    changed = dict(message)
     if "tool_call_id" in changed:
         changed["tool_call_id"] = fields.mistral_id(changed["tool_call_id"])
     calls = changed.get("tool_calls")

@@ -3,9 +3,8 @@
 import secrets
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,39 +12,12 @@ from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import ContentDelta, Finished, ReasoningDelta, Usage
 from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
-from mlx_magistral.server.backend import GenerationRequest
-from mlx_magistral.server.protocols import fields
-from mlx_magistral.server.protocols.openai_words import finish_reason, usage_body
-from mlx_magistral.server.running import Run, copies
+from mlx_magistral.server.backend import copies
+from mlx_magistral.server.protocols.completions_in import CompletionBody
+from mlx_magistral.server.protocols.completions_out import text_body, text_choice
+from mlx_magistral.server.protocols.openai_words import usage_body
+from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, read_body
-
-Ids = Annotated[list[Annotated[int, Field(ge=0, le=2**31)]], Field(min_length=1)]
-
-
-class CompletionBody(fields.Sampled):
-    """The fields of a text completion; the last ones are accepted and change nothing."""
-
-    prompt: Annotated[str, Field(min_length=1)] | Ids
-    stop: fields.Stop | None = None
-    n: fields.Replies | None = None
-    max_tokens: fields.Count | None = None
-    stream_options: fields.StreamOptions | None = None
-    thinking_token_budget: fields.Budget | None = None
-    echo: Literal[False] | None = None
-    frequency_penalty: fields.Neutral | None = None
-    presence_penalty: fields.Neutral | None = None
-    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
-    user: Any = None
-
-    def to_request(self) -> GenerationRequest:
-        """What the backend is asked for; OpenAI's default of 16 tokens is kept."""
-        options = self.sampling() | fields.budget_options(self.thinking_token_budget, None)
-        return GenerationRequest(
-            prompt=self.prompt,
-            max_tokens=self.max_tokens or 16,
-            stop=fields.stops(self.stop),
-            options=options,
-        )
 
 
 async def completions(request: Request) -> Response:
@@ -60,22 +32,8 @@ async def completions(request: Request) -> Response:
         "model": service.backend.model_name,
     }
 
-    def choice(index: int, text: str, reasoning: str | None, end: Finished | None) -> Any:
-        return {
-            "index": index,
-            "text": text,
-            "reasoning": reasoning,
-            "logprobs": None,
-            "finish_reason": None if end is None else finish_reason(end),
-        }
-
     def whole(replies: list[ReplyCollector], watch: None) -> dict[str, Any]:
-        choices = []
-        for index, collector in enumerate(replies):
-            reply = collector.reply()
-            choices.append(choice(index, reply.content or "", reply.reasoning, collector.finished))
-        usage = usage_body([collector.finished.usage for collector in replies])
-        return {**head, "choices": choices, "usage": usage}
+        return text_body(head, replies)
 
     async def stream(run: Run) -> AsyncIterator[str]:
         usages: list[Usage] = []
@@ -87,12 +45,12 @@ async def completions(request: Request) -> Response:
                 index, event = item
                 match event:
                     case ContentDelta(text=text):
-                        made = choice(index, text, None, None)
+                        made = text_choice(index, text, None, None)
                     case ReasoningDelta(text=text):
-                        made = choice(index, "", text, None)
+                        made = text_choice(index, "", text, None)
                     case Finished():
                         usages.append(event.usage)
-                        made = choice(index, "", None, event)
+                        made = text_choice(index, "", None, event)
                     case _:
                         continue
                 yield sse.data({**head, "choices": [made]})

@@ -1,16 +1,26 @@
-"""Fields that several request bodies share, and what they become for the backend.
+"""What request bodies share: the rule for fields, sampling, and what they become for the backend.
 
-Every body forbids fields it does not name. Fields that change nothing here are named and ignored;
-fields that would change the reply and cannot be honoured are accepted at their neutral value only.
+Every body names what it honours; tolerance.py says what becomes of all other fields. Names of other
+APIs for a field of ours are read as ours.
 """
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from mlx_magistral.server.api_errors import ApiError
+from mlx_magistral.text.tolerance import Note, known_fields
 
 Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
@@ -18,22 +28,53 @@ Count = Annotated[int, Field(ge=1, le=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
 Stop = StopText | Annotated[list[StopText], Field(max_length=16)]
-Budget = Annotated[int, Field(ge=0, le=2**31)]
 # A penalty that does nothing: what SDKs send by habit.
 Neutral = Annotated[float, Field(ge=0, le=0)]
 Replies = Annotated[int, Field(ge=1, le=16)]
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-# Tokens of thinking for an effort; from high on the thinking takes what it needs.
-EFFORT_BUDGETS = {"none": 0, "minimal": 512, "low": 2048, "medium": 8192}
 
 _MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
+# Mistral's, llama.cpp's and Ollama's names.
+_OTHER_NAMES = {
+    "random_seed": "seed",
+    "repeat_penalty": "repetition_penalty",
+    "num_predict": "max_tokens",
+    "n_predict": "max_tokens",
+}
+# Where -1 is a way to say that there is no limit, or no seed.
+_UNLIMITED = ("max_tokens", "max_completion_tokens", "max_output_tokens", "top_k", "seed")
+
 
 class Body(BaseModel):
-    """A request body: exact types, no field that is not named."""
+    """A request body, or an object in one: exact types, and the rule for all other fields."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+    # Where the object stands in the body, for errors: "reasoning." for what is inside it.
+    place: ClassVar[str] = ""
+    _ignored: list[str] = PrivateAttr(default_factory=list)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _sort_out(
+        cls, given: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        ignored: list[str] = [] if info.context is None else info.context
+        if isinstance(given, Mapping):
+            fields = cls._reworded(given)
+            given = known_fields(fields, cls.model_fields, ignored.append, cls.place)
+        body = check(given)
+        body._ignored = ignored
+        return body
+
+    @property
+    def note(self) -> Note:
+        """Takes the names of what the request says and nobody listens to."""
+        return self._ignored.append
+
+    @classmethod
+    def _reworded(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The fields under our names."""
+        return given
 
 
 class Sampled(Body):
@@ -48,29 +89,39 @@ class Sampled(Body):
     seed: Seed | None = None
     stream: bool | None = None
 
+    @classmethod
+    def _reworded(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        return our_names(given)
+
     def sampling(self) -> dict[str, Any]:
         """The options that were given."""
         names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
-class OpenAIBody(Sampled):
-    """What OpenAI's clients send along that changes nothing here."""
-
-    user: Any = None
-    metadata: Any = None
-    store: Any = None
-    service_tier: Any = None
-    safety_identifier: Any = None
-    prompt_cache_key: Any = None
-    prompt_cache_retention: Any = None
-
-
 class StreamOptions(Body):
     """What a stream carries beside the reply."""
 
+    place: ClassVar[str] = "stream_options."
     include_usage: bool | None = None
-    include_obfuscation: Any = None
+
+
+def our_names(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A body under our names: other APIs' words, Ollama's ``options``, and -1 for no limit."""
+    inner = given.get("options")
+    fields = {**inner, **given} if isinstance(inner, Mapping) else dict(given)
+    if isinstance(inner, Mapping):
+        del fields["options"]
+    for other, name in _OTHER_NAMES.items():
+        if other in fields:
+            value = fields.pop(other)
+            if fields.get(name) is None:
+                fields[name] = value
+    return {name: value for name, value in fields.items() if not _is_unlimited(name, value)}
+
+
+def _is_unlimited(name: str, value: Any) -> bool:
+    return name in _UNLIMITED and value == -1
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:
@@ -78,13 +129,6 @@ def stops(stop: str | list[str] | None) -> tuple[str, ...]:
     if stop is None:
         return ()
     return (stop,) if isinstance(stop, str) else tuple(stop)
-
-
-def budget_options(budget: int | None, effort: str | None) -> dict[str, Any]:
-    """A budget by number, else by effort, else none."""
-    if budget is None and effort is not None:
-        budget = EFFORT_BUDGETS.get(effort)
-    return {} if budget is None else {"think_budget": budget}
 
 
 def format_options(form: dict[str, Any] | None, param: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import json
 import secrets
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from starlette.requests import Request
@@ -22,6 +22,7 @@ from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
 from mlx_magistral.server.protocols import fields
+from mlx_magistral.server.protocols.effort import Effort, Thinking, budget_options
 from mlx_magistral.server.protocols.messages_in import to_chat, to_functions
 from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, count_tokens, read_body
@@ -30,17 +31,10 @@ from mlx_magistral.server.service import Service, count_tokens, read_body
 _SIGNATURE = "mlx-magistral"
 
 
-class Thinking(fields.Body):
-    """How much it may think; absent, Magistral thinks as it likes."""
-
-    type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: fields.Budget | None = None
-    display: Any = None
-
-
 class ToolChoice(fields.Body):
     """Which tool has to be called, if any."""
 
+    place: ClassVar[str] = "tool_choice."
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
     disable_parallel_tool_use: bool | None = None
@@ -49,12 +43,13 @@ class ToolChoice(fields.Body):
 class OutputConfig(fields.Body):
     """A schema for the answer, and an effort."""
 
+    place: ClassVar[str] = "output_config."
     format: dict[str, Any] | None = None
-    effort: fields.Effort | None = None
+    effort: Effort | None = None
 
 
 class CountBody(fields.Body):
-    """What a prompt is made of; the last fields are accepted and change nothing."""
+    """What a prompt is made of."""
 
     model: str
     messages: Annotated[list[dict[str, Any]], Field(min_length=1)]
@@ -63,38 +58,43 @@ class CountBody(fields.Body):
     tool_choice: ToolChoice | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
-    cache_control: Any = None
-    context_management: Any = None
+
+    @classmethod
+    def _reworded(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With the older place of an answer's schema, and -1 for no limit."""
+        renamed = dict(given)
+        form = renamed.pop("output_format", None)
+        if form is not None and renamed.get("output_config") is None:
+            renamed["output_config"] = {"format": form}
+        return {key: value for key, value in renamed.items() if (key, value) != ("top_k", -1)}
 
     def to_request(self) -> GenerationRequest:
         """What the backend is asked for."""
         return GenerationRequest(
-            messages=to_chat(self.system, self.messages), tools=to_functions(self.tools)
+            messages=to_chat(self.system, self.messages), tools=self._functions()
         )
+
+    def _functions(self) -> list[dict[str, Any]] | None:
+        chosen = self.tool_choice and self.tool_choice.name
+        return to_functions(self.tools, self.note, (chosen,) if chosen else ())
 
 
 class MessagesBody(CountBody):
-    """The fields of a message request; the last ones are accepted and change nothing."""
+    """The fields of a message request."""
 
-    max_tokens: fields.Count
+    max_tokens: fields.Count | Literal[-1]
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: fields.TopP | None = None
     top_k: Annotated[int, Field(ge=0, le=2**31)] | None = None
     stop_sequences: Annotated[list[fields.StopText], Field(max_length=16)] | None = None
     stream: bool | None = None
-    metadata: Any = None
-    service_tier: Any = None
-    inference_geo: Any = None
 
     def to_request(self) -> GenerationRequest:
         """What the backend is asked for."""
         config = self.output_config or OutputConfig()
-        budget = self.thinking.budget_tokens if self.thinking else None
-        if self.thinking and self.thinking.type == "disabled":
-            budget = 0
         names = ("temperature", "top_p", "top_k")
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        options |= fields.budget_options(budget, config.effort)
+        options |= budget_options(self.thinking, config.effort)
         options |= fields.format_options(config.format, "output_config.format")
         choice = self.tool_choice or ToolChoice(type="auto")
         wanted = {"auto": "auto", "any": "required", "none": "none", "tool": choice.name or ""}
@@ -102,10 +102,10 @@ class MessagesBody(CountBody):
             raise ApiError(400, "tool_choice has no name.", "invalid_value", "tool_choice")
         return GenerationRequest(
             messages=to_chat(self.system, self.messages),
-            tools=to_functions(self.tools),
+            tools=self._functions(),
             tool_choice=wanted[choice.type],
             parallel_tool_calls=not choice.disable_parallel_tool_use,
-            max_tokens=self.max_tokens,
+            max_tokens=None if self.max_tokens == -1 else self.max_tokens,
             stop=tuple(self.stop_sequences or ()),
             options=options,
         )
@@ -137,7 +137,8 @@ async def create_message(request: Request) -> Response:
     async def stream(run: Run) -> AsyncIterator[str]:
         blocks = _Blocks()
         start: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
-        nothing = {"input_tokens": 0, "output_tokens": 0}
+        # What of it is cached is known once it runs, and the last event says it.
+        nothing = {"input_tokens": run.progress()[0].prompt_tokens, "output_tokens": 0}
         yield sse.named({"type": "message_start", "message": {**head, **start, "usage": nothing}})
         try:
             async for item in run.events(service.keep_alive_s):

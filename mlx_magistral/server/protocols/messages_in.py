@@ -1,48 +1,100 @@
 """Anthropic's messages and tools to chat messages and function tools."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.protocols.fields import mistral_id
+from mlx_magistral.text.placeholders import document_text, part_text, result_text
+from mlx_magistral.text.tolerance import Note, known_fields
+
+_SYSTEM = ("system", "developer")
+_MEDIA = ("image", "document", "search_result")
+# Claude Code's first block of a system prompt: it is for billing, and another one in each request,
+# so that no prompt would begin like the one before.
+_BILLING = "x-anthropic-billing-header:"
+# Tools that Anthropic's servers run. Those that a client runs by a schema of Anthropic's own (bash,
+# text_editor, computer, memory) cannot be described to this model.
+_HOSTED = ("web_search_", "web_fetch_", "code_execution_", "tool_search_tool_", "mcp_toolset")
 
 
 def to_chat(
     system: str | list[dict[str, Any]] | None, messages: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The conversation as chat messages; raises ApiError at a block that is not supported."""
+    """The conversation as chat messages; raises ApiError at a block that is not supported.
+
+    A last message of the assistant is the beginning of the reply.
+    """
     chat: list[dict[str, Any]] = []
     if system:
-        chat.append({"role": "system", "content": _text(system, "system")})
+        chat.append({"role": "system", "content": _system(system, "system")})
     for index, message in enumerate(messages):
         place = f"messages.{index}"
         role, content = message.get("role"), message.get("content")
-        if role not in ("user", "assistant", "system"):
+        if role not in ("user", "assistant", *_SYSTEM):
             raise _wrong(f"{place}.role", f"must be user or assistant, not {role!r}")
-        if isinstance(content, str):
-            content = [{"type": "text", "text": content}]
+        if content is None or isinstance(content, str):
+            content = [{"type": "text", "text": content or ""}]
         if not isinstance(content, list):
             raise _wrong(f"{place}.content", "must be a text or a list of blocks")
         if role == "assistant":
             chat.append(_assistant(content, place))
+        elif role in _SYSTEM:
+            chat.append({"role": "system", "content": _system(content, place)})
         else:
-            chat += _user(role, content, place)
+            follows_result = bool(chat) and chat[-1]["role"] == "tool"
+            chat += _user(content, place, follows_result=follows_result)
+    if chat[-1]["role"] == "assistant" and "tool_calls" not in chat[-1]:
+        chat[-1]["prefix"] = True
     return chat
 
 
-def to_functions(tools: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
-    """Custom tools as function tools; raises ApiError for one that the server would have to run."""
+def to_functions(
+    tools: list[dict[str, Any]] | None, note: Note, chosen: Collection[str] = ()
+) -> list[dict[str, Any]] | None:
+    """Custom tools as function tools; what Anthropic's servers would run is noted and left out.
+
+    Raises ApiError for another kind, and for a tool left out that has to be called.
+    """
     functions = []
     for index, tool in enumerate(tools or ()):
-        if tool.get("type") not in (None, "custom"):
-            raise _wrong(f"tools.{index}.type", f"{tool['type']!r} is not supported, only custom")
+        kind, place = tool.get("type"), f"tools.{index}"
+        if isinstance(kind, str) and kind.startswith(_HOSTED) and tool.get("name") not in chosen:
+            note(f"{place}.{kind}")
+            continue
+        if kind not in (None, "custom"):
+            raise _wrong(f"{place}.type", f"{kind!r} is not supported, only custom")
+        known = ("type", "name", "description", "input_schema", "strict")
+        fields = known_fields(tool, known, note, f"{place}.")
         function = {
-            "name": tool.get("name"),
-            "description": tool.get("description") or "",
-            "parameters": tool.get("input_schema") or {"type": "object", "properties": {}},
+            "name": fields.get("name"),
+            "description": fields.get("description", ""),
+            "parameters": fields.get("input_schema") or {"type": "object", "properties": {}},
+            **({"strict": True} if fields.get("strict") is True else {}),
         }
         functions.append({"type": "function", "function": function})
     return functions or None
+
+
+def _system(system: str | list[Any], place: str) -> str | list[dict[str, Any]]:
+    """Instructions; with thinking blocks they are a template of the caller's own."""
+    if isinstance(system, str):
+        return system
+    parts = []
+    for at, block in enumerate(system):
+        where = f"{place}.{at}"
+        kind = _type(block, where)
+        if kind not in ("text", "thinking"):
+            raise _wrong(where, f"block of type {kind!r} is not supported")
+        text = _string(block, kind, where)
+        if not text.startswith(_BILLING):
+            parts.append({"type": kind, kind: text})
+    return parts if any(part["type"] == "thinking" for part in parts) else _joined(parts)
+
+
+def _joined(parts: list[dict[str, Any]]) -> str:
+    return "\n\n".join(part["text"] for part in parts)
 
 
 def _assistant(content: list[Any], place: str) -> dict[str, Any]:
@@ -51,12 +103,9 @@ def _assistant(content: list[Any], place: str) -> dict[str, Any]:
     for at, block in enumerate(content):
         where = f"{place}.content.{at}"
         match _type(block, where):
-            case "text":
-                if text := _string(block, "text", where):
-                    parts.append({"type": "text", "text": text})
-            case "thinking":
-                if text := _string(block, "thinking", where):
-                    parts.append({"type": "thinking", "thinking": text})
+            case "text" | "thinking" as kind:
+                if text := _string(block, kind, where):
+                    parts.append({"type": kind, kind: text})
             case "redacted_thinking":
                 continue
             case "tool_use":
@@ -71,33 +120,42 @@ def _assistant(content: list[Any], place: str) -> dict[str, Any]:
     return {"role": "assistant", "content": parts, **({"tool_calls": calls} if calls else {})}
 
 
-def _user(role: str, content: list[Any], place: str) -> list[dict[str, Any]]:
-    """Tool results first, each a message of its own, then the text."""
+def _user(content: list[Any], place: str, *, follows_result: bool) -> list[dict[str, Any]]:
+    """Tool results first, each a message of its own, then the text.
+
+    An image or a document beside a tool's result is what the tool has read.
+    """
     results = []
     texts = []
+    is_read = follows_result or any(
+        isinstance(block, dict) and block.get("type") == "tool_result" for block in content
+    )
     for at, block in enumerate(content):
         where = f"{place}.content.{at}"
         match _type(block, where):
             case "text":
                 texts.append({"type": "text", "text": _string(block, "text", where)})
             case "tool_result":
-                text = _text(block.get("content") or "", where)
                 call_id = mistral_id(_string(block, "tool_use_id", where))
+                text = _result(block, where)
                 results.append({"role": "tool", "tool_call_id": call_id, "content": text})
+            case kind if kind in _MEDIA and (is_read or document_text(block) is not None):
+                texts.append({"type": "text", "text": part_text(block)})
             case kind:
-                raise _wrong(where, f"block of type {kind!r} is not supported")
-    return [*results, *([{"role": role, "content": texts}] if texts else [])]
+                raise _wrong(
+                    where, f"block of type {kind!r} is not supported: the model reads text only"
+                )
+    return [*results, *([{"role": "user", "content": texts}] if texts else [])]
 
 
-def _text(content: Any, place: str) -> str:
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise _wrong(place, "must be a text or a list of text blocks")
-    for block in content:
-        if _type(block, place) != "text":
-            raise _wrong(place, f"block of type {block.get('type')!r} is not supported")
-    return "\n\n".join(_string(block, "text", place) for block in content)
+def _result(block: dict[str, Any], where: str) -> str:
+    """A tool's result; one that failed says so, because the template has no sign for it."""
+    text = result_text(block.get("content") or "")
+    if text is None:
+        raise _wrong(f"{where}.content", "must be a text or a list of blocks")
+    if block.get("is_error") is True and "error" not in text[:100].lower():
+        return f"Error: {text}"
+    return text
 
 
 def _type(block: Any, place: str) -> Any:

@@ -1,9 +1,9 @@
-"""``/v1/responses``: OpenAI's newer protocol, without stored conversations."""
+"""``/v1/responses``: OpenAI's newer protocol. Items can be referred to, conversations cannot."""
 
 import secrets
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any, ClassVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,31 +13,26 @@ from mlx_magistral.events import Finished
 from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
-from mlx_magistral.server.protocols import fields
-from mlx_magistral.server.protocols.chat_in import chosen_tool
+from mlx_magistral.server.protocols import effort, fields
 from mlx_magistral.server.protocols.openai_words import finish_reason
 from mlx_magistral.server.protocols.response_items import Items
-from mlx_magistral.server.protocols.responses_in import to_chat, to_functions
+from mlx_magistral.server.protocols.response_memory import ItemMemory
+from mlx_magistral.server.protocols.response_tools import ResponseTools
+from mlx_magistral.server.protocols.responses_in import InputReader
+from mlx_magistral.server.protocols.tool_choice import choose
 from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, read_body
-
-
-class Reasoning(fields.Body):
-    """How much it may think."""
-
-    effort: fields.Effort | None = None
-    summary: Any = None
 
 
 class TextConfig(fields.Body):
     """The form of the answer."""
 
+    place: ClassVar[str] = "text."
     format: dict[str, Any] | None = None
-    verbosity: Any = None
 
 
-class ResponsesBody(fields.OpenAIBody):
-    """The fields of a responses request; the last ones are accepted and change nothing."""
+class ResponsesBody(fields.Sampled):
+    """The fields of a responses request."""
 
     input: str | list[dict[str, Any]]
     instructions: str | None = None
@@ -46,39 +41,57 @@ class ResponsesBody(fields.OpenAIBody):
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     text: TextConfig | None = None
-    reasoning: Reasoning | None = None
-    thinking_token_budget: fields.Budget | None = None
-    truncation: Literal["disabled"] | None = None
-    background: Literal[False] | None = None
-    include: Any = None
+    reasoning: effort.Reasoning | None = None
+    thinking_token_budget: effort.Budget | None = None
     metadata: dict[str, Any] | None = None
-    stream_options: Any = None
+    store: bool | None = None
 
-    def to_request(self) -> GenerationRequest:
-        """What the backend is asked for."""
-        effort = self.reasoning.effort if self.reasoning else None
-        options = self.sampling() | fields.budget_options(self.thinking_token_budget, effort)
+    def to_request(self, tools: ResponseTools, memory: ItemMemory) -> GenerationRequest:
+        """What the backend is asked for; tools that come as items are added to ``tools``."""
+        options = self.sampling()
+        options |= effort.budget_options(self.thinking_token_budget, self.reasoning)
         options |= fields.format_options(self.text.format if self.text else None, "text.format")
+        reader = InputReader(tools, memory.find, self.note)
+        reader.read(self.instructions, self.input)
+        functions, choice = choose(tools.functions, self._choice(tools))
         return GenerationRequest(
-            messages=to_chat(self.instructions, self.input),
-            tools=to_functions(self.tools),
-            tool_choice=chosen_tool(self.tool_choice),
+            messages=reader.chat,
+            tools=functions,
+            tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,
             max_tokens=self.max_output_tokens,
             options=options,
         )
+
+    def _choice(self, tools: ResponseTools) -> str | dict[str, Any] | None:
+        """The tool choice, a tool by the name under which it is offered."""
+        choice = self.tool_choice
+        if not isinstance(choice, dict) or "name" not in choice:
+            if isinstance(choice, dict) and choice.get("type") in tools.left_out:
+                raise ApiError(
+                    400,
+                    f"tool_choice: a tool of type {choice['type']!r} is OpenAI's to run.",
+                    "invalid_value",
+                    "tool_choice",
+                )
+            return choice
+        name = tools.offered_name(choice["name"], choice.get("namespace"))
+        return {"type": choice.get("type"), "name": name}
 
 
 async def create_response(request: Request) -> Response:
     """Answer, streamed or whole."""
     service: Service = request.app.state.service
     body = await read_body(request, ResponsesBody)
-    wanted = body.to_request()
-    items = Items()
-    head = _head(service.backend.model_name, body)
+    tools = ResponseTools(body.tools, body.note)
+    wanted = body.to_request(tools, service.memory)
+    items = Items(tools)
+    head = _head(service.backend.model_name, body, tools)
 
     def ended(finished: Finished) -> dict[str, Any]:
         is_cut = finish_reason(finished) == "length"
+        if body.store is not False:
+            service.memory.keep(items.items)
         return {
             **head,
             "status": "incomplete" if is_cut else "completed",
@@ -120,7 +133,7 @@ async def create_response(request: Request) -> Response:
     )
 
 
-def _head(model: str, body: ResponsesBody) -> dict[str, Any]:
+def _head(model: str, body: ResponsesBody, tools: ResponseTools) -> dict[str, Any]:
     return {
         "id": f"resp_{secrets.token_hex(12)}",
         "object": "response",
@@ -138,7 +151,7 @@ def _head(model: str, body: ResponsesBody) -> dict[str, Any]:
         "temperature": body.temperature,
         "text": {"format": (body.text and body.text.format) or {"type": "text"}},
         "tool_choice": body.tool_choice or "auto",
-        "tools": body.tools or [],
+        "tools": tools.said,
         "top_p": body.top_p,
         "truncation": "disabled",
         "usage": None,

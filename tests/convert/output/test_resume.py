@@ -18,7 +18,7 @@ from magistral_convert.sources.kinds import open_source
 from mlx_magistral.errors import ConversionError
 from tests.convert.tiny_checkpoints import native_weights, write_native
 
-_DRIVER = Path(__file__).with_name("killed_conversion.py")
+_DRIVER = Path(__file__).parents[1] / "killed_conversion.py"
 
 
 def _convert(source: Path, output: Path, **options: object) -> ConversionReport:

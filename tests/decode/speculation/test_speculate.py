@@ -10,14 +10,14 @@ from decode.scripted import EOS, VOCAB, FakeTokenizer, steering
 from model.builders import SMALL, write_hf
 
 from mlx_magistral import load_model
+from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.generate import decode, prefill
-from mlx_magistral.decode.rules.adjust import Adjust, Ban
 from mlx_magistral.decode.rules.budget import ThinkBudget
+from mlx_magistral.decode.rules.logits_processors import Ban, LogitsProcessor
 from mlx_magistral.decode.rules.steering import Place, Rule, ThinkTokens, Verdict
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
-from mlx_magistral.decode.steps import Loop
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import Limit
 from mlx_magistral.model.caches import make_cache
@@ -71,11 +71,11 @@ class Guesses:
     def feed(self, token: int, state: ParserState) -> None:
         self.fed += 1
 
-    def is_armed(self, loop: Loop) -> bool:
-        return loop.left > 2
+    def is_armed(self, driver: Driver) -> bool:
+        return driver.left > 2
 
-    def propose(self, loop: Loop) -> mx.array | None:
-        count = min(5, loop.left - 1)
+    def propose(self, driver: Driver) -> mx.array | None:
+        count = min(5, driver.left - 1)
         if count < 1 or self.fed % 11 == 0:
             return None
         ids = [*self.reply, *[1] * count][self.fed : self.fed + count]
@@ -91,12 +91,12 @@ class Flipping:
 
     def __init__(self, must_see_id: bool) -> None:
         self.must_see_id = must_see_id
-        self.adjustments: tuple[Adjust, ...] = ()
+        self.processors: tuple[LogitsProcessor, ...] = ()
         self.fed: list[int] = []
 
     def feed(self, token: int, place: Place) -> Verdict | None:
         self.fed.append(token)
-        self.adjustments = (Ban((token * 7) % VOCAB),) if len(self.fed) % 2 else ()
+        self.processors = (Ban((token * 7) % VOCAB),) if len(self.fed) % 2 else ()
         return None
 
 

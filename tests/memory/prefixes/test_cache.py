@@ -1,22 +1,21 @@
 """A restored prefix is the computed one; budgets hold; damage is a miss."""
 
-import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import mlx.core as mx
 import pytest
-from model.builders import SMALL, random_weights, write_hf
+from model.builders import SMALL, random_weights
 
-from mlx_magistral.memory.prefixes.cache import PrefixCache, model_fingerprint
+from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.prefixes.disk import PrefixDisk
 from mlx_magistral.memory.sizes import token_kv_bytes
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
-from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.transformer import Transformer
 
 PROMPT = [(7 * index) % 128 for index in range(50)]
@@ -177,24 +176,14 @@ def test_folder_that_cannot_be_made_is_a_note_and_ram_still_works(
     assert restored(prefixes, model, PROMPT) == 49
 
 
-def test_full_disk_is_a_note_and_leaves_nothing(
-    model: Transformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: str, arrays: dict[str, mx.array]) -> None:
-        Path(path).write_bytes(b"part")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(mx, "save_safetensors", refuse)
+def test_full_disk_is_a_note_and_leaves_nothing(model: Transformer, tmp_path: Path) -> None:
     prefixes = PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY))
-    prefixes.save(PROMPT, filled(model, PROMPT))
-    assert "No space left" in prefixes.notes[0]
+    cache = filled(model, PROMPT)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        prefixes.save(PROMPT, cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "File too large" in prefixes.notes[0]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_fingerprint_tells_weights_and_formats_apart(tmp_path: Path) -> None:
-    first = open_checkpoint(write_hf(tmp_path / "a", SMALL))
-    before = model_fingerprint(first, 16, 256)
-    assert before == model_fingerprint(open_checkpoint(tmp_path / "a"), 16, 256)
-    assert before not in (model_fingerprint(first, 8, 256), model_fingerprint(first, 16, 512))
-    os.utime(tmp_path / "a" / "model.safetensors", (1, 1))
-    assert model_fingerprint(first, 16, 256) != before

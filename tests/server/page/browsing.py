@@ -5,10 +5,10 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 CHROMIUM = next(
     (path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None
@@ -16,18 +16,22 @@ CHROMIUM = next(
 DARK = "rgb(25, 23, 20)"
 
 
+class Server(Protocol):
+    url: str
+
+
 class Served:
     """A server process and its address."""
 
-    def __init__(self, model: str, port: int) -> None:
+    def __init__(self, model: str, port: int, *flags: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "mlx_magistral", "serve", model, "--port", str(port)]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert self._process.stdout is not None
         # It says where it is when it listens, or nothing when it has ended.
-        assert f"{self.url}/v1" in self._process.stdout.readline()
+        assert f"{self.url}/" in self._process.stdout.readline()
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGKILL)
@@ -43,20 +47,36 @@ def free_port() -> int:
         return port
 
 
-def visit(page: "Page", server: Served) -> None:
+def visit(page: "Page", server: Server) -> None:
+    """Open the page, and wait until it knows the model and its conversations."""
     from playwright.sync_api import expect
 
     page.goto(server.url)
     expect(page.get_by_role("heading", level=1)).not_to_have_text("Magistral")
+    expect(page.locator("body")).to_have_attribute("data-ready", "")
 
 
 def ask(page: "Page", question: str) -> None:
-    page.get_by_label("Your message").fill(question)
+    box(page).fill(question)
     page.keyboard.press("Enter")
 
 
+def box(page: "Page") -> "Locator":
+    return page.locator("#question")
+
+
+def replies(page: "Page") -> "Locator":
+    return page.locator(".assistant")
+
+
+def button(page: "Page", name: str) -> "Locator":
+    return page.get_by_role("button", name=name, exact=True)
+
+
 def answered(page: "Page", count: int = 1) -> None:
-    """The reply number ``count`` is complete."""
+    """So many replies are shown, and all are complete."""
     from playwright.sync_api import expect
 
-    expect(page.locator(".assistant [data-action=copy]:visible")).to_have_count(count)
+    expect(replies(page)).to_have_count(count)
+    expect(page.locator(".assistant.running")).to_have_count(0)
+    expect(button(page, "Send")).to_be_visible()

@@ -1,4 +1,4 @@
-"""The chat page as a person uses it: asking, stopping, going on, keeping."""
+"""The chat page as a person uses it: asking, stopping, going on, keeping, on the real server."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .browsing import CHROMIUM, DARK, Served, answered, ask, free_port, visit
+from .browsing import CHROMIUM, DARK, Served, answered, ask, box, button, free_port, replies, visit
 
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402
@@ -19,12 +19,22 @@ def test_ask_read_and_unfold_the_thinking(page: Page, nano_server: Served) -> No
     ask(page, "What is 37 + 48?")
     answered(page)
     expect(page.locator(".assistant .text math")).to_have_text("85")
-    thoughts = page.locator(".thoughts")
-    expect(thoughts).not_to_be_visible()
+    expect(page.locator(".thoughts")).not_to_be_visible()
     page.get_by_text("Thought for").click()
-    expect(thoughts).to_contain_text("37+48")
+    expect(page.locator(".thoughts")).to_contain_text("37+48")
     expect(page.get_by_text("Thought for")).to_contain_text("tokens")
+    expect(page.locator(".figures")).to_contain_text("tok/s")
     expect(page.locator("#meter")).to_contain_text("of 2,048 tokens")
+
+
+def test_an_empty_conversation_offers_questions_that_this_model_answers(
+    page: Page, nano_server: Served
+) -> None:
+    visit(page, nano_server)
+    button(page, "Sam has 14 apples and gives 5 away. How many are left?").click()
+    answered(page)
+    expect(page.locator(".assistant .text math")).to_have_text("9")
+    expect(page.locator("#welcome")).not_to_be_visible()
 
 
 def test_the_conversation_goes_on_and_survives_a_reload(page: Page, nano_server: Served) -> None:
@@ -36,30 +46,7 @@ def test_the_conversation_goes_on_and_survives_a_reload(page: Page, nano_server:
     expect(page.locator(".assistant .text math").last).to_have_text("90")
     page.reload()
     expect(page.locator(".assistant .text math")).to_have_count(2)
-    page.get_by_role("button", name="New chat").click()
-    expect(page.locator(".message")).to_have_count(0)
-    page.get_by_role("button", name="Chats").click()
-    page.get_by_role("button", name="What is 37 + 48?", exact=True).click()
-    expect(page.locator(".message")).to_have_count(4)
-    page.on("dialog", lambda dialog: dialog.accept())
-    page.get_by_role("button", name="Delete What is 37 + 48?").click()
-    expect(page.locator(".message")).to_have_count(0)
-    page.reload()
-    expect(page.locator(".message")).to_have_count(0)
-
-
-def test_edit_and_try_again(page: Page, nano_server: Served) -> None:
-    visit(page, nano_server)
-    ask(page, "What is 37 + 48?")
-    answered(page)
-    page.get_by_role("button", name="Try again").click()
-    answered(page)
-    page.get_by_role("button", name="Edit").click()
-    expect(page.get_by_label("Your message")).to_have_value("What is 37 + 48?")
-    ask(page, "What is 30 + 12?")
-    answered(page)
-    expect(page.locator(".assistant .text math")).to_have_text("42")
-    expect(page.locator(".message")).to_have_count(2)
+    expect(page.locator(".figures").last).to_contain_text("tokens")
 
 
 def test_stop_keeps_what_there_is_and_continue_goes_on(page: Page, endless_server: Served) -> None:
@@ -67,19 +54,21 @@ def test_stop_keeps_what_there_is_and_continue_goes_on(page: Page, endless_serve
     ask(page, "Go on for ever.")
     text = page.locator(".assistant .text")
     expect(text).not_to_be_empty()
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped.").first).to_be_visible()
+    button(page, "Stop").click()
+    figures = page.locator(".figures")
+    expect(figures).to_contain_text("Stopped.")
+    expect(figures).to_contain_text("tok/s")
     kept = text.inner_text()
     page.reload()
     expect(text).to_have_text(kept, use_inner_text=True)
-    page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    button(page, "Continue").click()
+    expect(button(page, "Stop")).to_be_visible()
     page.wait_for_function(
         "length => document.querySelector('.assistant .text').innerText.length > length",
         arg=len(kept),
     )
     page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Continue")).to_be_visible()
+    expect(button(page, "Continue")).to_be_visible()
 
 
 def test_answer_now_ends_the_thinking(page: Page, endless_server: Served) -> None:
@@ -92,24 +81,43 @@ def test_answer_now_ends_the_thinking(page: Page, endless_server: Served) -> Non
 
     page.route("**/v1/chat/completions", think_first)
     ask(page, "Think for ever.")
-    page.get_by_role("button", name="Answer now").click()
+    button(page, "Answer now").click()
     expect(page.locator(".assistant .text")).not_to_be_empty()
-    expect(page.get_by_role("button", name="Answer now")).not_to_be_visible()
-    page.get_by_role("button", name="Stop").click()
+    expect(button(page, "Answer now")).not_to_be_visible()
+    button(page, "Stop").click()
 
 
-def test_offline_is_said_and_nothing_is_lost(page: Page) -> None:
+def test_offline_is_said_once_with_one_retry_and_nothing_is_lost(page: Page) -> None:
     server = Served("nano", port := free_port())
     visit(page, server)
     server.stop()
     ask(page, "What is 37 + 48?")
-    expect(page.get_by_role("alert")).to_contain_text("mlx-magistral serve")
+    alerts = page.locator("[role=alert]:visible")
+    expect(alerts).to_have_count(1)
+    expect(alerts).to_contain_text("mlx-magistral serve")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(1)
     server = Served("nano", port)
     try:
-        expect(page.get_by_role("alert")).not_to_be_visible()
-        page.locator("[data-action=retry]").click()
+        alerts.get_by_role("button").click()
         answered(page)
         expect(page.locator(".assistant .text math")).to_have_text("85")
+        expect(alerts).to_have_count(0)
+        expect(page.locator(".versions")).to_have_count(0)
+    finally:
+        server.stop()
+
+
+def test_a_key_is_asked_for_where_it_is_missing(page: Page) -> None:
+    server = Served("nano", free_port(), "--api-key", "secret")
+    try:
+        page.goto(server.url)
+        page.locator("#notice").get_by_role("button", name="Enter it").click()
+        page.keyboard.type("secret")
+        button(page, "Done").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("nano")
+        expect(page.locator("#notice")).not_to_be_visible()
+        ask(page, "What is 37 + 48?")
+        answered(page)
     finally:
         server.stop()
 
@@ -121,12 +129,13 @@ def test_settings_reach_the_server_and_stay(page: Page, nano_server: Served) -> 
         lambda request: bodies.append(json.loads(request.post_data)) if request.post_data else None,
     )
     visit(page, nano_server)
-    page.get_by_role("button", name="Settings").click()
-    page.get_by_label("System text").fill("Be brief.")
+    button(page, "Settings").click()
+    page.get_by_label("System prompt").fill("Be brief.")
     page.get_by_label("Temperature").fill("0")
     page.get_by_label("Thinking budget").fill("0")
+    page.get_by_label("Seed").fill("7")
     page.get_by_label("Colours").select_option("dark")
-    page.get_by_role("button", name="Done").click()
+    button(page, "Done").click()
     expect(page.locator("body")).to_have_css("background-color", DARK)
     page.reload()
     expect(page.locator("body")).to_have_css("background-color", DARK)
@@ -134,19 +143,44 @@ def test_settings_reach_the_server_and_stay(page: Page, nano_server: Served) -> 
     answered(page)
     (body,) = bodies
     assert body["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert (body["temperature"], body["thinking_token_budget"]) == (0, 0)
+    assert (body["temperature"], body["thinking_token_budget"], body["seed"]) == (0, 0, 7)
     expect(page.locator(".thinking")).not_to_be_visible()
 
 
-def test_export(page: Page, nano_server: Served) -> None:
+def test_the_model_is_shown_with_its_memory_and_context(page: Page, nano_server: Served) -> None:
+    visit(page, nano_server)
+    button(page, "Settings").click()
+    facts = page.locator("#model-facts")
+    for text in ("nano", "2,048 tokens", "Weights", "2.5 MB", "Memory in all"):
+        expect(facts).to_contain_text(text)
+
+
+def test_export_and_import(page: Page, nano_server: Served) -> None:
     visit(page, nano_server)
     ask(page, "What is 37 + 48?")
     answered(page)
-    page.get_by_role("button", name="Settings").click()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Export as Markdown").click()
-    text = Path(download.value.path()).read_text("utf-8")
+    button(page, "Try again").click()
+    answered(page)
+    button(page, "Settings").click()
+
+    def exported(kind: str) -> Path:
+        with page.expect_download() as download:
+            button(page, f"Export as {kind}").click()
+        return Path(download.value.path())
+
+    text = exported("Markdown").read_text("utf-8")
     assert text.startswith("# What is 37 + 48?") and "<summary>Thinking" in text and "85" in text
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Export as JSON").click()
-    assert json.loads(Path(download.value.path()).read_text("utf-8"))["messages"][1]["finish"]
+    whole = exported("JSON")
+    kept = json.loads(whole.read_text("utf-8"))["messages"].values()
+    assert [message["role"] for message in kept].count("assistant") == 2
+    page.locator("#import-input").set_input_files(whole)
+    expect(page.locator("#chat-list li")).to_have_count(2)
+    expect(page.locator(".versions")).to_contain_text("2/2")
+    expect(replies(page).locator("math")).to_have_text("85")
+
+
+def test_a_draft_survives_a_reload(page: Page, nano_server: Served) -> None:
+    visit(page, nano_server)
+    box(page).fill("half a quest")
+    page.reload()
+    expect(box(page)).to_have_value("half a quest")

@@ -8,12 +8,15 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from server_fakes import OVERLOADED, SCRIPT, TOO_LONG, FakeBackend
 
+from mlx_magistral.cli.main import main
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.server.guard import Rules
 from mlx_magistral.server.uvicorn_server import bind
 
+from .asking import Asker
 from .conftest import serving
 
 CHAT = {"model": "any", "messages": [{"role": "user", "content": "hi"}]}
@@ -51,6 +54,90 @@ def test_own_and_allowed_pages_are_let_in(fake_url: str) -> None:
     reply = chat(fake_url, headers=origin)
     assert reply.headers["access-control-allow-origin"] == "http://mine.example"
     assert httpx.options(f"{fake_url}/v1/chat/completions", headers=origin).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost", "LOCALHOST:8080", "app.localhost", "[::1]:8080", "192.168.1.5:9000"),
+        *("host.docker.internal:8080", "mymac.local", "gateway.internal", "nas.home.arpa"),
+        *("mac.tail1234.ts.net", "ollama-proxy", "mymac.local."),
+    ],
+)
+def test_names_that_no_stranger_can_hold_are_let_in(fake_url: str, host: str) -> None:
+    assert chat(fake_url, headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost.evil.example", "local.evil", "evillocal.example", "x.ts.net.evil.example"]
+)
+def test_names_that_only_look_alike_are_refused(fake_url: str, host: str) -> None:
+    reply = chat(fake_url, headers={"host": host})
+    assert reply.status_code == 403 and reply.json()["error"]["code"] == "host_not_allowed"
+    assert host in reply.text and "--allow-host" in reply.text
+
+
+def test_further_names_are_allowed_by_name() -> None:
+    asker = Asker(Rules(allowed_hosts=("Llm.Example", "*.proxy.example")))
+
+    def status(host: str) -> int:
+        return asker.send("GET", "/v1/models", headers={"host": host}).status_code
+
+    allowed = ("llm.example", "llm.example:8080", "a.proxy.example", "a.b.proxy.example")
+    assert [status(host) for host in allowed] == [200] * 4
+    refused = ("x.llm.example", "proxy.example", "evilproxy.example", "example")
+    assert [status(host) for host in refused[:3]] == [403] * 3
+
+
+def test_who_has_the_key_may_come_by_any_name() -> None:
+    asker = Asker(Rules(api_key="secret"))
+
+    def status(**headers: str) -> int:
+        headers = {"host": "llm.example", **headers}
+        return asker.send("GET", "/v1/models", headers=headers).status_code
+
+    assert status(authorization="Bearer secret") == 200
+    assert status(**{"x-api-key": "secret"}) == 200
+    assert status(authorization="Bearer wrong") == status() == 403
+    # A server without a key has no right one.
+    asker = Asker()
+    assert status(authorization="Bearer ") == status(authorization="Bearer None") == 403
+
+
+def test_a_preflight_is_answered_with_the_headers_it_asks_for(fake_url: str) -> None:
+    asked = "authorization,content-type,x-stainless-arch,x-stainless-lang"
+    headers = {"origin": "http://mine.example", "access-control-request-headers": asked}
+    reply = httpx.options(f"{fake_url}/v1/chat/completions", headers=headers)
+    assert reply.headers["access-control-allow-headers"] == asked
+    assert "x-ignored-fields" in reply.headers["access-control-expose-headers"]
+    headers["origin"] = "http://evil.example"
+    assert httpx.options(f"{fake_url}/v1/chat/completions", headers=headers).status_code == 403
+
+
+def test_every_origin_can_be_allowed() -> None:
+    asker = Asker(Rules(allowed_origins=("*",)))
+    for origin in ("http://a.example", "null"):
+        reply = asker.send("GET", "/v1/models", headers={"origin": origin})
+        assert reply.status_code == 200
+        assert reply.headers["access-control-allow-origin"] == origin
+
+
+def test_origins_are_checked_when_the_server_starts() -> None:
+    for origin in ("example.org", "http://a.example/path", "**"):
+        result = CliRunner().invoke(main, ["serve", "nano", "--allow-origin", origin])
+        assert result.exit_code == 2 and "is no origin" in result.stderr
+
+
+def test_a_path_off_by_v1_says_so(fake_url: str) -> None:
+    def said(path: str) -> str:
+        reply = httpx.post(f"{fake_url}{path}", json=CHAT)
+        assert reply.status_code == 404
+        return str(reply.json()["error"]["message"])
+
+    assert "the API is under /v1" in said("/chat/completions")
+    assert "/messages" in said("/messages")
+    assert "once too often" in said("/v1/v1/messages")
+    assert "/openapi.json" in said("/v1/embeddings")
 
 
 def test_form_of_a_foreign_page_is_no_request(fake_url: str) -> None:

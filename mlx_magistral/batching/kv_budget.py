@@ -1,0 +1,40 @@
+"""KVBudget: how many bytes of KV cache all replies together may have, by the model's memory plan.
+
+The plan has room for one whole context. What it leaves free and that room are shared here by as
+many replies as fit; kept prefixes give way to them.
+"""
+
+from collections.abc import Iterable
+
+from mlx_magistral.memory.runtime import ModelMemory
+from mlx_magistral.memory.sizes import kept_bytes, kv_bytes
+from mlx_magistral.model.cache import STEP_TOKENS
+from mlx_magistral.model.config import ModelConfig
+
+
+class KVBudget:
+    """Counts in whole allocation steps, as caches grow."""
+
+    def __init__(self, config: ModelConfig, memory: ModelMemory) -> None:
+        self._config = config
+        self._memory = memory
+        self._prefix_bytes = memory.prefixes.ram_bytes if memory.prefixes else 0
+        self.total_bytes = memory.plan.kv_bytes + max(memory.plan.free_bytes, 0)
+        self.kept_bytes = kept_bytes(self.bytes_for(STEP_TOKENS), config.vocab_size)
+
+    def bytes_for(self, tokens: int) -> int:
+        """The KV cache of so many tokens."""
+        return kv_bytes(self._config, tokens, self._memory.plan.kv_bits)
+
+    def bytes_for_all(self, lengths: Iterable[int]) -> int:
+        """The KV caches of several replies."""
+        return sum(map(self.bytes_for, lengths))
+
+    def holds(self, lengths: Iterable[int]) -> bool:
+        """Whether caches of these many tokens fit, kept prefixes dropped where they must."""
+        free = self.total_bytes - self.bytes_for_all(lengths)
+        prefixes = self._memory.prefixes
+        if free >= 0 and prefixes is not None:
+            prefixes.ram_bytes = min(self._prefix_bytes, free)
+            prefixes.shrink(prefixes.ram_bytes)
+        return free >= 0

@@ -1,0 +1,128 @@
+"""Sequence: one reply in a batch, from waiting to its last event.
+
+Made by whatever thread asks for the reply; from then on only the batch's own thread touches it,
+but for ``cancel`` and ``kept_tokens``.
+"""
+
+import time
+from collections.abc import Callable
+
+import mlx.core as mx
+
+from mlx_magistral.decode.driver import Driver
+from mlx_magistral.decode.sampling import PendingDraw
+from mlx_magistral.engine.progress import ReplyProgress
+from mlx_magistral.errors import GenerationError, MagistralError
+from mlx_magistral.events import Event, FinishReason
+from mlx_magistral.memory.runtime import ModelMemory
+from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import reserve
+from mlx_magistral.model.transformer import Transformer
+
+OnEvent = Callable[[Event | MagistralError], None]
+
+
+class Sequence:
+    """A reply's progress, its cache while it runs, and who is told of its events."""
+
+    def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
+        self.progress = progress
+        self.cache: list[KVCache] = []
+        self.driver: Driver | None = None
+        self.is_over = False
+        self.started = time.monotonic()
+        self._on_event = on_event
+        self._is_cancelled = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has lost interest."""
+        return self._is_cancelled
+
+    def cancel(self) -> None:
+        """End within one id; safe from any thread."""
+        self._is_cancelled = True
+
+    @property
+    def kept_tokens(self) -> int:
+        """Tokens in its cache; safe from any thread."""
+        cache = self.cache
+        return cache[0].offset if cache else 0
+
+    @property
+    def unread(self) -> list[int]:
+        """Ids that the model has yet to read before the reply can begin or go on.
+
+        Between two steps everything that was said is in the cache, but for what the driver puts in
+        itself: so this is the rest of the prompt, or all ids again after ``pause``.
+        """
+        tokens = self.progress.tokens
+        return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
+
+    def start(self, model: Transformer, memory: ModelMemory) -> None:
+        """Get a cache, with what is known of the prompt in it."""
+        self.cache = memory.new_cache(model)
+        known = memory.restore(self.progress.tokens, self.cache)
+        reserve(self.cache, len(self.progress.tokens) - known)
+        if self.driver is None:
+            self.progress.cached_tokens = known
+
+    def pause(self) -> None:
+        """Give the cache's memory back; ``start`` goes on where the reply was."""
+        self.cache = []
+        mx.clear_cache()
+
+    def begin(self, logits: mx.array) -> None:
+        """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""
+        if self.driver is None:
+            self.driver = self.progress.make_driver(logits)
+
+    def prepare(self, logits: mx.array) -> PendingDraw | None:
+        """The draw from this step's logits, to be made for ``accept``; None where it waits."""
+        assert self.driver is not None
+        return self.driver.prepare(logits)
+
+    def accept(self, token: mx.array) -> None:
+        """The draw that ``prepare`` returned, made."""
+        assert self.driver is not None
+        self.driver.accept(token)
+
+    def read(self) -> None:
+        """Take this step's ids and tell of their events; may end the reply."""
+        assert self.driver is not None
+        for token in self.driver.read(self.cache):
+            self._tell(self.progress.take(token))
+            if self.progress.reason is not None:
+                self.finish(self.progress.reason)
+                return
+        if self.driver.is_done:
+            self.finish(FinishReason.LENGTH)
+
+    def finish(self, reason: FinishReason) -> None:
+        """Tell of the last events; the reply is over."""
+        events = self.progress.finish(reason)
+        self.is_over = True
+        self._tell(events)
+
+    def fail(self, error: Exception) -> None:
+        """End with an error instead; whoever asked may be the reason, and is told if possible.
+
+        A reply that is over already was told of its end, and stays as it is.
+        """
+        was_over, self.is_over = self.is_over, True
+        self.cache = []  # Who knows what it holds.
+        if was_over:
+            return
+        if not isinstance(error, MagistralError):
+            kind = type(error).__name__
+            failure = GenerationError(f"The reply failed ({kind}: {error}). Ask again.")
+            failure.__cause__ = error
+            error = failure
+        try:
+            self._on_event(error)
+        except Exception:  # Nobody is left to hear of it.
+            self._is_cancelled = True
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            self._on_event(event)

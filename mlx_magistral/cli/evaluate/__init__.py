@@ -1,0 +1,1 @@
+"""The commands of ``mlx-magistral eval``, a file each."""

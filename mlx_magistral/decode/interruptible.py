@@ -1,0 +1,53 @@
+"""A pass over many ids that can be given up on its way: between two layers, not two passes.
+
+On a Mac a pass of 2,048 ids takes a large model many seconds, and where passes end is decided by
+the prompt (passes.py), not by how soon somebody may lose patience.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import mlx.core as mx
+
+from mlx_magistral.model.transformer import Transformer
+
+
+class _GivenUp(Exception):
+    """The pass is not wanted any longer."""
+
+
+def hidden_unless(
+    is_cancelled: Callable[[], bool],
+    model: Transformer,
+    tokens: mx.array,
+    cache: Sequence[Any],
+    kept: Sequence[Sequence[Any]] | None = None,
+) -> mx.array | None:
+    """``model.hidden``, waiting for each layer in turn; None once ``is_cancelled`` says so.
+
+    One layer waits in the queue while another is computed, so that the device is never idle. A pass
+    that is given up leaves nothing in the caches, which are ``cache`` itself, or for a pass of
+    several sequences those of each, ``kept``.
+    """
+    caches = [cache] if kept is None else kept
+    before = [layers[0].offset if layers else 0 for layers in caches]
+    computing: list[mx.array] = []
+
+    def after_layer(x: mx.array) -> None:
+        mx.async_eval(x)  # type: ignore[no-untyped-call]
+        computing.append(x)
+        if len(computing) > 1:
+            mx.eval(computing.pop(0))
+        if is_cancelled():
+            raise _GivenUp
+
+    if is_cancelled():
+        return None
+    try:
+        return model.hidden(tokens, cache, after_layer)
+    except _GivenUp:
+        mx.eval(computing)
+        for layers, offset in zip(caches, before, strict=True):
+            for layer in layers:
+                layer.trim(layer.offset - offset)
+        return None

@@ -1,0 +1,1 @@
+"""A run: a folder, the replies that are made for it, and in which order."""

@@ -1,0 +1,91 @@
+"""What a run will cost, before it begins: replies, tokens, and hours on this machine."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlx_magistral.engine.magistral import Magistral
+from mlx_magistral.evals.replies import Job, ReplyPool
+from mlx_magistral.evals.run.order import Planned
+from mlx_magistral.evals.run.runner import Questioning
+from mlx_magistral.evals.run.sample import Sample
+from mlx_magistral.evals.tally import duration
+from mlx_magistral.evals.tasks.problem import Task
+
+_PROBE_TOKENS = 32
+# Replies of a task that say what the others come to.
+_ENOUGH = 8
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``tokens`` is an expectation; ``tokens_per_s`` was measured, all replies at once."""
+
+    replies: int
+    tokens: int
+    tokens_per_s: float
+
+    @property
+    def seconds(self) -> float:
+        return self.tokens / self.tokens_per_s
+
+    def line(self) -> str:
+        """96 replies of about 9,000 tokens at 41 tok/s: about 5:51:13."""
+        each = self.tokens / max(self.replies, 1)
+        return (
+            f"{self.replies:,} replies of about {each:,.0f} tokens at {self.tokens_per_s:,.0f} "
+            f"tok/s: about {duration(self.seconds)}"
+        )
+
+
+def expected_tokens(
+    tasks: Mapping[str, Task], questioning: Questioning, earlier: Iterable[Sample]
+) -> dict[str, float]:
+    """Tokens of a reply by task: the mean of what this run has seen, else the task's own guess."""
+    seen: dict[str, list[int]] = {}
+    for sample in earlier:
+        tokens = sample.thinking_tokens + sample.answer_tokens
+        seen.setdefault(sample.task, []).append(tokens)
+    expected = {}
+    for name, task in tasks.items():
+        found = seen.get(name, [])
+        guess: float = task.expected_tokens
+        budget = questioning.recipe.think_budget
+        if budget is not None:
+            guess = min(guess, budget + guess / 8)
+        guess = min(guess, questioning.drawings[name].max_tokens)
+        expected[name] = sum(found) / len(found) if len(found) >= _ENOUGH else guess
+    return expected
+
+
+def measure_speed(
+    model: Magistral, width: int, questions: Sequence[Planned], asked: Questioning
+) -> float:
+    """Tokens a second with ``width`` replies at once, over a few of each; prompts not counted."""
+    jobs = [
+        Job(
+            index, {**asked.options(questions[index % len(questions)]), "max_tokens": _PROBE_TOKENS}
+        )
+        for index in range(width)
+    ]
+    begun = {"at": 0.0}
+
+    def first(_: object) -> None:
+        begun["at"] = begun["at"] or time.monotonic()
+
+    jobs = [job._replace(watch=first) for job in jobs]
+    with ReplyPool(model, width) as pool:
+        tokens = sum(
+            each.said.finished.usage.completion_tokens
+            for each in pool.make(jobs)
+            if each.error is None
+        )
+    return max(tokens, 1) / max(time.monotonic() - begun["at"], 1e-3)
+
+
+def run_cost(
+    planned: Sequence[Planned], expected: Mapping[str, float], tokens_per_s: float
+) -> Cost:
+    """Of the samples that are still to be made."""
+    tokens = sum(expected[each.task] for each in planned)
+    return Cost(len(planned), round(tokens), tokens_per_s)

@@ -1,0 +1,1 @@
+"""What is right: from a reply's answer to a verdict."""

@@ -1,0 +1,64 @@
+// The settings, and what is known of the model.
+import { $, h } from "./dom.js";
+import { count, gigabytes } from "./figures.js";
+import { apiKey, applyTheme, set, settings } from "./settings.js";
+
+function number(id) {
+  const { value } = $(id);
+  return value === "" ? null : Number(value);
+}
+
+/** Rows of what the server told: [name, value]. */
+function facts(model) {
+  const { meta } = model;
+  const rows = [["Name", model.id]];
+  if (model.max_model_len) rows.push(["Context", `${count(model.max_model_len)} tokens, prompt and reply together`]);
+  if (!meta?.memory) return rows;
+  const { weights, kv, kv_bits, workspace, reserve, limit } = meta.memory;
+  if (meta.n_ctx_train) rows.push(["Trained for", `${count(meta.n_ctx_train)} tokens`]);
+  const parameters = meta.n_params >= 1e9 ? `${(meta.n_params / 1e9).toFixed(1)} billion` : count(meta.n_params);
+  rows.push(["Parameters", parameters]);
+  rows.push(["Weights", gigabytes(weights)]);
+  rows.push([`${kv_bits}-bit KV cache`, `${gigabytes(kv)} for a full context`]);
+  rows.push(["Memory in all", `${gigabytes(weights + kv + workspace + reserve)} of ${gigabytes(limit)} at most`]);
+  return rows;
+}
+
+export function showModel(model) {
+  $("model-facts").replaceChildren(...facts(model).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+function fill() {
+  $("system").value = settings.system;
+  for (const id of ["temperature", "budget", "seed"]) $(id).value = settings[id] ?? "";
+  $("thinking").value = settings.isPeeking ? "three" : "all";
+  $("theme").value = settings.theme;
+  $("api-key").value = apiKey.get();
+}
+
+function read() {
+  apiKey.set($("api-key").value.trim());
+  const changes = {
+    system: $("system").value.trim(), temperature: number("temperature"), budget: number("budget"),
+    seed: number("seed"), isPeeking: $("thinking").value === "three", theme: $("theme").value,
+  };
+  try { set(changes); } finally { applyTheme(); }
+}
+
+/** Open it, at one of its fields if an id is given. */
+export function openSettings(at = null) {
+  fill();
+  $("settings").showModal();
+  if (at) $(at).focus();
+}
+
+/** Call `onChange` when it was closed, with an error where the settings could not be kept. */
+export function listenForSettings(onChange) {
+  $("open-settings").onclick = () => openSettings();
+  $("settings").addEventListener("close", () => {
+    try { read(); onChange(null); } catch (error) { onChange(error); }
+  });
+  $("settings").addEventListener("click", (event) => {
+    if (event.target === $("settings")) $("settings").close(); // the backdrop
+  });
+}

@@ -1,0 +1,142 @@
+"""A server whose replies a test writes, and lets go on step by step."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mlx_magistral.errors import GenerationError
+from mlx_magistral.events import (
+    ContentDelta,
+    Event,
+    Finished,
+    FinishReason,
+    Progress,
+    ReasoningDelta,
+    Timings,
+    Usage,
+)
+from mlx_magistral.server.app import make_app
+from mlx_magistral.server.backend import BackendStats, GenerationRequest, OnEvent
+from mlx_magistral.server.uvicorn_server import DrainingServer, bind
+
+PROMPT = 40
+# What a reply does: say something, wait until the test says "go", read of its prompt, or fail.
+GO, FAIL = "go", "fail"
+Step = Event | str | int
+
+
+def thought(*pieces: str) -> list[Step]:
+    return [ReasoningDelta(piece) for piece in pieces]
+
+
+def answer(*pieces: str) -> list[Step]:
+    return [ContentDelta(piece) for piece in pieces]
+
+
+PLAIN: list[Step] = [*thought("Let me see. "), *answer("It is **7**.")]
+
+
+class Ticket:
+    """A reply on its way; 50 tokens a second, whatever the test's own pace."""
+
+    def __init__(self) -> None:
+        self.is_cancelled = threading.Event()
+        self.is_answering = False
+        self.progress = Progress(PROMPT, 0, 0, 0.5, 0, 0.0)
+
+    def cancel(self) -> None:
+        self.is_cancelled.set()
+
+    def answer_now(self) -> None:
+        self.is_answering = True
+
+
+class ScriptedBackend:
+    """Takes the next of ``scripts`` for each reply, the last one again and again."""
+
+    model_name = "scripted"
+    context_tokens = 1000
+    places = 16
+    facts: Mapping[str, Any] = {
+        "n_params": 23_572_403_200,
+        "n_ctx_train": 131_072,
+        "memory": {
+            "weights": 13_260_000_000,
+            "kv": 6_710_000_000,
+            "kv_bits": 16,
+            "workspace": 600_000_000,
+            "reserve": 1_000_000_000,
+            "limit": 22_900_000_000,
+        },
+    }
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.scripts: list[Sequence[Step]] = [PLAIN]
+        self.requests: list[GenerationRequest] = []
+        self.turn = threading.Semaphore(0)
+
+    def go(self) -> None:
+        """Let a reply pass its next GO."""
+        self.turn.release()
+
+    def submit(self, request: GenerationRequest, on_event: OnEvent) -> Ticket:
+        self.requests.append(request)
+        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+        ticket = Ticket()
+        threading.Thread(target=self._play, args=(script, ticket, on_event), daemon=True).start()
+        return ticket
+
+    def _play(self, script: Sequence[Step], ticket: Ticket, on_event: OnEvent) -> None:
+        said = thoughts = 0
+        for step in script:
+            if isinstance(step, int):
+                ticket.progress = Progress(PROMPT, 0, step, 0.5, 0, 0.0)
+            elif step == GO:
+                while not self.turn.acquire(timeout=0.05):
+                    if ticket.is_cancelled.is_set():
+                        return
+            elif isinstance(step, str):
+                on_event(GenerationError("The reply failed."))
+                return
+            else:
+                said += 1
+                thoughts += isinstance(step, ReasoningDelta)
+                ticket.progress = Progress(PROMPT, 0, PROMPT, 0.5, said, (said - 1) / 50)
+                on_event(step)
+        usage = Usage(PROMPT, said, thoughts)
+        on_event(Finished(FinishReason.STOP, usage, Timings(0, 0.5, 0, 50, 0)))
+
+    def count_tokens(self, request: GenerationRequest) -> int:
+        return 12
+
+    def stats(self) -> BackendStats:
+        return BackendStats(0, 0, 10**9)
+
+    def close(self, drain_s: float) -> None:
+        pass
+
+
+class Scripted:
+    """The backend and the address of its server."""
+
+    def __init__(self, url: str, backend: ScriptedBackend) -> None:
+        self.url = url
+        self.backend = backend
+
+
+@contextmanager
+def serving_scripts() -> Iterator[Scripted]:
+    listener = bind("127.0.0.1", 0)
+    backend = ScriptedBackend()
+    server = DrainingServer(make_app(backend), backend, drain_s=1)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield Scripted(f"http://127.0.0.1:{listener.getsockname()[1]}", backend)
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(timeout=30)
