@@ -224,8 +224,8 @@ class _Conversion:
         """What calibration will take for the weights not yet done."""
         if self._text is None or self._recipe.method is Method.PLAIN:
             return None
-        tokens = self._text.calibration.size
-        whole = calibration_seconds(self._source.config, self._recipe, tokens)
+        tokens, (_, length) = self._text.calibration.size, self._text.calibration.shape
+        whole = calibration_seconds(self._source.config, self._recipe, tokens, length)
         return whole * (1 - self._finished_weights() / self._plan.weights)
 
     def _calibration(self) -> Calibration | None:
