@@ -1,4 +1,4 @@
-"""The workflow that a fork's first push runs: only commands that are there, on every system named."""
+"""The workflow that a first push runs: only commands that are there, on every system named."""
 
 import os
 import re

@@ -15,7 +15,7 @@ FLOORS = [
     ["cli", "__main__"],
     ["server"],
     ["selftest"],
-    ["chat", "bench", "doctor", "evals"],
+    ["chat", "bench", "doctor", "evals", "train"],
     ["batching"],
     ["engine"],
     ["decode"],
