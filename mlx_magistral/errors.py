@@ -19,7 +19,9 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+    ├── TrainingError             a training that cannot start or cannot go on
     ├── RunError                  a batch or evaluation whose files cannot be used
+    ├── SandboxError              no fence for a model's programs holds on this machine
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -130,8 +132,16 @@ class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
+class TrainingError(MagistralError):
+    """Data that cannot be trained on, or a training that cannot start or cannot go on."""
+
+
 class RunError(MagistralError):
     """A batch or an evaluation cannot start or go on with the files there are."""
+
+
+class SandboxError(MagistralError):
+    """Programs that a model wrote cannot be run safely here."""
 
 
 class ConversionError(MagistralError):

@@ -93,7 +93,9 @@ class HubServer:
                 hub.requests.append(f"{self.command} {path}")
                 if path.startswith("/cdn/") and "Authorization" in self.headers:
                     hub.leaked_token = True
-                parts = path.removeprefix("/api/models").strip("/").split("/")
+                # Models, and data sets beside them.
+                kind = re.compile(r"^(/api/models|/api/datasets|/datasets)(?=/)")
+                parts = kind.sub("", path).strip("/").split("/")
                 name = "/".join(parts[:2])
                 if path.startswith("/cdn/"):
                     self._send_from_cdn(path.removeprefix("/cdn/"), is_head)
@@ -106,7 +108,8 @@ class HubServer:
                 elif path.startswith("/api/"):
                     self._send_json(_describe(hub.repositories[name], name, parts[2:]))
                 else:
-                    self._send_file(hub.repositories[name] / parts[-1], is_head)
+                    # OWNER/NAME/resolve/COMMIT/FILE
+                    self._send_file(hub.repositories[name].joinpath(*parts[4:]), is_head)
 
             def _send_json(self, value: Any) -> None:
                 self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -171,13 +174,17 @@ class HubServer:
 
 
 def _describe(folder: Path, name: str, rest: list[str]) -> Any:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = {
+        file.relative_to(folder).as_posix(): _metadata(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
     if rest and rest[0] == "tree":
         return [
             {"type": "file", "path": name, "oid": each.pop("blobId"), **each}
-            for name, each in ((file.name, _metadata(file)) for file in files)
+            for name, each in files.items()
         ]
-    siblings = [{"rfilename": file.name, **_metadata(file)} for file in files]
+    siblings = [{"rfilename": name, **each} for name, each in files.items()]
     return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "tags": []}
 
 

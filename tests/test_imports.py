@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["cli", "__main__"],
     ["server"],
-    ["chat", "bench", "doctor", "evals"],
+    ["chat", "bench", "doctor", "evals", "train"],
     ["batching"],
     ["engine"],
     ["decode"],

@@ -4,17 +4,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 
-from mlx_magistral.decode.generate import decode, prefill
-from mlx_magistral.decode.sampling import Sampler, SamplingOptions
-from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
-from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
-from mlx_magistral.engine.magistral import Magistral
-from mlx_magistral.memory.sizes import kv_bytes
-from mlx_magistral.model.caches import make_cache
+from mlx_magistral.text.tokenizer import Tokenizer
 
 # Text that is neither random nor trivial; cut or repeated to the length of a prompt.
 _QUESTION = (
@@ -52,49 +46,51 @@ class Result:
     bandwidth_share: float
 
 
+class Subject(Protocol):
+    """A loaded model, whoever runs it."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def run(self, case: Case, prompt: list[int], decode_tokens: int) -> Run:
+        """Read the prompt, decode so many ids greedily, and say how fast it was."""
+
+    def bytes_per_pass(self, context_tokens: int, kv_bits: int) -> int:
+        """What a decode pass of one row reads: all weights but the embedding's rows, and the KV."""
+
+
 def measure(
-    loaded: Magistral,
+    subject: Subject,
     cases: Sequence[Case],
     *,
     decode_tokens: int,
     runs: int,
     bytes_per_s: float,
-    peer: Callable[[list[int], int], Run] | None = None,
     on_run: Callable[[Case, Run], None] = lambda case, run: None,
 ) -> list[Result]:
-    """Run every case ``runs`` times in turn, after one round that is not counted.
-
-    ``peer(prompt, decode_tokens)`` runs the cases whose engine is mlx-lm.
-    """
+    """Run every case ``runs`` times in turn, after one round that is not counted."""
     found: dict[Case, list[Run]] = {case: [] for case in cases}
     for round_ in range(runs + 1):
         for case in cases:
-            prompt = prompt_of(loaded, case.prompt_tokens)
-            if case.engine == "mlx-lm":
-                assert peer is not None
-                run = peer(prompt, decode_tokens)
-            else:
-                run = _run(loaded, case, prompt, decode_tokens)
+            run = subject.run(case, prompt_of(subject.tokenizer, case.prompt_tokens), decode_tokens)
             if round_:
                 found[case].append(run)
             on_run(case, run)
     return [
-        Result(case, median, _share(loaded, case, median, decode_tokens, bytes_per_s))
+        Result(case, median, _share(subject, case, median, decode_tokens, bytes_per_s))
         for case, median in ((case, _median(found[case])) for case in cases)
     ]
 
 
-def prompt_of(loaded: Magistral, count: int) -> list[int]:
+def prompt_of(tokenizer: Tokenizer, count: int) -> list[int]:
     """So many ids of text."""
-    text = loaded.tokenizer.encode(_QUESTION)
+    text = tokenizer.encode(_QUESTION)
     return (text * (count // len(text) + 1))[:count]
 
 
-def bytes_per_pass(loaded: Magistral, context_tokens: int, kv_bits: int) -> int:
-    """What a decode pass of one row reads: every weight but the embedding's rows, and the KV."""
-    weights = sum(array.nbytes for _, array in _parameters(loaded.model))
-    embedding = sum(array.nbytes for _, array in _parameters(loaded.model.model.embed_tokens))
-    return weights - embedding + kv_bytes(loaded.config, context_tokens, kv_bits)
+def matrix_bytes(model: Any) -> int:
+    """Bytes of every weight but the embedding's, in a model of ours or of mlx-lm's."""
+    return _nbytes(model) - _nbytes(model.model.embed_tokens)
 
 
 def timed(ids: Iterator[Any], prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
@@ -108,44 +104,6 @@ def timed(ids: Iterator[Any], prompt_tokens: int, decode_tokens: int) -> tuple[f
     return prompt_tokens / (first - started), (decode_tokens - 1) / max(last - first, 1e-9)
 
 
-def _run(loaded: Magistral, case: Case, prompt: list[int], count: int) -> Run:
-    model = loaded.model
-    cache = make_cache(model, case.kv_bits)
-    option = SpeculateOption.parse(case.speculate)
-    drafts = None
-    if not option.is_off:
-        costs = PassCosts(fingerprint(model, cache), costs_folder())
-        draft_model = loaded.draft_model.for_reply() if loaded.draft_model else None
-        drafts = Drafts(
-            prompt,
-            costs,
-            length=option.length,
-            draft_model=draft_model,
-            measure=lambda: costs.measure(model, cache),
-        )
-    mx.reset_peak_memory()
-
-    def ids() -> Iterator[int]:
-        chunk = loaded.memory.plan.chunk_tokens
-        logits = prefill(model, prompt, cache, chunk_tokens=chunk)
-        assert logits is not None
-        sampler = Sampler(SamplingOptions(temperature=0), prompt, logits.shape[-1])
-        # No id stops it: every run has the same length.
-        yield from decode(
-            model,
-            logits,
-            cache,
-            sampler,
-            max_tokens=count,
-            stop_tokens=frozenset(),
-            speculation=drafts,
-        )
-
-    prefill_tps, decode_tps = timed(ids(), len(prompt), count)
-    per_pass = count / drafts.passes if drafts and drafts.passes else 1.0
-    return Run(prefill_tps, decode_tps, per_pass, mx.get_peak_memory())
-
-
 def _median(runs: Sequence[Run]) -> Run:
     return Run(
         statistics.median(run.prefill_tps for run in runs),
@@ -155,14 +113,14 @@ def _median(runs: Sequence[Run]) -> Run:
     )
 
 
-def _share(loaded: Magistral, case: Case, run: Run, count: int, bytes_per_s: float) -> float:
+def _share(subject: Subject, case: Case, run: Run, count: int, bytes_per_s: float) -> float:
     context = case.prompt_tokens + count // 2
     passes_per_s = run.decode_tps / run.tokens_per_pass
-    return passes_per_s * bytes_per_pass(loaded, context, case.kv_bits) / bytes_per_s
+    return passes_per_s * subject.bytes_per_pass(context, case.kv_bits) / bytes_per_s
 
 
-def _parameters(module: Any) -> list[tuple[str, mx.array]]:
+def _nbytes(module: Any) -> int:
     from mlx.utils import tree_flatten
 
     flat: list[tuple[str, mx.array]] = tree_flatten(module.parameters())  # type: ignore[assignment]
-    return flat
+    return sum(array.nbytes for _, array in flat)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlx_magistral.doctor import import_problem, mlx_problem
 from mlx_magistral.errors import MagistralError
-from mlx_magistral.events import Event
+from mlx_magistral.events import Event, Finished
 
 if TYPE_CHECKING:
     from mlx_magistral.engine.magistral import Magistral
@@ -49,6 +49,9 @@ class Run:
         self.stream: ReplyStream | None = None
         # SimpleQueue may be put to in a signal handler while the same thread waits for it.
         self.queue: SimpleQueue[Event | Prefilling | _End] = SimpleQueue()
+        # Nothing is left to be written of it, or nothing was to begin with.
+        self.is_written = threading.Event()
+        self.is_written.set()
         self._thread = thread
         self._has_answered_now = False
 
@@ -93,6 +96,7 @@ class ModelThread:
         self._load: Callable[[], Magistral] | None = None
         self._is_asked = False
         self._notes: list[str] = []
+        self._run: Run | None = None
         self.model: Magistral | None = None
         self.error: MagistralError | None = None
         self.is_loading = False
@@ -114,12 +118,25 @@ class ModelThread:
 
     def start(self, **arguments: Any) -> Run:
         """Begin a reply; the arguments are those of ``Magistral.stream``."""
-        run = Run(self, arguments)
+        if self._run is not None and self._run.stream is not None:
+            self._run.stream.cancel()  # it is over, and may still be written to disk
+        self._run = run = Run(self, arguments)
         if self.error is not None:
             self._is_asked = False  # what was wrong may be mended by now
         self.prepare()
         self._jobs.put(lambda: self._reply(run))
         return run
+
+    def finish(self) -> None:
+        """Wait until what the latest reply left to be written is on disk; Ctrl-C puts it off."""
+        run = self._run
+        if run is None or run.stream is None:
+            return
+        try:
+            run.is_written.wait()
+        except KeyboardInterrupt:
+            run.stream.cancel()
+            run.is_written.wait()
 
     def take_notes(self) -> list[str]:
         """What the model's memory has to say since the last call."""
@@ -159,9 +176,14 @@ class ModelThread:
                 run.stream.cancel()
             for event in run.stream:
                 run.queue.put(event)
+                if isinstance(event, Finished):  # what is left is written while the user reads
+                    run.is_written.clear()
+                    run.queue.put(_End(None))
             self._notes += self.model.memory.take_notes()
             run.queue.put(_End(None))
         except MagistralError as error:
             run.queue.put(_End(error))
         except (RuntimeError, MemoryError) as error:  # what mlx raises where memory ends
             run.queue.put(_End(MagistralError(f"The reply failed: {error}.")))
+        finally:
+            run.is_written.set()

@@ -40,6 +40,8 @@ COMMANDS = {
     "bench": "Measure how fast a model runs here.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
+    "train": "Train an adapter for a model from chats.",
+    "fuse": "Work an adapter into a model's weights.",
     "verify": "Check a converted folder against its manifest.",
     "compare": "Measure how far two models are apart on the same text.",
 }

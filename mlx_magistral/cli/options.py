@@ -1,8 +1,7 @@
 """Options that several commands share."""
 
-import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -77,9 +76,9 @@ _MEMORY = (
     click.option(
         "wired_gb",
         "--wired",
-        type=float,
-        metavar="GB",
-        help="Never page out so much of the memory while the model is loaded.  [default: none]",
+        metavar="GB|auto",
+        help="Never page out so much of the memory while the model is loaded; auto is the planned "
+        "peak.  [default: none]",
     ),
     click.option(
         "--reuse-prefixes/--no-reuse-prefixes",
@@ -106,16 +105,25 @@ def batch_memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def take_memory(options: dict[str, Any]) -> dict[str, Any]:
     """Remove the memory flags and return them as keywords of ``Magistral.load``."""
-    kv_bits, wired_gb = options.pop("kv_bits"), options.pop("wired_gb")
-    if wired_gb is not None and not math.isfinite(wired_gb):
-        raise UsageError(f"--wired takes gigabytes, not {wired_gb}.")
+    kv_bits = options.pop("kv_bits")
     return {
         "kv_bits": None if kv_bits is None else int(kv_bits),
         "context_tokens": options.pop("context_tokens"),
         "reuse_prefixes": options.pop("reuse_prefixes", False),
-        "wired_bytes": None if wired_gb is None else round(wired_gb * 1e9),
+        "wired_bytes": _wired_bytes(options.pop("wired_gb")),
         "tokenizer": options.pop("tokenizer"),
     }
+
+
+def _wired_bytes(text: str | None) -> int | Literal["auto"] | None:
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    try:
+        return round(float(text) * 1e9)
+    except (ValueError, OverflowError) as error:  # no number, nan, and inf
+        raise UsageError(f"--wired takes gigabytes or auto, not {text}.") from error
 
 
 _SPEED = (

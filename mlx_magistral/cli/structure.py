@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from mlx_magistral.cli.tool_question import tool_question
+from mlx_magistral.cli.tool_question import ask_to_run
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import ToolCall
 
@@ -73,7 +73,7 @@ class CommandTools:
     def run(self, call: ToolCall) -> str:
         """The command's stdout; what went wrong, or a refusal, is told to the model instead."""
         command = self.commands[call.name]
-        if self._needs_yes and not click.confirm(tool_question(command, call), err=True):
+        if self._needs_yes and not ask_to_run(command, call):
             return json.dumps({"error": "the user refused this call"})
         try:
             done = subprocess.run(

@@ -7,11 +7,28 @@ show nothing for some letters; here such characters are escapes, as Python write
 import json
 import shlex
 import shutil
+import sys
+import termios
 from collections.abc import Sequence
+
+import click
 
 from mlx_magistral.events import ToolCall
 
 _INDENT = "  "
+
+
+def ask_to_run(command: Sequence[str], call: ToolCall) -> bool:
+    """Show the question and take the answer that is typed once it is there.
+
+    What was typed before, while the model thought, was not meant for it and is forgotten. Raises
+    click.Abort at Ctrl-C and at the end of the input.
+    """
+    *shown, last = tool_question(command, call).split("\n")
+    click.echo("\n".join(shown), err=True)
+    if sys.stdin.isatty():
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    return click.confirm(last, err=True)
 
 
 def tool_question(command: Sequence[str], call: ToolCall, columns: int | None = None) -> str:

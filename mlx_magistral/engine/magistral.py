@@ -83,7 +83,7 @@ class Magistral:
         kv_bits: int | None = None,
         context_tokens: int | None = None,
         reuse_prefixes: bool = False,
-        wired_bytes: int | None = None,
+        wired_bytes: int | Literal["auto"] | None = None,
         tokenizer: str | Path | None = None,
         draft: str | Path | None = None,
         adapter: str | Path | None = None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
@@ -33,15 +34,16 @@ class MemoryOptions:
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
-    the model is loaded; nothing is wired unless asked for. ``draft_bytes`` are the weights of a
-    draft model beside, and ``draft_token_bytes`` a token of its KV cache. ``adapter`` is what the
-    model answers with: prefixes computed with it are kept apart.
+    the model is loaded, "auto" is the planned peak; nothing is wired unless asked for.
+    ``draft_bytes`` are the weights of a draft model beside, and ``draft_token_bytes`` a token of
+    its KV cache. ``adapter`` is what the model answers with: prefixes computed with it are kept
+    apart.
     """
 
     kv_bits: int | None = None
     context_tokens: int | None = None
     reuse_prefixes: bool = False
-    wired_bytes: int | None = None
+    wired_bytes: int | Literal["auto"] | None = None
     draft_bytes: int = 0
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
@@ -107,29 +109,31 @@ class ModelMemory:
                 self._unwritten.append((list(prompt[:length]), is_pinned))
         del self._unwritten[:-_MOST_UNWRITTEN]
 
-    def keep(
-        self, tokens: Sequence[int], cache: Sequence[KVCache], *, may_write: bool = True
-    ) -> None:
-        """A reply is over: write its prompt to disk, and keep the reply where rounding is allowed.
-
-        ``may_write=False`` leaves the disk, which takes its time, to ``write_prompts``.
-        """
-        if self.prefixes is None:
-            return
-        if not self.is_exact:
+    def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
+        """A reply is over: keep it too, where rounding is allowed. Nothing is written."""
+        if self.prefixes is not None and not self.is_exact:
             self.prefixes.store(tokens, cache)
-        if not may_write:
-            return
-        for prompt, is_pinned in self._unwritten:
-            if list(tokens[: len(prompt)]) == prompt:
-                self.prefixes.save(prompt, cache, is_pinned=is_pinned)
-        self._unwritten.clear()
 
-    def write_prompts(self, is_idle: Callable[[], bool] = lambda: True) -> None:
-        """Write what is due and still in RAM, one prompt after the other while nobody waits."""
+    def write_prompts(
+        self,
+        is_idle: Callable[[], bool] = lambda: True,
+        tokens: Sequence[int] = (),
+        cache: Sequence[KVCache] = (),
+    ) -> None:
+        """Write what is due, one prompt after the other while nobody waits.
+
+        From RAM, or from the ``cache`` of a reply that is over, which holds ``tokens``. A write
+        that is given up because somebody waits stays due.
+        """
         while self._unwritten and self.prefixes is not None and is_idle():
-            prompt, is_pinned = self._unwritten.pop(0)
-            self.prefixes.write(prompt, is_pinned=is_pinned)
+            prompt, is_pinned = self._unwritten[0]
+            is_held = list(tokens[: len(prompt)]) == prompt
+            ends = self.ends(prompt) if self.is_exact else None
+            if not self.prefixes.save(
+                prompt, cache if is_held else (), ends, is_pinned=is_pinned, is_wanted=is_idle
+            ):
+                return
+            self._unwritten.pop(0)
 
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""
@@ -147,7 +151,6 @@ def plan_memory(
     Raises UsageError for a context over the model's or a wired limit that cannot be, or
     MemoryPlanError with the numbers where it does not fit.
     """
-    wired = None if options.wired_bytes is None else WiredLimit(options.wired_bytes)
     ceiling = checkpoint.config.max_position_embeddings
     context = options.context_tokens
     if context is None:
@@ -162,6 +165,11 @@ def plan_memory(
     weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)
+    wired = None
+    if options.wired_bytes is not None:
+        wired = WiredLimit(
+            plan.peak_bytes if options.wired_bytes == "auto" else options.wired_bytes
+        )
     prefixes = None
     if options.reuse_prefixes:
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits, plan.chunk_tokens)

@@ -16,8 +16,12 @@ from typing import Any
 
 # The page's files are read as files: the server's code is a floor above.
 FOLDER = Path(__file__).parents[1] / "server" / "page"
-_STYLES = ("vendor/temml.css", "colours.css", "reading.css")
-_LIBRARIES = ("vendor/markdown-it.min.js", "vendor/temml.min.js", "vendor/highlight.min.js")
+_MARKDOWN, _FORMULAS, _CODE = (
+    ("vendor/markdown-it.min.js",),
+    ("vendor/temml.css", "vendor/temml.min.js"),
+    ("vendor/highlight.min.js",),
+)
+_STYLES = ("colours.css", "reading.css")
 # In the order in which they need each other.
 _MODULES = ("dom", "figures", "clipboard", "code", "markdown", "article", "saved")
 _IMPORT = re.compile(r"^import [^;]*;\n", re.MULTILINE)
@@ -33,17 +37,23 @@ def saved_page(title: str, messages: Sequence[dict[str, Any]], text: str) -> str
     # "</script>" in a message would end the script that holds it.
     data = json.dumps({"messages": list(messages)}, ensure_ascii=False).replace("<", "\\u003c")
     parts = {"TITLE": html.escape(title), "TEXT": html.escape(text), "MESSAGES": data}
-    return _filled(template(), parts)
+    has_formulas = any(sign in text for sign in ("$", "\\(", "\\["))
+    return _filled(template(has_formulas, "```" in text or "~~~" in text), parts)
 
 
 @cache
-def template() -> str:
-    """The file without a conversation: %%TITLE%%, %%MESSAGES%% and %%TEXT%% are to be filled in."""
-    scripts = [_read(name) for name in _LIBRARIES] + [_joined_modules()]
+def template(has_formulas: bool = True, has_code: bool = True) -> str:
+    """The file without a conversation: %%TITLE%%, %%MESSAGES%% and %%TEXT%% are to be filled in.
+
+    The libraries are most of it: those for what a conversation has not are left out.
+    """
+    libraries = _MARKDOWN + _FORMULAS * has_formulas + _CODE * has_code
+    scripts = [_read(name) for name in libraries if name.endswith(".js")] + [_joined_modules()]
+    styles = [name for name in libraries if name.endswith(".css")]
     hashes = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     parts = {
         "POLICY": f"default-src 'none'; style-src 'unsafe-inline'; script-src {hashes}",
-        "STYLES": "".join(_read(name) for name in _STYLES),
+        "STYLES": "".join(_read(name) for name in (*styles, *_STYLES)),
         "SCRIPTS": "".join(f"<script>{script}</script>\n" for script in scripts),
     }
     return _filled(_read("saved.html"), parts)

@@ -6,9 +6,10 @@ decode one id. ``ratio`` is the median of predicted / measured (mx.get_peak_memo
 
 With --context-tokens N: the peak of a prompt of N tokens with 16-bit KV against 8-bit, on a shape
 of which the KV cache is nearly all. With --unseen: shapes and lengths that no constant was fitted
-to.
+to. With --decode N: what MLX keeps of freed buffers while N ids are decoded, its limit lifted as a
+Mac's is far away: the most of it, of a step of the KV cache and of what the plan counts.
 
-    scripts/bench/memory.py [--unseen | --context-tokens 32768] [--json]
+    scripts/bench/memory.py [--unseen | --context-tokens 32768 | --decode 8192] [--json]
 """
 
 import argparse
@@ -20,9 +21,11 @@ from dataclasses import asdict, dataclass, replace
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
-from mlx_magistral.decode.generate import prefill
+from mlx_magistral.decode.generate import decode, prefill
+from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.memory.machine import this_machine
-from mlx_magistral.memory.sizes import decode_bytes, kv_bytes, prompt_bytes
+from mlx_magistral.memory.sizes import decode_bytes, kept_bytes, kv_bytes, prompt_bytes
+from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
@@ -52,6 +55,10 @@ SHAPES = {
 # Nearly all is KV cache: one layer's temporaries are little beside that many layers.
 KV_SHAPE = replace(
     BASE, dim=64, hidden_dim=64, n_layers=16, n_heads=1, n_kv_heads=1, head_dim=32, vocab_size=512
+)
+# Where a buffer that the KV outgrew weighs most: wide keys, and no vocabulary to speak of.
+KEPT_SHAPE = replace(
+    BASE, dim=64, hidden_dim=64, n_layers=2, n_heads=4, n_kv_heads=4, head_dim=128, vocab_size=512
 )
 UNSEEN_SHAPES = {
     "narrow heads": replace(BASE, dim=224, head_dim=32, n_heads=10, n_kv_heads=5, hidden_dim=640),
@@ -85,7 +92,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     parser.add_argument("--unseen", action="store_true", help="shapes no constant was fitted to")
     parser.add_argument("--context-tokens", type=int, help="16-bit against 8-bit KV at this length")
+    parser.add_argument("--decode", type=int, metavar="N", help="buffers kept over so many ids")
     options = parser.parse_args()
+    if options.decode is not None:
+        _show_kept([measure_kept(options.decode, bits) for bits in (16, 8)], options.json)
+        return
     if options.context_tokens is not None:
         _compare_kv(options.context_tokens, as_json=options.json)
         return
@@ -176,6 +187,55 @@ def measure(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int)
     prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
     predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))
     return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes at the end of a decode, and the most that MLX kept at any id of it."""
+
+    tokens: int
+    kv_bits: int
+    kv_bytes: int
+    step_bytes: int
+    planned: int
+    most_kept: int
+
+
+def measure_kept(tokens: int, bits: int) -> Kept:
+    """Decode so many ids with nothing limiting what MLX keeps."""
+    model, config = random_model(KEPT_SHAPE), KEPT_SHAPE
+    before = mx.set_cache_limit(1 << 40)
+    mx.clear_cache()
+    try:
+        cache = make_cache(model, bits)
+        logits = prefill(model, [1, 2, 3], cache)
+        assert logits is not None
+        sampler = Sampler(SamplingOptions(temperature=0), [], config.vocab_size)
+        ids = decode(model, logits, cache, sampler, max_tokens=tokens, stop_tokens=frozenset())
+        most = max(mx.get_cache_memory() for _ in ids)
+    finally:
+        mx.set_cache_limit(before)
+    step = kv_bytes(config, STEP_TOKENS, bits)
+    return Kept(
+        tokens,
+        bits,
+        sum(layer.nbytes for layer in cache),
+        step,
+        kept_bytes(step, config.vocab_size),
+        most,
+    )
+
+
+def _show_kept(cases: list[Kept], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"cases": [asdict(case) for case in cases]}))
+        return
+    for case in cases:
+        print(
+            f"{case.tokens:,} ids, {case.kv_bits}-bit KV of {case.kv_bytes / 1e6:.1f} MB: at most "
+            f"{case.most_kept / 1e6:.2f} MB kept, a step is {case.step_bytes / 1e6:.2f}, planned "
+            f"{case.planned / 1e6:.2f}"
+        )
 
 
 def random_model(config: ModelConfig) -> Transformer:

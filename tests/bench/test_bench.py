@@ -1,8 +1,10 @@
 """mlx-magistral bench: what it measures, and against what."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -12,9 +14,14 @@ from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
 from magistral_convert.sources.kinds import open_source
 from mlx_magistral import Magistral
+from mlx_magistral.bench import apart
+from mlx_magistral.bench.apart import Job, measure_apart
 from mlx_magistral.bench.bandwidth import chip_bandwidth, machine_bandwidth
-from mlx_magistral.bench.measure import bytes_per_pass
+from mlx_magistral.bench.measure import Case
+from mlx_magistral.bench.ours import Ours
+from mlx_magistral.bench.peer import Peer
 from mlx_magistral.cli.main import main
+from mlx_magistral.errors import MagistralError, UsageError
 from mlx_magistral.hub.resolve import nano_folder
 
 
@@ -76,10 +83,59 @@ def test_longer_than_the_context_is_refused() -> None:
 
 def test_a_pass_reads_every_matrix_but_the_embedding() -> None:
     nano = Magistral.load("nano")
+    bytes_per_pass = Ours(nano).bytes_per_pass
     size = nano.memory.plan.weight_bytes
     embedding = nano.config.vocab_size * nano.config.dim * 2
-    assert bytes_per_pass(nano, 0, 16) == pytest.approx(size - embedding, rel=0.01)
-    assert bytes_per_pass(nano, 512, 16) > bytes_per_pass(nano, 256, 8)
+    assert bytes_per_pass(0, 16) == pytest.approx(size - embedding, rel=0.01)
+    assert bytes_per_pass(512, 16) > bytes_per_pass(256, 8)
+
+
+def test_both_engines_read_the_same_bytes(folder: Path) -> None:
+    ours, theirs = Ours(Magistral.load(folder)), Peer(folder)
+    assert ours.bytes_per_pass(300, 16) == theirs.bytes_per_pass(300, 16)
+
+
+def test_engines_never_hold_a_model_each_at_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a process of its own, and the second begins when the first is gone."""
+    alive: list[subprocess.Popen[str]] = []
+    start = subprocess.Popen
+
+    def start_alone(*arguments: Any, **options: Any) -> Any:
+        assert all(process.poll() is not None for process in alive)
+        alive.append(start(*arguments, **options))
+        return alive[-1]
+
+    monkeypatch.setattr(apart.subprocess, "Popen", start_alone)
+    monkeypatch.setattr(Magistral, "load", None)
+    arguments = ["bench", "-m", str(folder), *SHORT, "--versus", "mlx-lm", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    assert len(alive) == 2 and len(json.loads(result.stdout)["cases"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "message"),
+    [("no-such-folder", MagistralError, "no-such-folder"), ("nano", UsageError, "config.json")],
+)
+def test_what_a_process_says_of_its_end_is_the_error(
+    model: str, kind: type[MagistralError], message: str
+) -> None:
+    engine = "mlx-lm" if kind is UsageError else "mlx-magistral"
+    model = str(nano_folder()) if model == "nano" else model
+    job = Job(engine, model, None, [Case(8)], 2, 1, 1e9)
+    with pytest.raises(kind, match=message) as caught:
+        measure_apart(job, lambda case, run: None)
+    assert type(caught.value) is kind
+
+
+def test_a_process_that_is_killed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart.sys, "executable", "/bin/false")
+    with pytest.raises(MagistralError, match="measures mlx-magistral ended with 1"):
+        measure_apart(
+            Job("mlx-magistral", "nano", None, [Case(8)], 2, 1, 1e9), lambda case, run: None
+        )
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,4 @@ def test_the_page_comes_first() -> None:
     assert lines[1].strip() == "http://192.0.2.7:80/"
     assert lines[2].startswith("API        http://127.0.0.1:80/v1")
     assert "2,048" in lines[3]
+    assert max(map(len, lines)) <= 80

@@ -41,22 +41,55 @@ def test_what_a_terminal_would_obey_or_hide_is_an_escape(hidden: str, is_json: b
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Terminal]:
-    """``generate`` with nano, whose calculator writes a file when it runs and says 1817517."""
+def calculator(tmp_path: Path) -> str:
+    """A tool that writes the file ``ran`` when it runs, and says 1817517."""
     script = tmp_path / "calculator.py"
     ran = tmp_path / "ran"
     script.write_text(
         f"import sys; open({str(ran)!r}, 'w').write(sys.stdin.read())\nprint(1817517)"
     )
-    tool = f"calculator(expression)={sys.executable} {script}"
-    flags = ("-m", "nano", "--temperature", "0", "--tool", tool, QUESTION)
+    return f"calculator(expression)={sys.executable} {script}"
+
+
+@pytest.fixture
+def begun(calculator: str, tmp_path: Path) -> Iterator[Terminal]:
+    """``generate`` with nano, which will call the tool."""
+    flags = ("-m", "nano", "--temperature", "0", "--tool", calculator, QUESTION)
     terminal = Terminal(tmp_path, *flags, program=GENERATE)
-    terminal.wait("Run it? [y/N]:")
-    assert "calculator wants to run:" in terminal.shown
-    assert re.search(r'^ +"expression": "4821 ?\* ?377"$', terminal.shown, re.MULTILINE)
-    assert not ran.exists()
     yield terminal
     terminal.kill()
+
+
+@pytest.fixture
+def program(begun: Terminal, tmp_path: Path) -> Terminal:
+    """The same, where it asks."""
+    begun.wait("Run it? [y/N]:")
+    assert "calculator wants to run:" in begun.shown
+    assert re.search(r'^ +"expression": "4821 ?\* ?377"$', begun.shown, re.MULTILINE)
+    assert not (tmp_path / "ran").exists()
+    return begun
+
+
+def test_yes_typed_before_the_question_does_not_answer_it(begun: Terminal, tmp_path: Path) -> None:
+    begun.type("y\ry\ry")
+    begun.wait("Run it? [y/N]:")
+    begun.type("\r")
+    assert begun.end() == 0
+    assert not (tmp_path / "ran").exists()
+
+
+def test_yes_typed_ahead_in_a_chat_does_not_answer_it(calculator: str, tmp_path: Path) -> None:
+    flags = ("-m", "nano", "--temperature", "0", "--tool", calculator)
+    terminal = Terminal(tmp_path, *flags, TERM="dumb")
+    try:
+        terminal.wait_for_prompt()
+        terminal.type(f"{QUESTION}\ny\n")
+        terminal.wait("Run it? [y/N]:")
+        terminal.type("n\n")
+        terminal.wait(lambda text: len(re.findall("^>", terminal.shown, re.MULTILINE)) == 2)
+        assert not (tmp_path / "ran").exists()
+    finally:
+        terminal.kill()
 
 
 def test_yes_runs_the_command_with_its_arguments(program: Terminal, tmp_path: Path) -> None:

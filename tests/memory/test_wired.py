@@ -75,6 +75,14 @@ def test_flag_is_in_gigabytes(mac: Mac) -> None:
     assert mac.calls == [1_500_000_000]
 
 
+def test_auto_is_exactly_the_planned_peak(mac: Mac) -> None:
+    assert generate("--wired", "auto", "--context", "512")[0] == 0
+    loaded = Magistral.load("nano", wired_bytes="auto", context_tokens=512)
+    assert mac.calls == [loaded.memory.plan.peak_bytes] * 2
+    longer = Magistral.load("nano", wired_bytes="auto", context_tokens=1024)
+    assert mac.calls[-1] == longer.memory.plan.peak_bytes > mac.calls[0]
+
+
 @pytest.mark.parametrize("gigabytes", ["0", "-1", "22.91", "9e9"])
 def test_more_than_is_recommended_is_refused_with_the_number(mac: Mac, gigabytes: str) -> None:
     code, said = generate("--wired", gigabytes)
@@ -83,10 +91,10 @@ def test_more_than_is_recommended_is_refused_with_the_number(mac: Mac, gigabytes
     assert generate("--wired", "22.9")[0] == 0
 
 
-@pytest.mark.parametrize("gigabytes", ["nan", "inf"])
+@pytest.mark.parametrize("gigabytes", ["nan", "inf", "much"])
 def test_what_is_no_number_is_refused(gigabytes: str) -> None:
     code, said = generate("--wired", gigabytes)
-    assert code == 2 and f"gigabytes, not {gigabytes}." in said
+    assert code == 2 and f"gigabytes or auto, not {gigabytes}." in said
 
 
 @pytest.mark.parametrize(

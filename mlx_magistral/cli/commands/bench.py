@@ -1,7 +1,8 @@
 """``mlx-magistral bench``: how fast a model runs here."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -47,7 +48,7 @@ _HEADINGS = ("prompt", "KV", "guessing", "prefill", "decode", "ids/pass", "peak"
     help="auto, off, or ids at a time; repeatable, as the three before.",
 )
 @click.option("--runs", type=click.IntRange(1), default=3, show_default=True, help="Of each case.")
-@click.option("--versus", type=click.Choice(["mlx-lm"]), help="Run it too, on the same folder.")
+@click.option("--versus", type=click.Choice(["mlx-lm"]), help="Run it after, on the same folder.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @output_options
 @debug_option
@@ -66,55 +67,59 @@ def command(
 ) -> None:
     """Measure prefill and decode, and the share of the memory's bandwidth that decode reaches.
 
-    Greedy, the cases in turn, medians of the runs after one that is not counted.
+    Greedy, the cases in turn, medians of the runs after one that is not counted. With --versus each
+    engine runs in a process of its own, one after the other: one model is in memory at a time.
 
     \b
       mlx-magistral bench -m magistral-4bit
       mlx-magistral bench -m magistral-4bit --speculate off --speculate auto --versus mlx-lm
     """
+    from mlx_magistral.bench.apart import Job, measure_apart, measure_here
     from mlx_magistral.bench.bandwidth import machine_bandwidth
-    from mlx_magistral.bench.measure import Case, measure
-    from mlx_magistral.bench.peer import load_peer
+    from mlx_magistral.bench.measure import Case
+    from mlx_magistral.bench.peer import require_peer
     from mlx_magistral.cli.fetching import fetch_model
     from mlx_magistral.cli.steps import Steps
-    from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.hub.resolve import default_model, resolve_model
 
     name = model or default_model()
     is_quiet = is_quiet or as_json
     fetch_model(name, is_shown=not is_quiet)
-    peer = None if versus is None else load_peer(resolve_model(name))
-    loaded = Magistral.load(name, draft=draft)
-    longest = max(prompt_tokens) + tokens
-    if longest > loaded.context_tokens:
-        raise UsageError(
-            f"{longest:,} tokens are more than the context of {loaded.name}, "
-            f"{loaded.context_tokens:,}. Use shorter --prompt-tokens."
-        )
+    folder = resolve_model(name)
+    _require_room(name, folder, max(prompt_tokens) + tokens)
     cases = [
         Case(length, int(bits), guess)
         for length in prompt_tokens
         for bits in kv_bits
         for guess in speculate
     ]
-    if versus is not None:
-        cases += [Case(length, engine=versus) for length in prompt_tokens]
     bandwidth = machine_bandwidth()
+    jobs = [Job("mlx-magistral", name, draft, cases, tokens, runs, bandwidth.bytes_per_s)]
+    if versus is not None:
+        require_peer(folder)
+        peers = [Case(length, engine=versus) for length in prompt_tokens]
+        jobs.append(replace(jobs[0], engine=versus, model=str(folder), draft=None, cases=peers))
     with Steps(is_quiet=is_quiet, is_verbose=is_verbose and not as_json) as steps:
-        tell = _Told(steps, len(cases) * (runs + 1))
-        results = measure(
-            loaded,
-            cases,
-            decode_tokens=tokens,
-            runs=runs,
-            bytes_per_s=bandwidth.bytes_per_s,
-            peer=peer,
-            on_run=tell,
-        )
+        told = _Told(steps, sum(len(job.cases) for job in jobs) * (runs + 1))
+        measured = measure_here if versus is None else measure_apart
+        results = [result for job in jobs for result in measured(job, told)]
     if as_json:
-        click.echo(json.dumps(_as_dict(loaded.name, results, bandwidth, tokens, runs)))
+        click.echo(json.dumps(_as_dict(name, results, bandwidth, tokens, runs)))
     else:
         _print(results, bandwidth)
+
+
+def _require_room(name: str, folder: Path, longest: int) -> None:
+    """Raise what is wrong with the lengths before anything is measured."""
+    from mlx_magistral.memory.runtime import MemoryOptions, plan_memory
+    from mlx_magistral.model.checkpoint import open_checkpoint
+
+    context = plan_memory(open_checkpoint(folder), MemoryOptions()).plan.context_tokens
+    if longest > context:
+        raise UsageError(
+            f"{longest:,} tokens are more than the context of {name}, {context:,}. "
+            "Use shorter --prompt-tokens."
+        )
 
 
 class _Told:

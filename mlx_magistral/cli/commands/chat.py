@@ -167,6 +167,9 @@ def _leave(chat: "Chat") -> None:
     """Tell where the conversation is, and go, also while a model is still being read."""
     if chat.conversation.id is not None and sys.stdin.isatty():
         chat.screen.note(f"Session {chat.conversation.id}; --continue goes on with it.")
+    chat.thread.finish()
+    for note in chat.thread.take_notes():
+        chat.screen.note(note)
     if chat.thread.is_loading:
         sys.stdout.flush()
         sys.stderr.flush()

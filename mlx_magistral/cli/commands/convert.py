@@ -1,12 +1,19 @@
 """``mlx-magistral convert``: a checkpoint in, a quantized MLX folder out."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlx_magistral.cli.model_names import complete_model
-from mlx_magistral.cli.options import Decorator, debug_option, output_options, refuse_both
+from mlx_magistral.cli.options import (
+    Decorator,
+    adapter_option,
+    debug_option,
+    output_options,
+    refuse_both,
+)
 
 if TYPE_CHECKING:
     from magistral_convert.calibration.data import CalibrationText
@@ -22,30 +29,36 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
+def conversion_options(bits: str) -> Decorator:
+    """Add what a conversion takes beside its source and its output; ``bits`` is the default."""
+    options = (
+        _choice("--bits", "4 6 8 16", bits, "Bits a weight; 16 keeps the weights as they are."),
+        _choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias."),
+        _choice("--dtype", "bfloat16 float16", "bfloat16", "Of the rest; for M1 and M2 float16."),
+        _choice("--recipe", "plain search calibrated", "plain", "How the codes are chosen."),
+        _choice("--mix", "none static auto", "none", "Which matrices get more bits."),
+        click.option("--bits-per-weight", type=float, help="The average --mix auto may reach."),
+        click.option("--calibration", type=_FILE, help="Text or JSONL, not the built-in text."),
+        click.option("--tokenizer", type=_FILE, help="A tekken.json, not the one beside SOURCE."),
+        click.option("--restart", is_flag=True, help="Throw an unfinished conversion away."),
+        output_options,
+        debug_option,
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 @click.command()
 @click.argument("source", shell_complete=complete_model)
 @click.argument("output", type=click.Path(path_type=Path))
-@_choice("--bits", "4 6 8 16", "4", "Bits a weight; 16 keeps the weights as they are.")
-@_choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias.")
-@_choice("--dtype", "bfloat16 float16", "bfloat16", "Of the rest; float16 is faster on M1 and M2.")
-@_choice("--recipe", "plain search calibrated", "plain", "How the codes are chosen.")
-@_choice("--mix", "none static auto", "none", "Which matrices get more bits.")
-@click.option("--bits-per-weight", type=float, help="The average that --mix auto may reach.")
-@click.option("--calibration", type=_FILE, help="Text or JSONL instead of the built-in text.")
-@click.option("--tokenizer", type=_FILE, help="A tekken.json instead of the one beside SOURCE.")
-@click.option("--restart", is_flag=True, help="Throw an unfinished conversion away.")
-@output_options
-@debug_option
-def command(
-    source: str,
-    output: Path,
-    calibration: Path | None,
-    tokenizer: Path | None,
-    restart: bool,
-    is_quiet: bool,
-    is_verbose: bool,
-    **aim: Any,
-) -> None:
+@adapter_option
+@conversion_options(bits="4")
+def command(source: str, output: Path, adapter: str | None, **options: Any) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
     A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
@@ -55,6 +68,21 @@ def command(
       mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
       mlx-magistral convert SOURCE OUTPUT --recipe calibrated --mix static
     """
+    convert(source, output, adapter, **options)
+
+
+def convert(
+    source: str,
+    output: Path,
+    adapter: str | None,
+    calibration: Path | None,
+    tokenizer: Path | None,
+    restart: bool,
+    is_quiet: bool,
+    is_verbose: bool,
+    **aim: Any,
+) -> None:
+    """Convert ``source``, with an adapter worked in where one is named; prints what came out."""
     from magistral_convert.display import ConversionDisplay
     from magistral_convert.pipeline import convert_checkpoint
     from magistral_convert.sources.kinds import resolve_source
@@ -65,6 +93,8 @@ def command(
     recipe = _recipe(**aim)
     fetch_source(source, is_shown=not is_quiet)
     opened = resolve_source(source)
+    if adapter is not None:
+        opened = _fused(opened, adapter, recipe)
     text = _text(recipe, opened, calibration, tokenizer)
     try:
         with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
@@ -83,6 +113,13 @@ def command(
         raise
     remember_folder(output)
     click.echo(output if is_quiet else _summary(output, report))
+
+
+def _fused(source: "Source", adapter: str, recipe: "Recipe") -> "Source":
+    from magistral_convert.sources.fused import fuse
+    from mlx_magistral.model.adapters.reading import read_adapter
+
+    return fuse(source, read_adapter(adapter), recipe)
 
 
 def _recipe(

@@ -3,6 +3,7 @@
 import logging
 import signal
 import webbrowser
+from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,13 +81,19 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     server = DrainingServer(app, backend, options["drain"])
     urls = reachable_urls(host, listener.getsockname()[1])
     click.echo(_where(urls, backend.model_name, backend.context_tokens))
-    if options["is_opened"] and not webbrowser.open(urls[0]):
-        click.echo("No browser was found here: open the address above in one.", err=True)
+    if options["is_opened"]:
+        # It connects to a socket that listens already, and waits there until the server runs.
+        Thread(target=_open_page, args=(urls[0],), daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:
         backend.close(0.0)
     return 130 if server.signal == signal.SIGINT else 0
+
+
+def _open_page(url: str) -> None:
+    if not webbrowser.open(url):
+        click.echo("No browser was found here: open the address above in one.", err=True)
 
 
 def _origins(given: tuple[str, ...], *, has_key: bool) -> tuple[str, ...]:
@@ -111,7 +118,7 @@ def _where(urls: list[str], name: str, context_tokens: int) -> str:
     pages = "\n           ".join(f"{url}/" for url in urls)
     return (
         f"Chat page  {pages}\n"
-        f"API        {urls[0]}/v1 (OpenAI), {urls[0]} (Anthropic). "
-        "Settings for clients: mlx-magistral connect\n"
-        f"Model      {name}, context {context_tokens:,} tokens. Ctrl-C ends the server."
+        f"API        {urls[0]}/v1 (OpenAI), {urls[0]} (Anthropic)\n"
+        f"Model      {name}, context {context_tokens:,} tokens\n"
+        "mlx-magistral connect prints what to set in a client. Ctrl-C ends the server."
     )

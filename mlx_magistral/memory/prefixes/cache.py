@@ -5,16 +5,18 @@ live in RAM under a byte budget, and on disk where a PrefixDisk is given (prefix
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import mlx.core as mx
 
 from mlx_magistral.errors import PrefixCacheError
-from mlx_magistral.memory.prefixes.disk import Layers, PrefixDisk
+from mlx_magistral.memory.prefixes.disk import PrefixDisk
+from mlx_magistral.memory.prefixes.layer_file import Layers
 from mlx_magistral.memory.prefixes.match import Wanted, last_end, packed
 from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import token_bytes
 
 
 @dataclass(eq=False)  # one entry is another only if it is the same object
@@ -88,27 +90,38 @@ class PrefixCache:
         """
         kept = packed(tokens[: cache[0].offset])
         room = self.ram_bytes // 2 if is_pinned else self.ram_bytes - self._pinned_bytes()
-        fitting = int(max(room, 0) / _token_bytes(cache)) if kept else 0
+        fitting = int(max(room, 0) / token_bytes(cache)) if kept else 0
         if fitting < len(kept):
             kept = kept[: fitting if ends is None else last_end(ends, fitting)]
         if kept:
             self._keep(kept, cache, room, is_pinned)
 
     def save(
-        self, tokens: Sequence[int], cache: Sequence[KVCache], *, is_pinned: bool = False
-    ) -> None:
-        """Write ids to disk; one that cannot be written to is a note, not an error."""
-        kept = packed(tokens[: cache[0].offset])
-        if kept:
-            self._write(kept, _copy(cache, len(kept)), is_pinned)
+        self,
+        tokens: Sequence[int],
+        cache: Sequence[KVCache] = (),
+        ends: Sequence[int] | None = None,
+        *,
+        is_pinned: bool = False,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Write ids to disk, from RAM or else from a cache that holds them; nothing is copied.
 
-    def write(self, tokens: Sequence[int], *, is_pinned: bool) -> None:
-        """Write ids to disk if RAM still holds them."""
-        wanted = packed(tokens)
-        for each in self._entries:
-            if each.tokens[: len(wanted)] == wanted:
-                self._write(wanted, _first(each.layers, len(wanted)), is_pinned)
-                return
+        ``ends`` is as in ``store``. A disk that cannot be written to is a note, not an error.
+        False where ``is_wanted`` ended it.
+        """
+        layers = self._held(packed(tokens), cache)
+        if self.disk is None or not layers:
+            return True
+        kept = tokens[: layers[0][0].shape[2]]
+        try:
+            return self.disk.save(
+                self.fingerprint, kept, layers, ends=ends, is_pinned=is_pinned, is_wanted=is_wanted
+            )
+        except PrefixCacheError as error:
+            if not self.notes:  # one line, though the head and the prompt both failed
+                self.notes.append(str(error))
+            return True
 
     def shrink(self, nbytes: int) -> None:
         """Drop the oldest entries until at most ``nbytes`` are held, pinned ones last."""
@@ -121,14 +134,13 @@ class PrefixCache:
             if held <= nbytes:
                 return
 
-    def _write(self, tokens: "array[int]", layers: Layers, is_pinned: bool) -> None:
-        if self.disk is None:
-            return
-        try:
-            self.disk.save(self.fingerprint, tokens, layers, is_pinned=is_pinned)
-        except PrefixCacheError as error:
-            if not self.notes:  # one line, though the head and the prompt both failed
-                self.notes.append(str(error))
+    def _held(self, tokens: "array[int]", cache: Sequence[KVCache]) -> Layers:
+        """Arrays that begin with these tokens, or with those of them that the cache holds."""
+        for each in self._entries:
+            if each.tokens[: len(tokens)] == tokens:
+                return each.layers
+        count = min(len(tokens), cache[0].offset) if cache else 0
+        return _first([layer.state for layer in cache], count) if count else []
 
     def _keep(
         self, tokens: "array[int]", cache: Sequence[KVCache], room: int, is_pinned: bool
@@ -144,7 +156,7 @@ class PrefixCache:
             for each in self._entries
             if tokens[: len(each.tokens)] != each.tokens or (each.is_pinned and not is_pinned)
         ]
-        needed = int(_token_bytes(cache) * len(tokens))
+        needed = int(token_bytes(cache) * len(tokens))
         if is_pinned:
             self._unpin(room - needed)
         self.shrink(self.ram_bytes - needed)
@@ -167,15 +179,10 @@ class PrefixCache:
         layers, length = self.disk.load(self.fingerprint, wanted, at_least)
         if dropped := self.disk.take_dropped():
             self.notes.append(
-                f"{dropped} kept prompts of an earlier version were dropped: their names did not "
-                "tell two models apart. They are computed once more."
+                f"{dropped} kept prompts of an earlier version were dropped; they are computed "
+                "once more."
             )
         return None if layers is None else _first(layers, length)
-
-
-def _token_bytes(cache: Iterable[KVCache]) -> float:
-    """Bytes of one token in all layers."""
-    return sum(array.nbytes / array.shape[2] for layer in cache for array in layer.state)
 
 
 def _copy(cache: Sequence[KVCache], tokens: int) -> Layers:

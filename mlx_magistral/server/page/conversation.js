@@ -5,6 +5,9 @@ import { h, icon } from "./dom.js";
 import { wholeText } from "./run.js";
 import { childrenOf, path } from "./tree.js";
 
+// So many messages are drawn without a pause.
+const AT_ONCE = 12;
+
 /** A message on the page, with its row of buttons. */
 class Turn {
   constructor(conversation, message) {
@@ -13,6 +16,7 @@ class Turn {
     this.article = articleOf(message, conversation.reading);
     this.tools = h("div", { class: "tools" });
     this.error = h("div", { class: "error", role: "alert", hidden: true });
+    this.offered = null; // what the row was made for
     this.article.element.append(this.error, this.tools);
   }
 
@@ -29,8 +33,14 @@ class Turn {
     const hasText = isMine || message.content;
     this.showError(isRunning, can);
     const begun = Boolean(message.content || message.reasoning);
+    const all = childrenOf(this.conversation.chat, message.parent);
+    // A button that stays keeps the focus, and says "Copied" for its two seconds.
+    const state = [isRunning, isLast, isOver, hasText && true, begun, message.finish, message.error,
+      all.indexOf(message), all.length].join();
+    if (state === this.offered) return;
+    this.offered = state;
     this.tools.replaceChildren(...[
-      this.versions(can),
+      this.versions(all, can),
       isOver && hasText && button("Copy", (event) => copyFrom(event.currentTarget, isMine ? wholeText(message) : message.content)),
       isMine && !isRunning && button("Edit", () => this.edit(can)),
       !isMine && isOver && !isRunning && !message.error && button("Try again", () => can.retry(message)),
@@ -49,8 +59,7 @@ class Turn {
       h("span", {}, error), button(again, () => can.resume(this.message), "primary"));
   }
 
-  versions(can) {
-    const all = childrenOf(this.conversation.chat, this.message.parent);
+  versions(all, can) {
     if (all.length < 2) return null;
     const at = all.indexOf(this.message);
     const step = (by, name, drawing) => h("button", {
@@ -100,22 +109,33 @@ export class Conversation {
     this.actions = actions;
     this.reading = reading;
     this.chat = null;
+    this.run = null;
+    this.skipped = 0; // messages at the beginning that are still to be drawn
+    this.timer = null;
     this.turns = new Map();
   }
 
-  /** Show a chat, or what has changed of it; `run` is its reply on the way or null. */
+  /** Show a chat, or what has changed of it; `run` is its reply on the way or null.
+   *
+   *  Of a long one the end is there at once, and what came before it piece by piece. */
   show(chat, run) {
-    if (chat !== this.chat) this.turns.clear();
-    this.chat = chat;
-    const shown = path(chat);
+    const whole = path(chat);
+    if (chat !== this.chat) {
+      this.turns.clear();
+      this.skipped = Math.max(0, whole.length - AT_ONCE);
+    }
+    Object.assign(this, { chat, run });
+    if (this.skipped > 0) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(() => { this.skipped -= AT_ONCE; this.show(this.chat, this.run); });
+    }
+    const shown = whole.slice(Math.max(0, this.skipped));
     const turns = shown.map((message) => {
       let turn = this.turns.get(message.id);
       if (turn?.message !== message) this.turns.set(message.id, turn = new Turn(this, message));
       return turn;
     });
-    const elements = turns.map((turn) => turn.element);
-    if (elements.some((element, index) => element !== this.list.children[index])
-        || this.list.children.length !== elements.length) this.list.replaceChildren(...elements);
+    this.arrange(turns.map((turn) => turn.element));
     for (const turn of turns) {
       if (turn.message.role === "assistant") {
         turn.article.run = run?.message === turn.message ? run : null;
@@ -123,6 +143,16 @@ export class Conversation {
       }
       turn.offer(Boolean(run), turn === turns.at(-1));
     }
+  }
+
+  // What stays is not touched: it may have the focus, or be selected.
+  arrange(elements) {
+    const wanted = new Set(elements);
+    for (const element of [...this.list.children]) if (!wanted.has(element)) element.remove();
+    elements.forEach((element, index) => {
+      const there = this.list.children[index];
+      if (there !== element) this.list.insertBefore(element, there ?? null);
+    });
   }
 
   turnOf(message) { return this.turns.get(message.id); }

@@ -1,6 +1,6 @@
 // Text of the model to HTML: Markdown with LaTeX. Raw HTML in it stays text, images are left out
 // (they would ask another server), so what comes out can be put into the page as it is.
-import { codeBlock } from "./code.js";
+import { codeBlock, escapeHtml } from "./code.js";
 
 const DELIMITERS = [
   { open: "$$", close: "$$", display: true },
@@ -29,7 +29,7 @@ function inlineMath(state, silent) {
   if (!silent) {
     const token = state.push("math", "", 0);
     token.content = body;
-    token.meta = { display: found.display };
+    token.meta = { display: found.display, source: state.src.slice(state.pos, next) };
   }
   state.pos = next;
   return true;
@@ -51,17 +51,21 @@ function blockMath(state, startLine, endLine, silent) {
   const token = state.push("math", "", 0);
   token.block = true;
   token.content = state.src.slice(from, end);
-  token.meta = { display: true };
+  token.meta = { display: true, source: found.open + token.content + found.close };
   token.map = [startLine, line + 1];
   state.line = line + 1;
   return true;
 }
 
+// What is no LaTeX that Temml knows stays as it was written.
 function formula(tokens, index) {
-  const { display } = tokens[index].meta;
-  const html = window.temml.renderToString(tokens[index].content, {
-    displayMode: display, throwOnError: false, annotate: false,
-  });
+  const { display, source } = tokens[index].meta;
+  let html;
+  try {
+    html = window.temml.renderToString(tokens[index].content, {
+      displayMode: display, throwOnError: true, annotate: false,
+    });
+  } catch { return `<code>${escapeHtml(source)}</code>`; }
   return display ? `<span class="wide" tabindex="0">${html}</span>` : html;
 }
 
@@ -116,10 +120,13 @@ export class GrowingText {
   constructor(element, { breaks = false } = {}) {
     this.element = element;
     this.markdown = breaks ? THOUGHTS : ANSWERS;
+    this.text = "";
     this.shown = []; // {source, nodes} of each block
   }
 
   update(text) {
+    if (text === this.text) return;
+    this.text = text;
     const wanted = blocks(this.markdown, text);
     let same = 0;
     while (same < wanted.length && this.shown[same]?.source === wanted[same].source) same += 1;

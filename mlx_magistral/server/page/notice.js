@@ -24,13 +24,19 @@ export function endNotice(about) {
   $("notice").hidden = true;
 }
 
+/** It has the focus where what had it is gone, and stays as long as it has. */
 export function toast(text, undo) {
   const close = () => { $("toast").hidden = true; };
+  const closeLater = () => {
+    if ($("toast").contains(document.activeElement)) toastTimer = setTimeout(closeLater, TOAST_MS);
+    else close();
+  };
   $("toast-text").textContent = text;
   $("toast-undo").onclick = () => { close(); undo(); };
   $("toast").hidden = false;
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(close, TOAST_MS);
+  toastTimer = setTimeout(closeLater, TOAST_MS);
+  setTimeout(() => { if (document.activeElement === document.body) $("toast-undo").focus(); });
 }
 
 $("notice-close").onclick = () => endNotice(shown);

@@ -38,8 +38,11 @@ export class Sidebar {
     $("toggle-sidebar").onclick = () => this.toggle(!this.isOpen);
     $("close-sidebar").onclick = () => this.toggle(false);
     $("backdrop").onclick = () => this.toggle(false);
-    $("sidebar").addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && NARROW.matches) { event.stopPropagation(); this.toggle(false); }
+    // Wherever the focus is: what had it may have been deleted.
+    document.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !this.isOpen || !NARROW.matches) return;
+      event.stopImmediatePropagation();
+      this.toggle(false);
     });
     NARROW.addEventListener("change", () => this.apply());
     this.apply();

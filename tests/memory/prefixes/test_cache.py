@@ -1,8 +1,8 @@
 """A restored prefix is the computed one; budgets hold; damage is a miss."""
 
-import errno
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -176,15 +176,14 @@ def test_folder_that_cannot_be_made_is_a_note_and_ram_still_works(
     assert restored(prefixes, model, PROMPT) == 49
 
 
-def test_full_disk_is_a_note_and_leaves_nothing(
-    model: Transformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(path: str, arrays: dict[str, mx.array]) -> None:
-        Path(path).write_bytes(b"part")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(mx, "save_safetensors", refuse)
+def test_full_disk_is_a_note_and_leaves_nothing(model: Transformer, tmp_path: Path) -> None:
     prefixes = PrefixCache("a", 0, PrefixDisk(tmp_path, PLENTY))
-    prefixes.save(PROMPT, filled(model, PROMPT))
-    assert "No space left" in prefixes.notes[0]
+    cache = filled(model, PROMPT)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        prefixes.save(PROMPT, cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "File too large" in prefixes.notes[0]
     assert list(tmp_path.iterdir()) == []

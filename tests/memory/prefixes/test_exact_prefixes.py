@@ -46,6 +46,7 @@ def run(
     for token in (7, 8, 9):  # a reply, computed id by id
         logits = mx.concatenate([logits, model(mx.array([[token]]), cache)[:, -1]])
     memory.keep([*prompt, 7, 8, 9], cache)
+    memory.write_prompts(tokens=[*prompt, 7, 8, 9], cache=cache)
     return known, bits_of(logits), cache
 
 

@@ -177,6 +177,12 @@ def test_on_a_phone_the_list_is_a_drawer(page: Page, scripted: Scripted) -> None
     toggle.click()
     sidebar.get_by_role("button", name="one", exact=True).click()
     expect(sidebar).not_to_be_visible()
+    toggle.click()
+    page.locator("#chat-list li").hover()
+    button(page, "Delete one").click()
+    expect(button(page, "Undo")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(sidebar).not_to_be_visible()
 
 
 def test_a_running_reply_is_marked_and_a_deleted_one_is_stopped(

@@ -1,13 +1,16 @@
 """``serve`` as a process: start-up, a drain, a port in use, flags that clash."""
 
 import json
+import os
 import re
+import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from click.testing import CliRunner
 
 from mlx_magistral.cli.main import main
@@ -56,6 +59,25 @@ def test_second_signal_ends_it_at_once(endless_model: Path) -> None:
             next(lines)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
+
+
+def test_open_shows_the_page_in_the_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, seen = tmp_path / "browser", tmp_path / "seen"
+    os.mkfifo(seen)
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    process, url = start("nano", "--open")
+    with process:
+        # The browser waits until its fifo is read, and the server answers meanwhile.
+        assert httpx.get(url, timeout=60).status_code == 200
+        reader = os.open(seen, os.O_RDONLY | os.O_NONBLOCK)
+        assert select.select([reader], [], [], 60)[0], "no browser was opened"
+        assert os.read(reader, 100).decode() == f"{url}\n"
+        os.close(reader)
+        process.terminate()
 
 
 def test_port_in_use_and_open_host_are_one_line() -> None:
