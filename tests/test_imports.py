@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["cli", "__main__"],
     ["server"],
+    ["selftest"],
     ["chat", "bench", "doctor", "evals", "train"],
     ["batching"],
     ["engine"],

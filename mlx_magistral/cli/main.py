@@ -34,6 +34,7 @@ COMMANDS = {
     "push": "Upload a converted folder to the hub.",
     "config": "List or set the defaults of flags.",
     "doctor": "Check this machine, the packages and the models.",
+    "selftest": "Check what this machine computes, for a report.",
     "completion": "Print the Tab completion script of a shell.",
     "batch": "Answer a file of requests into a file of replies.",
     "eval": "Measure what a model can do, with error bars, and compare two.",

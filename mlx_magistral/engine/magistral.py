@@ -16,7 +16,7 @@ import mlx.core as mx
 from mlx_magistral.decode.generate import OnPrefill
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
-from mlx_magistral.decode.rules.structure import structure_rules
+from mlx_magistral.decode.rules.structure import answer_check, structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
 from mlx_magistral.decode.speculation.draft_model import DraftModel
 from mlx_magistral.decode.speculation.drafts import SpeculateOption
@@ -195,7 +195,16 @@ class Magistral:
         is_open = thinking == "force" or begun == "thinking"
         guesses = SpeculateOption.parse(speculate)
         plan = ReplyPlan(
-            tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs, guesses
+            tokens,
+            sampling,
+            control,
+            limit,
+            is_open,
+            rules,
+            tuple(stop),
+            logprobs,
+            guesses,
+            answer_check(control, tool_schemas),
         )
         costs = None if guesses.is_off else self._pass_costs()
         shared = Shared(
