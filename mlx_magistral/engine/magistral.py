@@ -16,7 +16,7 @@ import mlx.core as mx
 from mlx_magistral.decode.generate import OnPrefill
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
-from mlx_magistral.decode.rules.structure import structure_rules
+from mlx_magistral.decode.rules.structure import answer_check, structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
 from mlx_magistral.decode.speculation.draft_model import DraftModel
 from mlx_magistral.decode.speculation.drafts import SpeculateOption
@@ -26,9 +26,10 @@ from mlx_magistral.engine.progress import ReplyPlan
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.engine.tool_rounds import answer_with_tools
 from mlx_magistral.engine.turn import in_turn
-from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
+from mlx_magistral.errors import ContextLengthError, UsageError
 from mlx_magistral.events import Reply
-from mlx_magistral.hub.resolve import default_model, resolve_model
+from mlx_magistral.hub.examine import examine, refuse_vocabulary
+from mlx_magistral.hub.resolve import default_model
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.prefixes.passes import prompt_marks
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
@@ -59,11 +60,7 @@ class Magistral:
         tokenizer: Tokenizer,
         memory: ModelMemory,
     ) -> None:
-        if tokenizer.vocab_size != config.vocab_size:
-            raise CheckpointError(
-                f"{name}: tekken.json has {tokenizer.vocab_size:,} tokens and the weights "
-                f"{config.vocab_size:,}. Take both from the same repository."
-            )
+        refuse_vocabulary(tokenizer.vocab_size, config.vocab_size, name)
         self.name = name
         self._model: Transformer | None = model
         self.config = config
@@ -110,15 +107,22 @@ class Magistral:
             wired_bytes=wired_bytes,
         )
         name = default_model() if model is None else str(model)
-        folder = resolve_model(name)
-        checkpoint = open_checkpoint(folder)
-        tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
+        given = None if tokenizer is None else Path(tokenizer)
+        # The vocabulary of a model on this disk is checked where it is read, in the thread below.
+        examined = examine(name, tokenizer=given, reads_tokenizer=False)
+        checkpoint, folder = examined.checkpoint, examined.folder
+        examined.require_tokenizer()
+        tekken = find_tokenizer(folder) if given is None else given
         wanted = replace(
             wanted,
             draft_bytes=0 if draft is None else draft_bytes(str(draft)),
             draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
             adapter=None if adapter is None else read_adapter(adapter),
         )
+        if examined.repository is not None:
+            # Refuses what does not fit before it is downloaded; prefixes go by the weights.
+            plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
+            examined.fetch()
         memory = plan_memory(checkpoint, wanted)
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -209,8 +213,18 @@ class Magistral:
             )
         is_open = thinking == "force" or begun == "thinking"
         guesses = SpeculateOption.parse(speculate)
-        stops = _as_tuple(stop)
-        plan = ReplyPlan(tokens, sampling, control, limit, is_open, rules, stops, logprobs, guesses)
+        plan = ReplyPlan(
+            tokens,
+            sampling,
+            control,
+            limit,
+            is_open,
+            rules,
+            _as_tuple(stop),
+            logprobs,
+            guesses,
+            answer_check(control, tool_schemas),
+        )
         return ReplyStream(self, plan, on_prefill, started)
 
     def generate(
