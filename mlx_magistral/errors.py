@@ -8,6 +8,7 @@
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
+    │   └── DamagedFileError      a file of it that is not as it was published
     ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
@@ -19,7 +20,9 @@
     ├── GenerationError           a reply that failed inside; others are not touched by it
     ├── PrefixCacheError          prefixes that cannot be kept on disk; the reply goes on without
     ├── SessionError              a conversation that cannot be found, read or written
+    ├── TrainingError             a training that cannot start or cannot go on
     ├── RunError                  a batch or evaluation whose files cannot be used
+    ├── SandboxError              no fence for a model's programs holds on this machine
     └── ConversionError           a conversion that cannot start or cannot go on
 
 A message says what is wrong, the value found, and what to do, one sentence each. Library code
@@ -67,6 +70,10 @@ class HubError(MagistralError):
 
 class CheckpointError(MagistralError):
     """A model folder is incomplete, damaged, or holds another kind of model."""
+
+
+class DamagedFileError(CheckpointError):
+    """A file of a model is cut short or holds other bytes than it should: fetch it again."""
 
 
 class AdapterError(MagistralError):
@@ -130,8 +137,16 @@ class SessionError(MagistralError):
     """A conversation cannot be found, read or written, or is open elsewhere."""
 
 
+class TrainingError(MagistralError):
+    """Data that cannot be trained on, or a training that cannot start or cannot go on."""
+
+
 class RunError(MagistralError):
     """A batch or an evaluation cannot start or go on with the files there are."""
+
+
+class SandboxError(MagistralError):
+    """Programs that a model wrote cannot be run safely here."""
 
 
 class ConversionError(MagistralError):

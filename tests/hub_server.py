@@ -20,7 +20,8 @@ class HubServer:
     A repository listed in ``refused`` answers with that status and X-Error-Code instead. Weights
     are in LFS: their address redirects to /cdn/. ``cuts`` are byte counts after which the next
     answers from there break off; ``damaged`` sends other bytes than were announced. Answers
-    longer than ``hold_after`` bytes wait there until ``release`` is set.
+    longer than ``hold_after`` bytes wait there until ``release`` is set. ``weight_bytes`` counts
+    what was sent of weights, headers included.
     """
 
     def __init__(self, repositories: dict[str, Path]) -> None:
@@ -30,6 +31,7 @@ class HubServer:
         self.uploads = Uploads()
         self.places: dict[str, Path] = {}
         self.bytes_by_range = 0
+        self.weight_bytes = 0
         self.cuts: list[int] = []
         self.damaged = False
         self.hold_after: int | None = None
@@ -93,7 +95,9 @@ class HubServer:
                 hub.requests.append(f"{self.command} {path}")
                 if path.startswith("/cdn/") and "Authorization" in self.headers:
                     hub.leaked_token = True
-                parts = path.removeprefix("/api/models").strip("/").split("/")
+                # Models, and data sets beside them.
+                kind = re.compile(r"^(/api/models|/api/datasets|/datasets)(?=/)")
+                parts = kind.sub("", path).strip("/").split("/")
                 name = "/".join(parts[:2])
                 if path.startswith("/cdn/"):
                     self._send_from_cdn(path.removeprefix("/cdn/"), is_head)
@@ -106,7 +110,8 @@ class HubServer:
                 elif path.startswith("/api/"):
                     self._send_json(_describe(hub.repositories[name], name, parts[2:]))
                 else:
-                    self._send_file(hub.repositories[name] / parts[-1], is_head)
+                    # OWNER/NAME/resolve/COMMIT/FILE
+                    self._send_file(hub.repositories[name].joinpath(*parts[4:]), is_head)
 
             def _send_json(self, value: Any) -> None:
                 self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -155,6 +160,8 @@ class HubServer:
                 self.end_headers()
                 if is_head:
                     return
+                if self.path.startswith("/cdn/"):
+                    hub.weight_bytes += len(data)
                 if hub.cuts and self.path.startswith("/cdn/"):
                     self.wfile.write(data[: hub.cuts.pop(0)])
                     self.close_connection = True
@@ -171,13 +178,17 @@ class HubServer:
 
 
 def _describe(folder: Path, name: str, rest: list[str]) -> Any:
-    files = sorted(path for path in folder.iterdir() if path.is_file())
+    files = {
+        file.relative_to(folder).as_posix(): _metadata(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
     if rest and rest[0] == "tree":
         return [
             {"type": "file", "path": name, "oid": each.pop("blobId"), **each}
-            for name, each in ((file.name, _metadata(file)) for file in files)
+            for name, each in files.items()
         ]
-    siblings = [{"rfilename": file.name, **_metadata(file)} for file in files]
+    siblings = [{"rfilename": name, **each} for name, each in files.items()]
     return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "tags": []}
 
 
@@ -197,4 +208,5 @@ def _sha256(data: bytes) -> str:
 
 
 def _blob_id(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
+    """As git names a file."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

@@ -77,6 +77,7 @@ PAGES = [
     "quickstart.md",
     "choosing.md",
     "batches.md",
+    "evaluating.md",
     "troubleshooting.md",
     "performance.md",
 ]

@@ -10,12 +10,14 @@ from collections.abc import Callable
 import mlx.core as mx
 
 from mlx_magistral.decode.driver import Driver
+from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import reserve
 from mlx_magistral.model.transformer import Transformer
 
 OnEvent = Callable[[Event | MagistralError], None]
@@ -62,12 +64,14 @@ class Sequence:
         """Get a cache, with what is known of the prompt in it."""
         self.cache = memory.new_cache(model)
         known = memory.restore(self.progress.tokens, self.cache)
+        reserve(self.cache, len(self.progress.tokens) - known)
         if self.driver is None:
             self.progress.cached_tokens = known
 
     def pause(self) -> None:
         """Give the cache's memory back; ``start`` goes on where the reply was."""
         self.cache = []
+        mx.clear_cache()
 
     def begin(self, logits: mx.array) -> None:
         """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""
@@ -84,14 +88,17 @@ class Sequence:
         assert self.driver is not None
         self.driver.accept(token)
 
-    def read(self) -> None:
+    def read(self, model: Transformer) -> None:
         """Take this step's ids and tell of their events; may end the reply."""
         assert self.driver is not None
-        for token in self.driver.read(self.cache):
-            self._tell(self.progress.take(token))
-            if self.progress.reason is not None:
-                self.finish(self.progress.reason)
-                return
+        try:
+            for token in self.driver.read(self.cache):
+                self._tell(self.progress.take(token))
+                if self.progress.reason is not None:
+                    self.finish(self.progress.reason)
+                    return
+        except NotFinite as error:
+            raise not_finite_error(model, self.cache) from error
         if self.driver.is_done:
             self.finish(FinishReason.LENGTH)
 

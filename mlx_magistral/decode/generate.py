@@ -9,7 +9,9 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.driver import Driver, Speculation
+from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.interruptible import hidden_unless
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.steering import Steering
@@ -17,6 +19,7 @@ from mlx_magistral.decode.sampling import Sampler
 from mlx_magistral.memory.machine import Backend
 from mlx_magistral.memory.plan import CHUNKS
 from mlx_magistral.memory.prefixes.passes import pass_ends
+from mlx_magistral.model.caches import reserve
 from mlx_magistral.model.transformer import Transformer
 
 OnPrefill = Callable[[int, int], None]
@@ -45,6 +48,7 @@ def prefill(
     total = prompt.shape[1]
     if ends is None:
         ends = pass_ends(total, chunk_tokens or CHUNKS[Backend.here()][0])[:-1]
+    reserve(cache, total)
     done = 0
     for end in ends:
         if _hidden(model, prompt[:, done:end], cache, is_cancelled) is None:
@@ -81,7 +85,8 @@ def decode(
     Draws ahead of reading, see Driver. With ``speculation`` ids that text repeats go through the
     model several at a time; the ids that come out are the same. ``meter`` measures logprobs, and
     then nothing is guessed. A caller that closes the iterator early finds no id in the cache that
-    it was not given; the latest may be missing there.
+    it was not given; the latest may be missing there. Raises GenerationError where the model's
+    numbers are not finite.
     """
     driver = Driver(
         logits,
@@ -92,12 +97,17 @@ def decode(
         meter=meter,
         speculation=speculation,
     )
+    kept = KeptBuffers.beside(cache, logits.shape[-1])
     while not driver.is_done:
         inputs = driver.inputs
         if inputs is not None:
             hidden = model.hidden(inputs[None], cache)
             driver.dispatch(model.logits(hidden[:, -driver.wanted_logits :]).squeeze(0))
-        yield from driver.read(cache)
+            kept.after_pass()
+        try:
+            yield from driver.read(cache)
+        except NotFinite as error:
+            raise not_finite_error(model, cache) from error
 
 
 def _hidden(

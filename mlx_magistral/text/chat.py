@@ -92,7 +92,7 @@ class ChatEncoder:
                 f"itself: leave out thinking={thinking!r}."
             )
         if not raw_system:
-            conversation = self._with_official_prompt(conversation)
+            conversation = self.with_official_prompt(conversation)
         if prefix is not None:
             conversation = [*conversation, prefix]
         return self._encode(conversation, to_tools(tools), given)
@@ -105,7 +105,7 @@ class ChatEncoder:
         end = chunks_of(given[-1].message)[-1]
         return "thinking" if isinstance(end, ThinkChunk) and not end.closed else "answer"
 
-    def _with_official_prompt(self, messages: list[ChatMessage]) -> list[ChatMessage]:
+    def with_official_prompt(self, messages: list[ChatMessage]) -> list[ChatMessage]:
         """One system message: the official prompt, then the caller's leading system texts.
 
         A caller's own template, which has a think block, is sent as it is. The official prompt as

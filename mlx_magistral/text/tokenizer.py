@@ -61,6 +61,11 @@ class Tokenizer:
         """The official system prompt that encode_chat joins in."""
         return self._chat.system_prompt
 
+    @property
+    def chat_encoder(self) -> "ChatEncoder":
+        """What encode_chat is done by, for those who encode whole conversations (training)."""
+        return self._chat
+
     def control_id(self, name: str) -> int:
         """The id of a control token such as ``[THINK]``; raises TokenizerError if there is none."""
         try:

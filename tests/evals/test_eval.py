@@ -136,3 +136,34 @@ def test_what_cannot_be_is_one_line(
     assert result.exit_code == code
     assert message in result.stderr
     assert not (own.parent / "eval-runs").exists()
+
+
+def test_public_data_of_one_s_own_copy_is_named_in_the_run(own: Path) -> None:
+    row = {"id": 1, "problem": "What is 37 + 48?", "answer": "085"}
+    (own.parent / "aime.jsonl").write_text(json.dumps(row) + "\n")
+    flags = ("--data", "aime.jsonl", "--max-tokens", "200", "-n", "2", "-o", "run")
+    result = evaluate("aime24", *PLAIN, *flags)
+    assert result.exit_code == 0, result.stderr
+    assert "aime24: 1 problem of aime.jsonl." in result.stderr
+    assert "70.52" in result.stdout and "100.0" in result.stdout
+    assert "top-p 1, at most 200 tokens" in result.stdout
+    assert read_run(Path("run"))["identity"]["tasks"]["aime24"]["files"].keys() == {"aime.jsonl"}
+
+
+def test_programs_are_judged_in_a_sandbox_or_not_at_all(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"problem": "Add.", "tests": [{"input": "1 2", "output": "3"}], "id": "add"}
+    own.write_text(json.dumps(record) + "\n")
+    result = evaluate("own.jsonl", *PLAIN, "-o", "run", "--max-tokens", "30")
+    assert result.exit_code == 0, result.stderr
+    assert "programs run in a sandbox (" in result.stderr
+    assert [each.note for each in read_samples(Path("run"))] == ["no closed code block"]
+    monkeypatch.setattr("mlx_magistral.evals.sandbox.sandbox._FENCES", {})
+    refused = evaluate("own.jsonl", *PLAIN, "-o", "other")
+    assert refused.exit_code == 1 and "--unsafe-no-sandbox" in refused.stderr
+    unsafe = evaluate(
+        "own.jsonl", *PLAIN, "-o", "other", "--max-tokens", "30", "--unsafe-no-sandbox"
+    )
+    assert unsafe.exit_code == 0
+    assert "WITHOUT A SANDBOX" in unsafe.stderr

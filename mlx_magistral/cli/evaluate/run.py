@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from mlx_magistral.evals.run.folder import RunFolder
     from mlx_magistral.evals.run.protocol import Recipe
     from mlx_magistral.evals.run.session import Session
+    from mlx_magistral.evals.scoring.judge import Judges
+    from mlx_magistral.evals.tasks.problem import Task
+    from mlx_magistral.evals.tasks.public import DataOptions
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_DAY = click.DateTime(["%Y-%m-%d"])
 
 
 class _Run(SectionedCommand):
@@ -32,6 +38,7 @@ class _Run(SectionedCommand):
             *("protocol", "temperature", "top_p", "max_tokens", "think_budget", "on_loop"),
             *("system", "template", "seed"),
         ],
+        "Data and programs": ["data", "first", "last", "is_unsafe"],
         "Memory": ["width", "kv_bits", "context_tokens", "wired_gb"],
         "Output": ["yes", "as_json", "is_quiet", "is_verbose"],
     }
@@ -68,6 +75,17 @@ class _Run(SectionedCommand):
 @click.option("--system", "-s", help="System text, added after the official system prompt.")
 @click.option("template", "--prompt", help="Text around {problem}, in place of the task's own.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--data", type=_FILE, multiple=True, help="A public task's file, if not by the hub.")
+@click.option(
+    "first", "--from", type=_DAY, help="LiveCodeBench's first day.  [default: 2024-08-01]"
+)
+@click.option("last", "--to", type=_DAY, help="And its last.  [default: 2025-02-01]")
+@click.option(
+    "is_unsafe",
+    "--unsafe-no-sandbox",
+    is_flag=True,
+    help="Run the model's programs with your own rights where no sandbox holds.",
+)
 @click.option("--width", type=click.IntRange(1), help="Replies at once.  [default: by memory plan]")
 @batch_memory_options
 @click.option("--yes", "-y", is_flag=True, help="Do not ask whether to start.")
@@ -77,34 +95,38 @@ class _Run(SectionedCommand):
 def run(names: tuple[str, ...], **options: Any) -> int:
     """Let a model answer a task's problems and judge them.
 
-    TASK is nano (arithmetic, offline) or a file of JSON lines of your own, FILE.jsonl: problem and
-    answer, or problem, choices and answer.
+    TASK is aime24, aime25, gpqa-diamond or livecodebench-v5, fetched from the hub; nano
+    (arithmetic, offline); or FILE.jsonl, a file of your own with problem and answer, choices or
+    tests. NAME@COMMIT takes a public set as it was then.
 
     Run the same command again to go on after a kill. n, --limit and --hours may be larger then.
 
     \b
       mlx-magistral eval nano -m nano
+      mlx-magistral eval aime24 -m magistral-4bit --protocol quick
       mlx-magistral eval mine.jsonl -m magistral-4bit -n 4 --hours 8
     """
     from mlx_magistral.cli.evaluate.show import print_report
     from mlx_magistral.cli.run_progress import RunProgress
     from mlx_magistral.evals.run.session import Amounts, Session
-    from mlx_magistral.evals.scoring.judge import require_judges
+    from mlx_magistral.evals.scoring.judge import Judges
     from mlx_magistral.evals.tasks.registry import find_tasks
 
     is_quiet, as_json = options.pop("is_quiet"), options.pop("as_json")
     recipe = _recipe(options)
     amounts = Amounts(options.pop("limit"), options.pop("width"))
     with RunProgress(is_quiet=is_quiet, is_verbose=options.pop("is_verbose")) as shown:
-        tasks = find_tasks(names)
-        for task in tasks:
-            recipe.drawing(task.protocol)
-        require_judges(tasks)
-        tokenizer = options["tokenizer"]
-        session = Session(_load(options, shown), tasks, recipe, amounts, tokenizer)
-        place = options["folder"] or session.place
-        with session.open(place) as folder:
-            failed = _make(session, folder, shown, options)
+        recipe.check()
+        tasks = find_tasks(names, _data(options))
+        _say_what_is_asked(tasks, shown)
+        with Judges(tasks, is_unsafe=options.pop("is_unsafe")) as judges:
+            if judges.sandbox is not None:
+                shown.note(judges.sandbox.describe())
+            tokenizer = options["tokenizer"]
+            session = Session(_load(options, shown), tasks, recipe, amounts, tokenizer)
+            place = options["folder"] or session.place
+            with session.open(place) as folder:
+                failed = _make(session, folder, judges, shown, options)
     if failed is None:
         return 1
     print_report(place, as_json=as_json)
@@ -115,6 +137,28 @@ def _recipe(options: dict[str, Any]) -> "Recipe":
     from mlx_magistral.evals.run.protocol import Recipe
 
     return Recipe(**{name: options.pop(name) for name in Recipe.__dataclass_fields__})
+
+
+def _data(options: dict[str, Any]) -> "DataOptions":
+    from mlx_magistral.evals.tasks.public import WINDOW, DataOptions
+
+    first, last = options.pop("first"), options.pop("last")
+    return DataOptions(
+        paths=options.pop("data"),
+        first=first.date() if first else WINDOW[0],
+        last=last.date() if last else WINDOW[1],
+    )
+
+
+def _say_what_is_asked(tasks: list["Task"], shown: "RunProgress") -> None:
+    for task in tasks:
+        source = task.source
+        where = source.get("repository") or source.get("file") or ", ".join(source["files"])
+        at = f" at {source['revision'][:12]}" if "revision" in source else ""
+        window = f", {source['from']} to {source['to']}" if "from" in source else ""
+        count = len(task.problems)
+        problems = f"{count:,} problem{'s' * (count != 1)}"
+        shown.note(f"{task.name}: {problems} of {where}{at}{window}.")
 
 
 def _load(options: dict[str, Any], shown: "RunProgress") -> "Magistral":
@@ -131,7 +175,11 @@ def _load(options: dict[str, Any], shown: "RunProgress") -> "Magistral":
 
 
 def _make(
-    session: "Session", folder: "RunFolder", shown: "RunProgress", options: dict[str, Any]
+    session: "Session",
+    folder: "RunFolder",
+    judges: "Judges",
+    shown: "RunProgress",
+    options: dict[str, Any],
 ) -> int | None:
     """Make what is left; how many replies failed, None where somebody did not want to start."""
     from mlx_magistral.evals.tally import Tally
@@ -148,7 +196,7 @@ def _make(
     hours = options["hours"]
     deadline = None if hours is None else time.monotonic() + hours * 3600
     tally = Tally(total, total - len(left))
-    failures = session.run(folder, left, tally, lambda: shown.update(tally), deadline)
+    failures = session.run(folder, left, judges.judge, tally, lambda: shown.update(tally), deadline)
     shown.finish(tally)
     if failures:
         shown.note(f"{len(failures):,} replies failed; run the same command again. {failures[0]}")

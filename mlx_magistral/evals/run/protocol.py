@@ -62,9 +62,13 @@ class Recipe:
         """What must not change within a run: all but the number of samples."""
         fields = asdict(self)
         del fields["samples"]
+        return fields
+
+    def check(self) -> None:
+        """Raise UsageError where it cannot be, before anything is fetched or loaded."""
+        self.drawing("other")
         if self.template is not None and "{problem}" not in self.template:
             raise UsageError("--prompt must hold {problem}, where the problem's text goes.")
-        return fields
 
 
 _PAPER: Mapping[str, Drawing] = {

@@ -12,8 +12,7 @@ from mlx_magistral.evals.run.folder import RunFolder, default_folder
 from mlx_magistral.evals.run.identity import run_identity, session_facts
 from mlx_magistral.evals.run.order import Planned, chosen_problems, plan_samples
 from mlx_magistral.evals.run.protocol import Recipe
-from mlx_magistral.evals.run.runner import Questioning, Runner
-from mlx_magistral.evals.scoring.judge import judge
+from mlx_magistral.evals.run.runner import Judge, Questioning, Runner
 from mlx_magistral.evals.tally import Tally
 from mlx_magistral.evals.tasks.problem import Task
 from mlx_magistral.evals.width import fitting_width
@@ -80,6 +79,7 @@ class Session:
         self,
         folder: RunFolder,
         left: Sequence[Planned],
+        judge: Judge,
         tally: Tally,
         on_progress: Callable[[], None],
         deadline: float | None = None,

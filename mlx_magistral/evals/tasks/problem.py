@@ -16,11 +16,13 @@ CHOICE_HINT = (
 )
 STDIN_HINT = (
     "Write a Python program that solves this. It reads the input from standard input and prints "
-    "the output, nothing else. Put the whole program in one ```python block at the end."
+    "the output, nothing else. Only Python's standard library is there. Put the whole program in "
+    "one ```python block at the end."
 )
 STARTER_HINT = (
     "Complete this Python code so that it solves the problem, and put all of it, the given lines "
-    "included, in one ```python block at the end:\n\n```python\n{starter}\n```"
+    "included, in one ```python block at the end. Only Python's standard library is there."
+    "\n\n```python\n{starter}\n```"
 )
 
 

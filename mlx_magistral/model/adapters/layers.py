@@ -52,13 +52,13 @@ class DoRALinear(LoRALinear):
     """LoRA whose rows have the lengths ``m`` (out,), fp32, whatever the update makes of them."""
 
     def __init__(
-        self, linear: BaseLinear, a: mx.array, b: mx.array, scale: float, m: mx.array | None = None
+        self, linear: BaseLinear, a: mx.array, b: mx.array, scale: float, m: mx.array
     ) -> None:
         super().__init__(linear, a, b, scale)
         # Underscores keep arrays out of the module's parameters.
         self._squares = row_squares(linear)
         self._gain: mx.array | None = None
-        self.m = mx.sqrt(self._squares) if m is None else m
+        self.m = m
 
     def __call__(self, x: mx.array) -> mx.array:
         gain = self.gain() if self._gain is None else self._gain

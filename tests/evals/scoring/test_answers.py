@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from mlx_magistral.evals.scoring.boxed import last_boxed
-from mlx_magistral.evals.scoring.judge import judge
+from mlx_magistral.evals.scoring.judge import Judges
 from mlx_magistral.evals.scoring.letters import stated_letter
 from mlx_magistral.evals.scoring.numbers import read_number
 from mlx_magistral.evals.scoring.verdict import Outcome
@@ -121,7 +121,7 @@ def verdict(
     kind: Kind, wanted: str, answer: str | None, **fields: object
 ) -> tuple[Outcome, object]:
     problem = Problem("p", "?", wanted, kind, **fields)  # type: ignore[arg-type]
-    found = judge(problem, problem.posed(0), answer)
+    found = Judges([]).judge(problem, problem.posed(0), answer)
     return found.outcome, found.vote
 
 
@@ -144,7 +144,7 @@ def test_a_vote_for_a_choice_is_for_its_text_in_whatever_order_it_was_shown() ->
         posed = problem.posed(sample)
         shown = posed.text.splitlines()[2 + ord(posed.answer) - ord("A")]
         assert shown == f"{posed.answer}) right"
-        found = judge(problem, posed, f"Answer: {posed.answer}")
+        found = Judges([]).judge(problem, posed, f"Answer: {posed.answer}")
         letters.add(posed.answer)
         votes.add(found.vote)
         assert found.is_right

@@ -9,6 +9,7 @@ import pytest
 from mlx_magistral.errors import RunError, UsageError
 from mlx_magistral.evals.tasks.local import file_task, nano_task
 from mlx_magistral.evals.tasks.problem import Kind
+from mlx_magistral.evals.tasks.public import DataOptions
 from mlx_magistral.evals.tasks.registry import find_tasks
 from nano_data.problem import split_of
 
@@ -97,6 +98,6 @@ def test_a_file_without_problems_or_with_one_id_twice_is_refused(tmp_path: Path)
 
 def test_an_unknown_task_is_told_the_nearest() -> None:
     with pytest.raises(UsageError, match="no task nanno. Did you mean nano?"):
-        find_tasks(("nanno",))
+        find_tasks(("nanno",), DataOptions())
     with pytest.raises(UsageError, match="Two tasks are called nano"):
-        find_tasks(("nano", "nano"))
+        find_tasks(("nano", "nano"), DataOptions())

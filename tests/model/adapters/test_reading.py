@@ -121,7 +121,8 @@ def test_settled_layers_give_the_same_and_keep_no_scale(tmp_path: Path) -> None:
 def test_doras_lengths_begin_as_those_of_the_base(tmp_path: Path) -> None:
     linear = load_model(write_hf(tmp_path)).model.model.layers[0].mlp.up_proj
     out, width = linear.weight.shape
-    layer = DoRALinear(linear, mx.random.normal((width, 4)), mx.zeros((4, out)), 2.0)
+    m = mx.linalg.norm(linear.weight, axis=1)
+    layer = DoRALinear(linear, mx.random.normal((width, 4)), mx.zeros((4, out)), 2.0, m)
     x = mx.random.normal((3, width))
     assert mx.abs(layer(x) - linear(x)).max() <= 1e-5
 

@@ -1,0 +1,141 @@
+"""What a training shows: the data check, the first example, the plan, and the loss as it falls."""
+
+import math
+import sys
+import time
+from dataclasses import asdict
+
+import click
+
+from mlx_magistral.cli.layout import echo_json, window_columns
+from mlx_magistral.terminal.display import can_redraw
+from mlx_magistral.terminal.live import LiveRegion
+from mlx_magistral.train.history import History, StepRecord, ValidRecord
+from mlx_magistral.train.job import TrainingJob
+from mlx_magistral.train.plot import text_plot
+from mlx_magistral.train.preview import Stretch, stretches
+from mlx_magistral.train.watcher import Watcher
+
+# A line every so often, where nothing is drawn in place.
+_LINE_SECONDS = 10.0
+_DRAW_SECONDS = 0.25
+# Of the first example, so much at its beginning and at its end.
+_PREVIEW_CHARACTERS = 700
+
+
+def show_job(job: TrainingJob) -> None:
+    """The check of the data, the first example and the plan, on stderr."""
+    for line in job.data.check.lines():
+        click.echo(line, err=True)
+    click.echo("The first example; what is learned is green:", err=True)
+    click.echo(_coloured(stretches(job.data.train[0], job.tokenizer)), err=True)
+    click.echo(job.plan.describe(), err=True)
+    steps = f"{job.options.iters:,} steps of {_examples_a_step(job):,} examples"
+    click.echo(f"{steps}: {_epochs(job):.3g} epochs.", err=True)
+
+
+class TrainDisplay(Watcher):
+    """Use as a context manager. With ``as_json`` a line on stdout for each step and validation."""
+
+    def __init__(self, iters: int, *, as_json: bool, is_quiet: bool) -> None:
+        self._iters = iters
+        self._as_json = as_json
+        self._is_quiet = is_quiet
+        self._region = LiveRegion(sys.stderr) if can_redraw(sys.stderr) and not is_quiet else None
+        self._told = 0.0
+
+    def __enter__(self) -> "TrainDisplay":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._region is not None:
+            self._region.draw([])
+
+    def resumed(self, step: int) -> None:
+        self._say(f"Going on after step {step:,}.")
+
+    def stepped(self, record: StepRecord, history: History) -> None:
+        if self._as_json:
+            echo_json(asdict(record))
+        now = time.monotonic()
+        waited = _DRAW_SECONDS if self._region else _LINE_SECONDS
+        is_due = now - self._told >= waited or record.step in (1, self._iters)
+        if self._is_quiet or not is_due:
+            return
+        self._told = now
+        if self._region is None:
+            click.echo(self._line(history), err=True)
+        else:
+            columns = self._region.columns
+            plot = text_plot(history, min(columns, 100))
+            self._region.draw([*plot, self._line(history)[:columns]])
+
+    def validated(self, record: ValidRecord, history: History) -> None:
+        if self._as_json:
+            echo_json({"step": record.step, "valid_loss": record.loss})
+        best = history.best
+        mark = ", the best so far" if best is record else ""
+        self._say(f"Step {record.step:,}: held-out loss {record.loss:.4f}{mark}.")
+
+    def ended(self, history: History) -> None:
+        """The whole curve, for good."""
+        if self._is_quiet:
+            return
+        if self._region is not None:
+            self._region.draw([])
+        for line in text_plot(history, min(window_columns(err=True) or 80, 100)):
+            click.echo(line, err=True)
+
+    def _line(self, history: History) -> str:
+        last = history.steps[-1]
+        left = self._iters - last.step
+        eta = history.seconds_a_step * left
+        return (
+            f"step {last.step:,}/{self._iters:,}  loss {last.loss:.4f}  rate {last.rate:.2g}  "
+            f"{history.tokens_per_second:,.0f} tok/s  {_duration(eta)} left"
+        )
+
+    def _say(self, line: str) -> None:
+        if self._is_quiet:
+            return
+        if self._region is None:
+            click.echo(line, err=True)
+        else:
+            self._region.commit([line])
+
+
+def _coloured(parts: list[Stretch]) -> str:
+    """Green where it is learned; where colours are not shown, in ⟦ ⟧."""
+    text = "".join(part.text for part in parts)
+    has_colour = sys.stderr.isatty()
+    shown, place, dropped = [], 0, False
+    for part in parts:
+        kept = "".join(
+            each
+            for index, each in enumerate(part.text, start=place)
+            if index < _PREVIEW_CHARACTERS or index >= len(text) - _PREVIEW_CHARACTERS
+        )
+        if len(kept) < len(part.text) and not dropped:
+            kept, dropped = f"{kept[:_PREVIEW_CHARACTERS]} … {kept[_PREVIEW_CHARACTERS:]}", True
+        place += len(part.text)
+        if not part.is_learned:
+            shown.append(click.style(kept, dim=True) if has_colour else kept)
+        else:
+            shown.append(click.style(kept, fg="green") if has_colour else f"⟦{kept}⟧")
+    return "".join(shown)
+
+
+def _examples_a_step(job: TrainingJob) -> int:
+    return job.options.batch_size * job.options.grad_accumulation_steps
+
+
+def _epochs(job: TrainingJob) -> float:
+    return job.options.iters * _examples_a_step(job) / len(job.data.train)
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

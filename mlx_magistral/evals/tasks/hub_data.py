@@ -1,0 +1,109 @@
+"""Data files of a public set: from the hub's cache, fetched where they are not there yet.
+
+What is used is known by the repository's commit and each file's SHA-256.
+"""
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlx_magistral.errors import HubError, MagistralError, ModelNotFoundError, RunError
+from mlx_magistral.evals.tasks.local import file_sha256
+from mlx_magistral.hub.download import silent_bar
+from mlx_magistral.hub.errors import clear_hub_errors
+
+_TIMEOUT_S = 8.0
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """Files here, and the record of what they are."""
+
+    paths: tuple[Path, ...]
+    source: dict[str, Any]
+
+
+def local_files(paths: Sequence[Path]) -> DataFiles:
+    """Files that somebody brought; raises RunError for one that is not there."""
+    for path in paths:
+        if not path.is_file():
+            raise RunError(f"There is no data file {path}.")
+    hashes = {path.name: file_sha256(path) for path in paths}
+    return DataFiles(tuple(paths), {"files": hashes})
+
+
+def hub_files(
+    repositories: Sequence[str], patterns: Sequence[str], revision: str | None, *, most: int = 1
+) -> DataFiles:
+    """The files of the first of these data sets that is there, whose names match.
+
+    Patterns are tried in turn until one matches; of its files the first ``most`` by name are
+    taken. ``revision`` is a commit or branch. Raises HubError with what to do.
+    """
+    missing: ModelNotFoundError | None = None
+    for repository in repositories:
+        try:
+            return _fetch(repository, patterns, revision, most)
+        except ModelNotFoundError as error:
+            missing = error
+        except HubError as error:
+            raise _with_way_out(error) from error
+    assert missing is not None
+    raise _with_way_out(missing) from missing
+
+
+def _fetch(repository: str, patterns: Sequence[str], revision: str | None, most: int) -> DataFiles:
+    from huggingface_hub import HfApi, snapshot_download
+
+    with clear_hub_errors(repository):
+        wanted: Sequence[str] = patterns
+        if not _is_offline():
+            info = HfApi().dataset_info(repository, revision=revision, timeout=_TIMEOUT_S)
+            revision = info.sha or revision
+            wanted = _matching([each.rfilename for each in info.siblings or []], patterns, most)
+        folder = Path(
+            snapshot_download(
+                repository,
+                repo_type="dataset",
+                revision=revision,
+                allow_patterns=list(wanted),
+                tqdm_class=silent_bar(),
+            )
+        )
+    here = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    names = _matching(here, patterns, most)
+    if not names:
+        raise HubError(f"{repository} has no file {' or '.join(patterns)}.")
+    paths = [folder / name for name in names]
+    hashes = {name: _hash(path) for name, path in zip(names, paths, strict=True)}
+    # The cache names a snapshot's folder by its commit.
+    source = {"repository": repository, "revision": folder.name, "files": hashes}
+    return DataFiles(tuple(paths), source)
+
+
+def _matching(names: Sequence[str], patterns: Sequence[str], most: int) -> list[str]:
+    for pattern in patterns:
+        found = sorted(name for name in names if fnmatch.fnmatch(name, pattern))
+        if found:
+            return found[:most]
+    return []
+
+
+def _hash(path: Path) -> str:
+    """Of the content; the hub's cache names large files by it."""
+    blob = path.resolve().name
+    return blob if _BLOB.fullmatch(blob) else file_sha256(path)
+
+
+def _is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _with_way_out(error: MagistralError) -> HubError:
+    return HubError(f"{error} Or bring the file: --data FILE.")

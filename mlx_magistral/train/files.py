@@ -1,0 +1,38 @@
+"""Files of a training, written so that a reader finds the old one or the whole new one."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from mlx_magistral.errors import TrainingError
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a draft, flush it to the disk, and give it its name.
+
+    Raises TrainingError where the disk takes no more; what had the name before is still there.
+    """
+    draft = path.with_name(f".draft-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(draft)
+        descriptor = os.open(draft, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(draft, path)
+    except (OSError, RuntimeError) as error:  # RuntimeError is what mlx raises
+        with suppress(OSError):
+            draft.unlink()
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(
+            f"{path} cannot be written: {reason}. What was saved before is whole; free some space "
+            "and give the same command again."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """A whole text in UTF-8; raises TrainingError."""
+    write_whole(path, lambda draft: draft.write_text(text, "utf-8"))

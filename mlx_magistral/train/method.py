@@ -1,0 +1,65 @@
+"""What is trained of a model: layers around its linears, or its own weights."""
+
+# mypy: allow-untyped-calls
+
+import math
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+
+from mlx_magistral.errors import TrainingError, UsageError
+from mlx_magistral.model.adapters.adapter import ModuleAdapter
+from mlx_magistral.model.adapters.layers import is_linear, linear_shape, row_squares
+from mlx_magistral.model.adapters.placing import wrap
+from mlx_magistral.model.transformer import Layer, Transformer
+from mlx_magistral.train.options import Method, TrainOptions
+
+
+def prepare(model: Transformer, options: TrainOptions) -> None:
+    """Freeze the model and make its last ``num_layers`` layers trainable.
+
+    Of an adapter a is drawn from the seed and b is zero, so that training begins at the model as it
+    is. Its parameters are fp32, whatever the weights are: bf16 would lose small steps.
+    Raises UsageError or TrainingError.
+    """
+    count = len(model.layers)
+    chosen = count if options.num_layers == -1 else options.num_layers
+    if chosen > count:
+        raise UsageError(f"--num-layers is {chosen}, and the model has {count}.")
+    model.freeze()
+    key = mx.random.key(options.seed)
+    for index in range(count - chosen, count):
+        layer = model.layers[index]
+        if options.method is Method.FULL:
+            _unfreeze(model, index)
+            continue
+        for path in [path for path, module in layer.named_modules() if is_linear(module)]:
+            key, own = mx.random.split(key)
+            _adapt(model, f"model.layers.{index}.{path}", options, own)
+    model.train()
+
+
+def _adapt(model: Transformer, path: str, options: TrainOptions, key: mx.array) -> None:
+    linear = next(module for name, module in model.named_modules() if name == path)
+    out, width = linear_shape(linear)
+    bound = 1 / math.sqrt(width)  # as mlx-lm draws it
+    a = mx.random.uniform(-bound, bound, (width, options.rank), key=key)
+    b = mx.zeros((options.rank, out))
+    m = mx.sqrt(row_squares(linear)) if options.method is Method.DORA else None
+    wrap(model, path, ModuleAdapter(a, b, options.scale, m))
+
+
+def _unfreeze(model: Transformer, index: int) -> None:
+    layer = model.layers[index]
+    if any(each.dtype == mx.uint32 for each in _arrays(layer)):
+        raise TrainingError(
+            "--full trains the weights themselves, and these are quantized. Train an adapter, or "
+            "name the folder they were converted from."
+        )
+    layer.unfreeze()
+
+
+def _arrays(layer: Layer) -> list[mx.array]:
+    flat: Any = tree_flatten(layer.parameters())
+    return [array for _, array in flat]

@@ -1,0 +1,231 @@
+"""TrainPlan: what a step needs at its peak, before anything is allocated.
+
+Weights, the adapter with its gradients and optimizer, and the activations of the heaviest pack,
+kept of all layers or of one at a time. Factors were fitted to peaks measured on a CPU
+(scripts/bench/train_memory.py); for Metal they are arithmetic.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from mlx_magistral.errors import MemoryPlanError
+from mlx_magistral.memory.machine import Machine
+from mlx_magistral.memory.plan import reserve_bytes
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.names import expected_shapes
+from mlx_magistral.train.attention import BLOCK_ROWS, LONG_TOKENS
+from mlx_magistral.train.head import CHUNK_ROWS
+from mlx_magistral.train.options import Method, TrainOptions
+from mlx_magistral.train.packing import Pack
+
+# Of activations in 16 bits; training the weights themselves computes in fp32.
+_ITEM, _WIDE_ITEM = 2, 4
+# Sizes of a row: between layers, in the MLP, of the queries, of the keys.
+_KEPT = (9.0, 7.0, 7.0, 5.0)  # kept of each layer until its gradient is computed
+_WORKING = (14.0, 13.0, 12.0, 9.0)  # there at once while one layer's gradient is computed
+# Score matrices of all heads, in numbers of the activations' width.
+_KEPT_SCORES, _WORKING_SCORES, _BLOCK_SCORES = 2.0, 5.0, 6.0
+# Logits in fp32 that are there at once.
+_HEAD_ARRAYS = 4.0
+# A step of the optimizer holds old and new, and what is between them.
+_UPDATE_COPIES = 6.0
+_LENGTH_STEP = 256
+
+
+@dataclass(frozen=True)
+class PackLoad:
+    """What of a pack the memory depends on: rows, (queries, keys) of its attention, targets."""
+
+    rows: int
+    blocks: tuple[tuple[int, int], ...]
+    targets: int
+
+    @classmethod
+    def of(cls, pack: Pack) -> "PackLoad":
+        """A pack's own."""
+        shared = pack.shared
+        blocks = [(shared, shared)] if shared else []
+        blocks += [(length, shared + length) for length in pack.lengths]
+        return cls(len(pack.inputs), tuple(blocks), len(pack.targets))
+
+    @classmethod
+    def one(cls, tokens: int) -> "PackLoad":
+        """A single example of so many ids, all of them learned."""
+        return cls(tokens, ((tokens, tokens),), tokens)
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """The bytes of one way to train."""
+
+    machine: Machine
+    is_checkpointed: bool
+    longest_tokens: int
+    weight_bytes: int
+    trained_bytes: int
+    activation_bytes: int
+    reserve_bytes: int
+    advice: str = ""
+
+    @property
+    def peak_bytes(self) -> int:
+        """What mx.get_peak_memory() should say."""
+        return self.weight_bytes + self.trained_bytes + self.activation_bytes
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is within the limit, reserve included."""
+        return self.peak_bytes + self.reserve_bytes <= self.machine.limit_bytes
+
+    def describe(self) -> str:
+        """The sum as one line."""
+        way = "one layer at a time" if self.is_checkpointed else "of all layers"
+        total = self.peak_bytes + self.reserve_bytes
+        return (
+            f"Memory: weights {_gb(self.weight_bytes)} + trained, gradients and optimizer "
+            f"{_gb(self.trained_bytes)} + activations {way} {_gb(self.activation_bytes)} + reserve "
+            f"{_gb(self.reserve_bytes)} = {_gb(total)} of {_gb(self.machine.limit_bytes)} GB."
+        )
+
+    def require_fit(self) -> None:
+        """Raise MemoryPlanError with the numbers and what would fit."""
+        if not self.fits:
+            raise MemoryPlanError(
+                f"It does not fit {self.machine.name}. {self.describe()} {self.advice}"
+            )
+
+
+def plan_training(
+    config: ModelConfig,
+    weight_bytes: int,
+    options: TrainOptions,
+    loads: Sequence[PackLoad],
+    machine: Machine,
+    *,
+    is_checkpointed: bool | None = None,
+) -> TrainPlan:
+    """The plan for packs like these: of all layers where that fits, else a layer at a time."""
+    ways = (False, True) if is_checkpointed is None else (is_checkpointed,)
+    plans = [_plan(config, weight_bytes, options, loads, machine, way) for way in ways]
+    chosen = next((each for each in plans if each.fits), plans[-1])
+    if chosen.fits:
+        return chosen
+    longest = longest_that_fits(config, weight_bytes, options, machine, chosen.longest_tokens)
+    if chosen.weight_bytes + chosen.trained_bytes > machine.limit_bytes:
+        advice = "The weights alone are too much: train a folder of fewer bits."
+    elif longest:
+        advice = f"--batch-size 1 --grad-checkpoint --max-seq-len {longest} would fit."
+    else:
+        advice = "No length fits: train a folder of fewer bits, or fewer layers (--num-layers)."
+    return replace(chosen, advice=advice)
+
+
+def trained_count(config: ModelConfig, options: TrainOptions) -> int:
+    """How many numbers are trained."""
+    layers = config.n_layers if options.num_layers == -1 else options.num_layers
+    shapes = _layer_shapes(config)
+    if options.method is Method.FULL:
+        return layers * (sum(out * width for out, width in shapes) + 2 * config.dim)
+    numbers = sum(options.rank * (out + width) for out, width in shapes)
+    lengths = sum(out for out, _ in shapes) if options.method is Method.DORA else 0
+    return layers * (numbers + lengths)
+
+
+def trained_bytes(config: ModelConfig, options: TrainOptions) -> int:
+    """Parameters in fp32, their gradients, and the optimizer's two moments."""
+    moments = 8.0 if options.optimizer_bits == 32 else 2.25
+    return int(trained_count(config, options) * (4 + 4 + moments))
+
+
+def activation_bytes(
+    config: ModelConfig, options: TrainOptions, load: PackLoad, is_checkpointed: bool
+) -> int:
+    """The most that is there beside weights and trained_bytes at any time of a step."""
+    item = _WIDE_ITEM if options.method is Method.FULL else _ITEM
+    row = _row_bytes(config, item)
+    update = int(4 * trained_count(config, options) * _UPDATE_COPIES)
+    if not is_checkpointed:
+        kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * _scores(config, load, item)
+        passing = load.rows * _sum(_WORKING, row)
+        head = _HEAD_ARRAYS * 4 * load.targets * config.vocab_size
+        return int(max(config.n_layers * kept + max(head, passing), update))
+    inputs = load.rows * config.dim * item * (config.n_layers + 1)
+    working = load.rows * _sum(_WORKING, row) + _working_scores(config, load, item)
+    head = _HEAD_ARRAYS * 4 * min(CHUNK_ROWS, load.targets) * config.vocab_size
+    return int(max(inputs + max(working, head), update))
+
+
+def longest_that_fits(
+    config: ModelConfig, weight_bytes: int, options: TrainOptions, machine: Machine, ceiling: int
+) -> int:
+    """The most ids, in steps of 256, of an example that fits alone, a layer at a time."""
+    low, high = 0, -(-ceiling // _LENGTH_STEP)
+    while low < high:
+        middle = (low + high + 1) // 2
+        load = PackLoad.one(middle * _LENGTH_STEP)
+        fits = _plan(config, weight_bytes, options, [load], machine, True).fits
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low * _LENGTH_STEP
+
+
+def _plan(
+    config: ModelConfig,
+    weight_bytes: int,
+    options: TrainOptions,
+    loads: Sequence[PackLoad],
+    machine: Machine,
+    is_checkpointed: bool,
+) -> TrainPlan:
+    # Weights that are trained themselves are there in fp32.
+    wide = 2 if options.method is Method.FULL else 1
+    return TrainPlan(
+        machine=machine,
+        is_checkpointed=is_checkpointed,
+        longest_tokens=max(keys for load in loads for _, keys in load.blocks),
+        weight_bytes=weight_bytes * wide,
+        trained_bytes=trained_bytes(config, options),
+        activation_bytes=max(
+            activation_bytes(config, options, load, is_checkpointed) for load in loads
+        ),
+        reserve_bytes=reserve_bytes(machine),
+    )
+
+
+def _scores(config: ModelConfig, load: PackLoad, item: int) -> int:
+    """One score matrix of all heads of all blocks."""
+    return item * config.n_heads * sum(queries * keys for queries, keys in load.blocks)
+
+
+def _working_scores(config: ModelConfig, load: PackLoad, item: int) -> float:
+    """What the gradient of attention holds: whole matrices of short blocks, parts of long ones."""
+    short = [block for block in load.blocks if block[1] < LONG_TOKENS]
+    long = [
+        (min(queries, BLOCK_ROWS), keys) for queries, keys in load.blocks if keys >= LONG_TOKENS
+    ]
+    whole = _WORKING_SCORES * _scores(config, replace(load, blocks=tuple(short)), item)
+    part = max((queries * keys for queries, keys in long), default=0)
+    return whole + _BLOCK_SCORES * item * config.n_heads * part
+
+
+def _row_bytes(config: ModelConfig, item: int) -> tuple[int, int, int, int]:
+    """Between layers, in the MLP, of the queries and of the keys."""
+    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
+    return config.dim * item, config.hidden_dim * item, queries * item, keys * item
+
+
+def _sum(factors: tuple[float, ...], sizes: tuple[int, ...]) -> float:
+    return sum(factor * size for factor, size in zip(factors, sizes, strict=True))
+
+
+def _layer_shapes(config: ModelConfig) -> list[tuple[int, int]]:
+    """(out, in) of the linears of a layer."""
+    prefix = "model.layers.0."
+    return [
+        (shape[0], shape[1])
+        for name, shape in expected_shapes(config).items()
+        if name.startswith(prefix) and len(shape) == 2
+    ]
+
+
+def _gb(nbytes: int) -> str:
+    return f"{nbytes / 1e9:.2f}"
