@@ -67,7 +67,7 @@ class Scheduler:
                 sequence.fail(error)
         for sequence in decoding:
             if not sequence.is_over:
-                self._guarded(sequence, Sequence.read)
+                self._guarded(sequence, lambda each: each.read(self._model.model))
         self._drop_finished()
         return paused
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import mlx.core as mx
 
 from mlx_magistral.decode.driver import Driver
+from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import GenerationError, MagistralError
@@ -87,14 +88,17 @@ class Sequence:
         assert self.driver is not None
         self.driver.accept(token)
 
-    def read(self) -> None:
+    def read(self, model: Transformer) -> None:
         """Take this step's ids and tell of their events; may end the reply."""
         assert self.driver is not None
-        for token in self.driver.read(self.cache):
-            self._tell(self.progress.take(token))
-            if self.progress.reason is not None:
-                self.finish(self.progress.reason)
-                return
+        try:
+            for token in self.driver.read(self.cache):
+                self._tell(self.progress.take(token))
+                if self.progress.reason is not None:
+                    self.finish(self.progress.reason)
+                    return
+        except NotFinite as error:
+            raise not_finite_error(model, self.cache) from error
         if self.driver.is_done:
             self.finish(FinishReason.LENGTH)
 

@@ -15,6 +15,8 @@ from hub_server import HubServer
 from mlx_magistral.hub.resolve import nano_folder
 
 REPOSITORY = "someone/nano"
+# What the look at a weight file's header may take.
+HEADER_BYTES = 100_000
 WEIGHTS = nano_folder() / "consolidated.safetensors"
 
 
@@ -165,7 +167,7 @@ def test_conversion_that_names_no_base_asks_for_the_file(
     question = ["generate", "What is 37 + 48?", "--temperature", "0", "-m", str(conversion)]
     asked = run(hub, tmp_path, *question)
     assert asked.returncode == 1
-    assert "--tokenizer tekken.json" in asked.stderr
+    assert "--tokenizer tekken.json" in asked.stderr and asked.stderr.count("\n") == 1
     tekken = str(nano_folder() / "tekken.json")
     assert "85" in run(hub, tmp_path, *question, "--tokenizer", tekken).stdout
 
@@ -186,4 +188,4 @@ def test_no_room_on_disk_is_said_with_the_numbers_before_anything_moves(
     )
     assert result.returncode == 1
     assert "0.50 GB free" in result.stderr and "--force" in result.stderr
-    assert hub.downloads() == set()
+    assert WEIGHTS.name not in hub.downloads() or hub.weight_bytes <= HEADER_BYTES

@@ -1,12 +1,11 @@
 """``mlx-magistral fit``: what runs in this machine's memory, before anything is downloaded."""
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, echo_json, window_columns
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
@@ -84,7 +83,7 @@ def command(
         config, weights, machine, contexts or (ceiling or 0,), tuple(map(int, kv_bits)) or _KV_BITS
     )
     if as_json:
-        click.echo(json.dumps(_as_object(machine, rows)))
+        echo_json(_as_object(machine, rows))
         return
     echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Sizes in GB.")
     _print(_without_hopeless(rows))
@@ -92,20 +91,16 @@ def command(
 
 
 def _weights(model: str | None, bits: tuple[int, ...]) -> tuple["ModelConfig", list[_Weights]]:
-    from mlx_magistral.hub.headers import read_remote
-    from mlx_magistral.hub.resolve import find_local
+    from mlx_magistral.hub.examine import examine
     from mlx_magistral.memory.known import MAGISTRAL_SMALL
     from mlx_magistral.memory.sizes import weight_bytes
-    from mlx_magistral.model.checkpoint import open_checkpoint
 
     if model is None:
         config, stored = MAGISTRAL_SMALL, None
         bits = bits or _WEIGHT_BITS
-    elif (folder := find_local(model)) is not None:
-        checkpoint = open_checkpoint(folder)
-        config, stored = checkpoint.config, checkpoint.nbytes
     else:
-        config, stored = read_remote(model)
+        checkpoint = examine(model).checkpoint
+        config, stored = checkpoint.config, checkpoint.nbytes
     if stored is not None and not bits:
         return config, [_Weights("as stored", stored)]
     return config, [_Weights(f"{each}-bit", weight_bytes(config, each)) for each in bits]

@@ -1,12 +1,11 @@
 """``mlx-magistral show``: what a model is, where it came from, and what it needs here."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mlx_magistral.cli.layout import echo_fact
+from mlx_magistral.cli.layout import echo_fact, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
@@ -29,7 +28,7 @@ def command(model: str | None, as_json: bool) -> None:
     name = model or default_model()
     facts = _facts(name, require_local(name))
     if as_json:
-        click.echo(json.dumps(facts))
+        echo_json(facts)
         return
     for key, value in facts.items():
         if value not in (None, {}):
@@ -40,13 +39,14 @@ def command(model: str | None, as_json: bool) -> None:
 
 def _facts(name: str, folder: Path) -> dict[str, Any]:
     from mlx_magistral.hub.cache import hub_origin
+    from mlx_magistral.hub.examine import examine
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import longest_context, make_plan
-    from mlx_magistral.model.checkpoint import open_checkpoint
-    from mlx_magistral.model.config import DEFAULT_CONTEXT, read_json
+    from mlx_magistral.model.config import DEFAULT_CONTEXT
+    from mlx_magistral.model.config_fields import read_json
     from mlx_magistral.model.names import expected_shapes
 
-    checkpoint = open_checkpoint(folder)
+    checkpoint = examine(name).checkpoint
     config = checkpoint.config
     weights = sum(_product(shape) for shape in expected_shapes(config).values())
     ceiling = config.max_position_embeddings or DEFAULT_CONTEXT

@@ -10,6 +10,7 @@ from mlx_magistral.decode.rules.loop_guard import LoopGuard, OnLoop
 from mlx_magistral.decode.rules.steering import Rule, ThinkTokens
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import Limit
+from mlx_magistral.options import require_whole
 from mlx_magistral.text.tokenizer import Tokenizer
 
 CLOSING_PHRASE = "\n\nThat is enough thinking, I will answer now.\n"
@@ -21,8 +22,10 @@ class ControlOptions:
 
     ``think_budget`` bounds the ids of thinking, 0 skips it, None leaves all that max_tokens has
     room for. ``think_close`` is the text put before a forced [/THINK]. ``schema`` is a JSON schema
-    that the answer obeys, ``json_mode`` any JSON object; ``tool_choice`` is auto, none, required or
-    the name of a tool; ``parallel_tool_calls=False`` allows one call a reply. Raises UsageError.
+    that the answer obeys, ``json_mode`` any JSON object. What of a schema cannot be enforced is
+    refused; with ``strict_schema=False`` it is left to the model and the answer is checked.
+    ``tool_choice`` is auto, none, required or the name of a tool; ``parallel_tool_calls=False``
+    allows one call a reply. Raises UsageError.
     """
 
     think_budget: int | None = None
@@ -30,10 +33,15 @@ class ControlOptions:
     on_loop: str = OnLoop.CLOSE
     schema: dict[str, Any] | None = None
     json_mode: bool = False
+    strict_schema: bool = True
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
 
     def __post_init__(self) -> None:
+        if self.think_budget is not None:
+            require_whole("think_budget", self.think_budget)
+        if not isinstance(self.think_close, str):
+            raise UsageError(f"think_close must be a text, not {self.think_close!r}.")
         if self.think_budget is not None and self.think_budget < 0:
             raise UsageError(f"think_budget must be 0 or more, not {self.think_budget}.")
         if self.on_loop not in list(OnLoop):
