@@ -13,9 +13,9 @@ from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.engine.progress import ReplyProgress
+from mlx_magistral.engine.streaming import Loaded
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
-from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import reserve
 from mlx_magistral.model.transformer import Transformer
@@ -26,8 +26,9 @@ OnEvent = Callable[[Event | MagistralError], None]
 class Sequence:
     """A reply's progress, its cache while it runs, and who is told of its events."""
 
-    def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
+    def __init__(self, progress: ReplyProgress, on_event: OnEvent, loaded: Loaded) -> None:
         self.progress = progress
+        self.loaded = loaded  # whose reply it is: the batch's model, or a variant of it
         self.cache: list[KVCache] = []
         self.driver: Driver | None = None
         self.is_over = False
@@ -60,9 +61,10 @@ class Sequence:
         tokens = self.progress.tokens
         return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
 
-    def start(self, model: Transformer, memory: ModelMemory) -> None:
+    def start(self) -> None:
         """Get a cache, with what is known of the prompt in it."""
-        self.cache = memory.new_cache(model)
+        memory = self.loaded.memory
+        self.cache = memory.new_cache(self.loaded.model)
         known = memory.restore(self.progress.tokens, self.cache)
         reserve(self.cache, len(self.progress.tokens) - known)
         if self.driver is None:
