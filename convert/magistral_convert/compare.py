@@ -8,16 +8,15 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import mlx.core as mx
 import numpy as np
 
 from mlx_magistral.errors import ConversionError
 
+from .calibration.kernels import rms_norm
 from .calibration.layer import layer_forward
 from .progress import Watcher
-from .rounding.dense import product
+from .rounding.dense import Array, library, product, settle, working
 from .rounding.feedback import FloatArray
-from .rounding.quantize import number
 from .sources.layer_weights import (
     TokenArray,
     embed,
@@ -73,7 +72,7 @@ def compare_models(
     require_tokens(a, sequences)
     watcher = watcher or Watcher()
     watcher.expected(a.config.n_layers)
-    hidden_a, hidden_b = ([embed(side, row[None]) for row in sequences] for side in (a, b))
+    hidden_a, hidden_b = ([working(embed(side, row[None])) for row in sequences] for side in (a, b))
     layer_errors = []
     for layer in range(a.config.n_layers):
         watcher.started(f"layer {layer}")
@@ -81,25 +80,25 @@ def compare_models(
             weights = read_layer(side, layer)
             for place, states in enumerate(hidden):
                 hidden[place] = layer_forward(weights, states, side.config)
-                mx.eval(hidden[place])
+                settle(hidden[place])
         layer_errors.append(_relative_error(hidden_a, hidden_b))
         watcher.advanced(1)
     watcher.started("logits")
     return _compare_logits(a, b, hidden_a, hidden_b, sequences, tuple(layer_errors))
 
 
-def _relative_error(hidden_a: list[mx.array], hidden_b: list[mx.array]) -> float:
+def _relative_error(hidden_a: list[Array], hidden_b: list[Array]) -> float:
     pairs = list(zip(hidden_a, hidden_b, strict=True))
-    error = sum(number(mx.sum(mx.square(a - b))) for a, b in pairs)
-    norm = sum(number(mx.sum(mx.square(a))) for a, _ in pairs)
+    error = sum(float(((a - b) ** 2).sum()) for a, b in pairs)
+    norm = sum(float((a**2).sum()) for a, _ in pairs)
     return math.sqrt(error / norm)
 
 
 def _compare_logits(
     a: Source,
     b: Source,
-    hidden_a: list[mx.array],
-    hidden_b: list[mx.array],
+    hidden_a: list[Array],
+    hidden_b: list[Array],
     sequences: TokenArray,
     layer_errors: tuple[float, ...],
 ) -> Comparison:
@@ -128,10 +127,11 @@ def _compare_logits(
     )
 
 
-def _head_inputs(source: Source, hidden: list[mx.array]) -> mx.array:
+def _head_inputs(source: Source, hidden: list[Array]) -> Array:
     gain = read_tensor(source, "model.norm.weight")
-    states = mx.concatenate(hidden).reshape(-1, source.config.dim)  # (tokens, D)
-    return mx.fast.rms_norm(states, gain, source.config.norm_eps)
+    states = library(hidden[0]).concatenate(hidden)
+    flat = states.reshape(-1, source.config.dim)  # (tokens, D)
+    return rms_norm(flat, gain, source.config.norm_eps)
 
 
 class _Side:
@@ -144,20 +144,21 @@ class _Side:
         self.best = np.zeros(targets.shape, np.int64)
         self._at_target = np.zeros(targets.shape, np.float32)
 
-    def add(self, start: int, logits: mx.array) -> tuple[mx.array, FloatArray]:
+    def add(self, start: int, logits: Array) -> tuple[Array, FloatArray]:
         """Take logits (tokens, R); return exp(logit - largest) and what older sums shrink by."""
-        top = np.array(mx.max(logits, axis=-1))
-        place = np.array(mx.argmax(logits, axis=-1)) + start
+        xp = library(logits)
+        top = np.asarray(xp.max(logits, axis=-1))
+        place = np.asarray(xp.argmax(logits, axis=-1)) + start
         self.best = np.where(top > self.largest, place, self.best)
         largest = np.maximum(self.largest, top)
         shrink = np.exp(self.largest - largest)
-        shares = mx.exp(logits - mx.array(largest)[:, None])
-        self.total = self.total * shrink + np.array(mx.sum(shares, axis=-1))
+        shares = xp.exp(logits - xp.array(largest)[:, None])
+        self.total = self.total * shrink + np.asarray(xp.sum(shares, axis=-1))
         self.largest = largest
         inside = np.nonzero((self._targets >= start) & (self._targets < start + logits.shape[1]))[0]
         if inside.size:
-            columns = mx.array(self._targets[inside] - start)
-            self._at_target[inside] = np.array(logits[mx.array(inside), columns])
+            columns = xp.array(self._targets[inside] - start)
+            self._at_target[inside] = np.asarray(logits[xp.array(inside), columns])
         return shares, shrink
 
     def log_totals(self) -> FloatArray:
@@ -177,11 +178,11 @@ class _VocabularySums:
         self.a, self.b = _Side(targets), _Side(targets)
         self._gap = np.zeros(targets.shape, np.float32)  # sum of exp(a - largest) * (a - b)
 
-    def add(self, start: int, logits_a: mx.array, logits_b: mx.array) -> None:
+    def add(self, start: int, logits_a: Array, logits_b: Array) -> None:
         shares, shrink = self.a.add(start, logits_a)
         self.b.add(start, logits_b)
-        gap = mx.sum(shares * (logits_a - logits_b), axis=-1)
-        self._gap = self._gap * shrink + np.array(gap)
+        gap = library(shares).sum(shares * (logits_a - logits_b), axis=-1)
+        self._gap = self._gap * shrink + np.asarray(gap)
 
     def divergences(self) -> FloatArray:
         """Nats a token."""

@@ -7,7 +7,8 @@ many replies as fit; kept prefixes give way to them.
 from collections.abc import Iterable
 
 from mlx_magistral.memory.runtime import ModelMemory
-from mlx_magistral.memory.sizes import kv_bytes
+from mlx_magistral.memory.sizes import kept_bytes, kv_bytes
+from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.config import ModelConfig
 
 
@@ -19,6 +20,7 @@ class KVBudget:
         self._memory = memory
         self._prefix_bytes = memory.prefixes.ram_bytes if memory.prefixes else 0
         self.total_bytes = memory.plan.kv_bytes + max(memory.plan.free_bytes, 0)
+        self.kept_bytes = kept_bytes(self.bytes_for(STEP_TOKENS), config.vocab_size)
 
     def bytes_for(self, tokens: int) -> int:
         """The KV cache of so many tokens."""

@@ -17,6 +17,7 @@ from mlx_magistral.batching.forward import Segment, run_pass
 from mlx_magistral.batching.kv_budget import KVBudget
 from mlx_magistral.batching.prefill_chunk import PrefillChunk
 from mlx_magistral.batching.sequence import Sequence
+from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.sampling import PendingDraw, draw_together
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.events import FinishReason
@@ -33,6 +34,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self._model = model
         self._max_batch = max_batch
+        self._kept = KeptBuffers(self.kv_budget.kept_bytes)
         self._prefill_chunk = PrefillChunk(model.memory.plan)
 
     def has_place_for(self, sequence: Sequence) -> bool:
@@ -125,6 +127,7 @@ class Scheduler:
         mx.eval([each.driver.awaited for each in decoding if each.driver and not each.is_over])
         if reading:
             mx.clear_cache()
+        self._kept.after_pass()
 
     def _prompts(self, budget: int) -> list[tuple[Sequence, Segment]]:
         """The next pieces of prompts, oldest reply first, ``budget`` rows in all."""
@@ -182,6 +185,7 @@ class Scheduler:
             if sequence.is_over and sequence.cache:
                 self._guarded(sequence, self._keep)
                 sequence.cache = []
+                mx.clear_cache()
         self.running = [sequence for sequence in self.running if not sequence.is_over]
 
     def _keep(self, sequence: Sequence) -> None:

@@ -16,6 +16,7 @@ from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import reserve
 from mlx_magistral.model.transformer import Transformer
 
 OnEvent = Callable[[Event | MagistralError], None]
@@ -62,12 +63,14 @@ class Sequence:
         """Get a cache, with what is known of the prompt in it."""
         self.cache = memory.new_cache(model)
         known = memory.restore(self.progress.tokens, self.cache)
+        reserve(self.cache, len(self.progress.tokens) - known)
         if self.driver is None:
             self.progress.cached_tokens = known
 
     def pause(self) -> None:
         """Give the cache's memory back; ``start`` goes on where the reply was."""
         self.cache = []
+        mx.clear_cache()
 
     def begin(self, logits: mx.array) -> None:
         """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.driver import Driver, Speculation
 from mlx_magistral.decode.interruptible import hidden_unless
 from mlx_magistral.decode.logprobs import LogprobMeter
@@ -17,6 +18,7 @@ from mlx_magistral.decode.sampling import Sampler
 from mlx_magistral.memory.machine import Backend
 from mlx_magistral.memory.plan import CHUNKS
 from mlx_magistral.memory.prefixes.passes import pass_ends
+from mlx_magistral.model.caches import reserve
 from mlx_magistral.model.transformer import Transformer
 
 OnPrefill = Callable[[int, int], None]
@@ -45,6 +47,7 @@ def prefill(
     total = prompt.shape[1]
     if ends is None:
         ends = pass_ends(total, chunk_tokens or CHUNKS[Backend.here()][0])[:-1]
+    reserve(cache, total)
     done = 0
     for end in ends:
         if _hidden(model, prompt[:, done:end], cache, is_cancelled) is None:
@@ -92,11 +95,13 @@ def decode(
         meter=meter,
         speculation=speculation,
     )
+    kept = KeptBuffers.beside(cache, logits.shape[-1])
     while not driver.is_done:
         inputs = driver.inputs
         if inputs is not None:
             hidden = model.hidden(inputs[None], cache)
             driver.dispatch(model.logits(hidden[:, -driver.wanted_logits :]).squeeze(0))
+            kept.after_pass()
         yield from driver.read(cache)
 
 

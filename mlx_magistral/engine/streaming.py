@@ -4,7 +4,7 @@ Everything a reply needs is passed in and everything it changes lives here, so r
 share weights, tokenizer and the memory of earlier prompts, and nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -90,10 +90,24 @@ class ReplyStream:
         )
 
     def _run(self) -> Iterator[Event]:
+        memory, tokens = self._shared.memory, self.progress.tokens
+        mx.reset_peak_memory()
+        cache = memory.new_cache(self._shared.model)
+        try:
+            reason = yield from self._decoded(cache)
+            memory.keep(tokens, cache)
+            self._is_cancelled = False
+            yield from self.progress.finish(reason)
+            memory.write_prompts(lambda: not self._is_cancelled, tokens, cache)
+        finally:
+            # Not left to whoever holds this stream, nor to MLX, which would keep it for reuse.
+            cache.clear()
+            mx.clear_cache()
+
+    def _decoded(self, cache: list[KVCache]) -> Generator[Event, None, FinishReason]:
+        """Read the prompt and yield the events of all ids; why it ended, where no rule said so."""
         shared, progress, memory = self._shared, self.progress, self._shared.memory
         plan = progress.plan
-        mx.reset_peak_memory()
-        cache = memory.new_cache(shared.model)
         progress.drafts = self._make_drafts(cache)
         known = progress.cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
@@ -104,26 +118,23 @@ class ReplyStream:
             on_chunk=self._on_prefill,
             is_cancelled=lambda: self._is_cancelled,
         )
-        reason = FinishReason.INTERRUPTED if logits is None else FinishReason.LENGTH
-        if logits is not None:
-            memory.keep_prompt(plan.prompt, cache, known)
-            for token in decode(
-                shared.model,
-                logits,
-                cache,
-                progress.make_sampler(),
-                max_tokens=plan.max_tokens,
-                stop_tokens=progress.stop_tokens,
-                steering=progress.steering,
-                meter=progress.meter,
-                speculation=progress.drafts,
-            ):
-                yield from progress.take(token)
-                if progress.reason is None and self._is_cancelled:
-                    reason = FinishReason.INTERRUPTED
-                if progress.reason or self._is_cancelled:
-                    break
-        memory.keep(progress.tokens, cache)
-        self._is_cancelled = False
-        yield from progress.finish(reason)
-        memory.write_prompts(lambda: not self._is_cancelled, progress.tokens, cache)
+        if logits is None:
+            return FinishReason.INTERRUPTED
+        memory.keep_prompt(plan.prompt, cache, known)
+        for token in decode(
+            shared.model,
+            logits,
+            cache,
+            progress.make_sampler(),
+            max_tokens=plan.max_tokens,
+            stop_tokens=progress.stop_tokens,
+            steering=progress.steering,
+            meter=progress.meter,
+            speculation=progress.drafts,
+        ):
+            yield from progress.take(token)
+            if progress.reason is not None:
+                break
+            if self._is_cancelled:
+                return FinishReason.INTERRUPTED
+        return FinishReason.LENGTH

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mlx_magistral.errors import MemoryPlanError
 from mlx_magistral.memory.machine import Backend, Machine
-from mlx_magistral.memory.sizes import kv_bytes, pass_bytes
+from mlx_magistral.memory.sizes import kept_bytes, kv_bytes, pass_bytes, token_kv_bytes
 from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.config import ModelConfig
 
@@ -18,7 +18,7 @@ from mlx_magistral.model.config import ModelConfig
 CHUNKS = {Backend.METAL: (2048, 1024, 512, 256), Backend.CPU: (256,)}
 # KV bits that are taken without being asked for, best first; 4 changes what some models say.
 AUTOMATIC_KV_BITS = (16, 8)
-# For buffers that MLX keeps for reuse, logits and everything else that is not counted.
+# For logits and everything else that is not counted, beside the buffers that MLX keeps for reuse.
 _RESERVE_SHARE, _RESERVE_CEILING = 0.05, 1_000_000_000
 
 
@@ -143,7 +143,8 @@ def _plan(
         weight_bytes=weights,
         kv_bytes=kv_bytes(config, context, bits),
         workspace_bytes=pass_bytes(config, machine.backend, min(chunk, context), context, bits),
-        reserve_bytes=reserve_bytes(machine),
+        reserve_bytes=reserve_bytes(machine)
+        + kept_bytes(token_kv_bytes(config, bits) * STEP_TOKENS, config.vocab_size),
     )
 
 

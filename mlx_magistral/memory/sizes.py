@@ -23,6 +23,7 @@ _CPU_UNPACKED = 6
 # Metal: fused kernels, one layer's outputs; as many layers as may wait in the queue.
 _METAL_HIDDEN, _METAL_DIM, _METAL_QUERIES, _METAL_KEYS = 3, 6, 4, 3
 _METAL_LAYERS = 2
+_KEPT_LOGITS = 64
 
 
 def weight_bytes(config: ModelConfig, bits: int) -> int:
@@ -49,6 +50,15 @@ def token_kv_bytes(config: ModelConfig, kv_bits: int) -> float:
 def kv_bytes(config: ModelConfig, tokens: int, kv_bits: int) -> int:
     """The KV cache as it is allocated, in steps of 256 tokens."""
     return int(token_kv_bytes(config, kv_bits) * _in_steps(tokens))
+
+
+def kept_bytes(step_bytes: float, vocab_size: int) -> int:
+    """What MLX may keep of freed buffers while ids are decoded (decode/buffers.py).
+
+    One step of the KV cache, of ``step_bytes`` in all layers; or where that is less, what drawing
+    an id leaves, or several at once: a few dozen arrays of one number an id of the vocabulary.
+    """
+    return int(max(step_bytes, _KEPT_LOGITS * 4 * vocab_size))
 
 
 def prompt_bytes(

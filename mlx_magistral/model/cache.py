@@ -24,7 +24,12 @@ class KVCache:
 
     def __init__(self) -> None:
         self.offset = 0  # tokens kept, which is the position of the next one
+        self._reserved = 0
         self._store: tuple[mx.array, ...] = ()  # each (B, n_kv_heads, room, something)
+
+    def reserve(self, tokens: int) -> None:
+        """Have room for so many tokens with the next one, so that nothing grows on the way."""
+        self._reserved = tokens
 
     def attend(
         self,
@@ -104,12 +109,13 @@ class KVCache:
         """Let each stored array hold so many tokens.
 
         One array after the other, each done before the next: left to the queue, old and new of
-        several layers would be there at once, beside all that the pass needs.
+        several layers would be there at once, beside all that the pass needs. What was outgrown is
+        given back: MLX would keep it for reuse, and no later array is as small.
         """
         room = self._store[0].shape[2] if self._store else 0
-        missing = -(-(tokens - room) // STEP_TOKENS) * STEP_TOKENS
-        if missing <= 0:
+        if tokens <= room:
             return
+        missing = -(-(max(tokens, self._reserved) - room) // STEP_TOKENS) * STEP_TOKENS
         spaces = [mx.zeros((*part.shape[:2], missing, part.shape[3]), part.dtype) for part in parts]
         if not self._store:
             self._store = tuple(spaces)
@@ -118,6 +124,7 @@ class KVCache:
             longer = mx.concatenate([self._store[index], space], axis=2)
             mx.eval(longer)
             self._store = (*self._store[:index], longer, *self._store[index + 1 :])
+            mx.clear_cache()
 
     def _kept(self) -> tuple[mx.array, ...]:
         return tuple(array[..., : self.offset, :] for array in self._store)

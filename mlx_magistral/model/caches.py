@@ -1,7 +1,7 @@
 """make_cache: the caches of a model, one a layer, at the width that is asked for."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.config import ModelConfig
@@ -25,3 +25,16 @@ def make_cache(source: ModelConfig | HasLayers, kv_bits: int = 16) -> list[KVCac
     if kv_bits == 16:
         return [KVCache() for _ in range(count)]
     return [QuantizedKVCache(kv_bits) for _ in range(count)]
+
+
+def reserve(caches: Iterable[Any], tokens: int) -> None:
+    """Let those of ours have room for so many further tokens with the next one."""
+    for cache in caches:
+        if isinstance(cache, KVCache):
+            cache.reserve(cache.offset + tokens)
+
+
+def token_bytes(caches: Iterable[Any]) -> float:
+    """Bytes of one token in all layers; 0 before the first."""
+    arrays = (array for cache in caches if isinstance(cache, KVCache) for array in cache.state)
+    return sum(array.nbytes / array.shape[2] for array in arrays)

@@ -6,9 +6,10 @@ decode one id. ``ratio`` is the median of predicted / measured (mx.get_peak_memo
 
 With --context-tokens N: the peak of a prompt of N tokens with 16-bit KV against 8-bit, on a shape
 of which the KV cache is nearly all. With --unseen: shapes and lengths that no constant was fitted
-to.
+to. With --decode N: what MLX keeps of freed buffers while N ids are decoded, its limit lifted as a
+Mac's is far away: the most of it, of a step of the KV cache and of what the plan counts.
 
-    scripts/bench/memory.py [--unseen | --context-tokens 32768] [--json]
+    scripts/bench/memory.py [--unseen | --context-tokens 32768 | --decode 8192] [--json]
 """
 
 import argparse
@@ -18,28 +19,14 @@ import sys
 from dataclasses import asdict, dataclass, replace
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 
-from mlx_magistral.decode.generate import prefill
-from mlx_magistral.memory.machine import this_machine
-from mlx_magistral.memory.sizes import decode_bytes, kv_bytes, prompt_bytes
+from mlx_magistral.decode.generate import decode, prefill
+from mlx_magistral.decode.sampling import Sampler, SamplingOptions
+from mlx_magistral.memory.sizes import kept_bytes, kv_bytes
+from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.caches import make_cache
-from mlx_magistral.model.config import ModelConfig
-from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.selftest.peak import BASE, Case, measure_peak, random_model
 
-BASE = ModelConfig(
-    dim=256,
-    n_layers=4,
-    head_dim=64,
-    hidden_dim=1024,
-    n_heads=4,
-    n_kv_heads=2,
-    vocab_size=4096,
-    rope_theta=1e9,
-    norm_eps=1e-5,
-    max_position_embeddings=None,
-    tie_word_embeddings=False,
-)
 # Many layers and few numbers each: most of the memory is KV cache, as in a long real context.
 LONG = replace(BASE, dim=64, hidden_dim=64, n_layers=24, head_dim=32, n_kv_heads=4, vocab_size=512)
 LONG_TOKENS, LONG_CHUNK = 1536, 64
@@ -53,6 +40,10 @@ SHAPES = {
 KV_SHAPE = replace(
     BASE, dim=64, hidden_dim=64, n_layers=16, n_heads=1, n_kv_heads=1, head_dim=32, vocab_size=512
 )
+# Where a buffer that the KV outgrew weighs most: wide keys, and no vocabulary to speak of.
+KEPT_SHAPE = replace(
+    BASE, dim=64, hidden_dim=64, n_layers=2, n_heads=4, n_kv_heads=4, head_dim=128, vocab_size=512
+)
 UNSEEN_SHAPES = {
     "narrow heads": replace(BASE, dim=224, head_dim=32, n_heads=10, n_kv_heads=5, hidden_dim=640),
     "wide heads": replace(BASE, dim=384, head_dim=128, n_heads=6, n_kv_heads=2, hidden_dim=1280),
@@ -64,34 +55,22 @@ LENGTHS = ((384, 64), (768, 256), (400, 256))
 KV_BITS = (16, 8, 4)
 
 
-@dataclass(frozen=True)
-class Case:
-    """One prefill: bytes predicted and measured, weights included."""
-
-    shape: str
-    tokens: int
-    chunk_tokens: int
-    kv_bits: int
-    predicted: int
-    measured: int
-
-    @property
-    def ratio(self) -> float:
-        return self.predicted / self.measured
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     parser.add_argument("--unseen", action="store_true", help="shapes no constant was fitted to")
     parser.add_argument("--context-tokens", type=int, help="16-bit against 8-bit KV at this length")
+    parser.add_argument("--decode", type=int, metavar="N", help="buffers kept over so many ids")
     options = parser.parse_args()
+    if options.decode is not None:
+        _show_kept([measure_kept(options.decode, bits) for bits in (16, 8)], options.json)
+        return
     if options.context_tokens is not None:
         _compare_kv(options.context_tokens, as_json=options.json)
         return
     shapes = UNSEEN_SHAPES if options.unseen else SHAPES
     cases = [
-        _shown(measure(shape, config, tokens, chunk, bits))
+        _shown(measure_peak(shape, config, tokens, chunk, bits))
         for shape, config in shapes.items()
         for tokens, chunk in (UNSEEN_LENGTHS if options.unseen else LENGTHS)
         for bits in KV_BITS
@@ -99,7 +78,7 @@ def main() -> None:
     long = (
         []
         if options.unseen
-        else [_shown(measure("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
+        else [_shown(measure_peak("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
     )
     every = [*cases, *long]
     ratio = statistics.median(case.ratio for case in every)
@@ -121,7 +100,7 @@ def main() -> None:
 
 
 def _compare_kv(tokens: int, *, as_json: bool) -> None:
-    cases = [_shown(measure("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
+    cases = [_shown(measure_peak("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
     rows = []
     for case in cases[1:]:
         measured = cases[0].measured - case.measured
@@ -160,30 +139,53 @@ def _shown(case: Case) -> Case:
     return case
 
 
-def measure(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
-    """Prefill, then one id more, with nothing else allocated."""
-    model = random_model(config)
+@dataclass(frozen=True)
+class Kept:
+    """Bytes at the end of a decode, and the most that MLX kept at any id of it."""
+
+    tokens: int
+    kv_bits: int
+    kv_bytes: int
+    step_bytes: int
+    planned: int
+    most_kept: int
+
+
+def measure_kept(tokens: int, bits: int) -> Kept:
+    """Decode so many ids with nothing limiting what MLX keeps."""
+    model, config = random_model(KEPT_SHAPE), KEPT_SHAPE
+    before = mx.set_cache_limit(1 << 40)
     mx.clear_cache()
-    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
-    mx.reset_peak_memory()
-    cache = make_cache(model, bits)
-    tokens_in = [position % config.vocab_size for position in range(tokens)]
-    logits = prefill(model, tokens_in, cache, chunk_tokens=chunk)
-    assert logits is not None
-    mx.eval(logits)
-    mx.eval(model(mx.array([[1]]), cache))
-    backend = this_machine().backend
-    prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
-    predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))
-    return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
+    try:
+        cache = make_cache(model, bits)
+        logits = prefill(model, [1, 2, 3], cache)
+        assert logits is not None
+        sampler = Sampler(SamplingOptions(temperature=0), [], config.vocab_size)
+        ids = decode(model, logits, cache, sampler, max_tokens=tokens, stop_tokens=frozenset())
+        most = max(mx.get_cache_memory() for _ in ids)
+    finally:
+        mx.set_cache_limit(before)
+    step = kv_bytes(config, STEP_TOKENS, bits)
+    return Kept(
+        tokens,
+        bits,
+        sum(layer.nbytes for layer in cache),
+        step,
+        kept_bytes(step, config.vocab_size),
+        most,
+    )
 
 
-def random_model(config: ModelConfig) -> Transformer:
-    """Weights near zero, in bfloat16."""
-    model = Transformer(config)
-    model.apply(lambda array: (mx.random.normal(array.shape) * 0.02).astype(mx.bfloat16))
-    mx.eval(model.parameters())
-    return model
+def _show_kept(cases: list[Kept], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"cases": [asdict(case) for case in cases]}))
+        return
+    for case in cases:
+        print(
+            f"{case.tokens:,} ids, {case.kv_bits}-bit KV of {case.kv_bytes / 1e6:.1f} MB: at most "
+            f"{case.most_kept / 1e6:.2f} MB kept, a step is {case.step_bytes / 1e6:.2f}, planned "
+            f"{case.planned / 1e6:.2f}"
+        )
 
 
 if __name__ == "__main__":

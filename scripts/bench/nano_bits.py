@@ -24,8 +24,8 @@ from magistral_convert.calibration.data import CalibrationText, token_sequences
 from magistral_convert.calibration.text_choice import CALIBRATION_TOKENS, choose_text
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Method, Recipe
+from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import TokenArray
-from magistral_convert.sources.safetensors import SafetensorsSource
 from mlx_magistral.hub.resolve import nano_folder
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.names import is_permuted, native_name, unpermute
@@ -77,7 +77,7 @@ def _converted(scratch: Path, bits: int, method: str, *, has_traces: bool) -> Na
         rows = _traces() if has_traces else choose_text(nano_folder(), None)
         text = CalibrationText.split(rows)
     folder = scratch / str(bits)
-    convert_checkpoint(SafetensorsSource(nano_folder()), folder, recipe, text=text)
+    convert_checkpoint(open_source(nano_folder()), folder, recipe, text=text)
     model = read_model(nano_folder())
     model.load_state_dict({name: torch.from_numpy(array) for name, array in _weights(folder)})
     return model.eval()

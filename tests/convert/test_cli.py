@@ -1,6 +1,7 @@
 """The convert and verify commands: one line out, one line of error, the right exit code."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,12 @@ def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
 
 def test_an_output_without_a_tokenizer_is_warned_of(native_folder: Path, tmp_path: Path) -> None:
     tekken = nano_folder() / "tekken.json"
-    result = _run("convert", native_folder, tmp_path / "out", "--tokenizer", tekken)
+    refused = _run("convert", native_folder, tmp_path / "out", "--tokenizer", tekken)
+    assert refused.exit_code == 1 and "1,024 tokens and the weights 192" in refused.stderr
+    bare = tmp_path / "nano-without"
+    shutil.copytree(nano_folder(), bare)
+    (bare / "tekken.json").unlink()
+    result = _run("convert", bare, tmp_path / "out", "--tokenizer", tekken)
     assert result.exit_code == 0 and "warning" not in result.stderr
     result = _run("convert", native_folder, tmp_path / "other")
     assert "warning: there is no tekken.json beside the source" in result.stderr
@@ -105,7 +111,7 @@ def test_compare_plots_the_error_of_each_layer(
         (["convert", "/nowhere/x.gguf", "out"], "There is no file /nowhere/x.gguf", 1),
         (
             ["convert", "SOURCE", "out", "--recipe", "search", "--tokenizer", "TEKKEN"],
-            "has a vocabulary of 192. Give the tokenizer",
+            "has 1,024 tokens and the weights 192",
             1,
         ),
         (["compare", "SOURCE", "SOURCE", "--tokenizer", "TEKKEN"], "a vocabulary of 192", 1),

@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from magistral_convert.output.shards import Fault, ShardEntry, ShardWriter
 from magistral_convert.output.written import WrittenTensors
+from magistral_convert.rounding.dense import working
 from magistral_convert.rounding.methods import ColumnStatistics
 from magistral_convert.sources.layer_weights import TokenArray
 from magistral_convert.sources.source import Source
@@ -62,7 +63,7 @@ class Calibration:
             return None
         if tensor == _EMBEDDING:
             # Its input is one row, chosen: every column weighs the same.
-            return ColumnStatistics(mx.ones((shape[1],)))
+            return ColumnStatistics(working(mx.ones((shape[1],))))
         if tensor.startswith("model.layers."):
             _, _, layer, inside = tensor.removesuffix(".weight").split(".", 3)
             self._go_to(int(layer))

@@ -9,10 +9,9 @@ GPTAQ, arXiv 2504.02692, with the correction folded into the weights before they
 
 from collections.abc import Sequence
 
-import mlx.core as mx
 import numpy as np
 
-from magistral_convert.rounding.dense import product
+from magistral_convert.rounding.dense import Array, library, product, working
 from magistral_convert.rounding.feedback import (
     FloatArray,
     damped_diagonal,
@@ -38,11 +37,11 @@ class ColumnSums:
         self._blocks: list[_Block] = []
         self._statistics: ColumnStatistics | None = None
 
-    def add(self, exact: mx.array, drifted: mx.array) -> None:
+    def add(self, exact: Array, drifted: Array) -> None:
         """Add rows of inputs (tokens, C) in float32, of the source and of the result."""
         tokens, columns = drifted.shape
         self._tokens += tokens
-        squares = np.array(mx.sum(mx.square(drifted), axis=0))
+        squares = np.array(library(drifted).sum(drifted * drifted, axis=0))
         self._squares = squares if self._squares is None else self._squares + squares
         if not self._has_curvature:
             return
@@ -58,7 +57,7 @@ class ColumnSums:
             factored = []
             while self._blocks:
                 factored.append(self._blocks.pop(0).factored(group_size, self._tokens))
-            importance = mx.array(damped_diagonal(self._squares))
+            importance = working(damped_diagonal(self._squares))
             self._statistics = ColumnStatistics(importance, tuple(factored))
         return self._statistics
 
@@ -71,7 +70,7 @@ class _Block:
         self._hessian = np.zeros((end - begin, end - begin), np.float32)
         self._drift = np.zeros_like(self._hessian) if has_drift else None
 
-    def add(self, exact: mx.array, drifted: mx.array) -> None:
+    def add(self, exact: Array, drifted: Array) -> None:
         there = drifted[:, self._columns]
         self._hessian += np.asarray(product(there.T, there))
         if self._drift is not None:
@@ -82,7 +81,7 @@ class _Block:
         correction = None
         # Of too few tokens least squares would only learn the noise.
         if self._drift is not None and has_enough_tokens(len(self._drift), tokens):
-            correction = solve(curvature, mx.array(self._drift)).T
+            correction = solve(curvature, self._drift).T
         return CurvatureBlock(self._columns.start, curvature, correction)
 
 

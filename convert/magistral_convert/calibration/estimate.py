@@ -1,7 +1,8 @@
 """How long calibrated rounding will take, from what this machine does in a second right now.
 
-Two small samples are timed, a matrix product and a block of rows, and scaled by the operations and
-weights of a layer. Plain conversions need none: their pace shows in the first seconds.
+Small samples are timed, a matrix product, attention, a block of rows to round, and scaled by the
+operations, tokens and weights of a layer. Plain conversions need none: their pace shows in the
+first seconds.
 """
 
 import time
@@ -12,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 
 from magistral_convert.recipe import Method, Recipe
-from magistral_convert.rounding.dense import product
+from magistral_convert.rounding.dense import product, settle, working
 from magistral_convert.rounding.descent import PASSES
 from magistral_convert.rounding.feedback import factor_hessian
 from magistral_convert.rounding.methods import ColumnStatistics, CurvatureBlock, store_rows
@@ -21,14 +22,18 @@ from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
 from .column_sums import column_spans
+from .kernels import causal_attention, gated
+from .layer import ATTENTION_OUTPUT, MLP_OUTPUT
+from .streams import is_inner_kept
 
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 2048, 256
 _PRODUCT_SIDE = 1024
+_GATED_SIDE = 1024
 _SAMPLES = 2
-# Operations a row and square of its columns: the feedback sums up half a square, the losses of the
-# two candidates that it competes with a whole one each; the descent begins with a whole one, and
-# each of its passes takes two halves.
-_SOLVING_OPERATIONS = 1 + 2 * 2 + 2 + 2 * PASSES
+# Operations a row and square of its columns: the feedback sums up half a square, the loss of plain
+# that it competes with a whole one; the descent begins with a whole one, and each of its passes
+# takes two halves.
+_SOLVING_OPERATIONS = 1 + 2 + 2 + 2 * PASSES
 _CORRECTING_OPERATIONS = 2
 # Operations a cube of the columns: a Cholesky factor; its inverse, and twice a product with that.
 _FACTORING_OPERATIONS = 1 / 3
@@ -36,28 +41,36 @@ _INVERTING_OPERATIONS = 1 / 3 + 2 * 2
 _FIRST_LAYER = "model.layers.0."
 
 
-def calibration_seconds(config: ModelConfig, recipe: Recipe, tokens: int) -> float:
-    """Seconds that every layer's text pass and rounding will take, embedding and head included."""
+def calibration_seconds(config: ModelConfig, recipe: Recipe, tokens: int, length: int) -> float:
+    """Seconds that the text's passes, in rows of ``length`` tokens, and the rounding will take."""
     weights = sum(prod(shape) for shape in expected_shapes(config).values())
-    operations = config.n_layers * layer_operations(config, recipe.method, tokens)
-    return weights * _seconds_a_weight(recipe) + operations * _seconds_an_operation()
+    operations = layer_operations(config, recipe.method, tokens) * _seconds_an_operation()
+    attention, mlp = _passes(config, recipe.method, tokens)
+    attending = attention * tokens / length * _seconds_a_row(config, length)
+    gating = mlp * tokens * config.hidden_dim * _seconds_a_gate()
+    rounding = weights * _seconds_a_weight(recipe)
+    return rounding + config.n_layers * (operations + attending + gating)
 
 
 def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
-    """Multiplications and additions of one layer's matrix products."""
+    """Multiplications and additions of one layer's matrix products, but for attention's own."""
     shapes = {
         name: shape
         for name, shape in expected_shapes(config).items()
         if name.startswith(_FIRST_LAYER) and len(shape) == 2
     }
     matrices = {name.split(".")[-2]: prod(shape) for name, shape in shapes.items()}
+    inside = {
+        kind: sum(matrices[f"{name}_proj"] for name in names)
+        for kind, names in (("attention", ("q", "k", "v")), ("mlp", ("gate", "up")))
+    }
+    attention, mlp = _passes(config, method, tokens)
+    sides = 2 if method is Method.CALIBRATED else 1
+    forward = attention * inside["attention"] + mlp * inside["mlp"]
+    forward += sides * (matrices["o_proj"] + matrices["down_proj"])
+    forward *= 2 * tokens
     if method is not Method.CALIBRATED:
-        return 2 * tokens * sum(matrices.values())
-    # On both sides what leads to an output once to see what reaches it, which of down_proj is asked
-    # on one side alone, and once to go on.
-    both = sum(matrices.values())
-    seen = both - matrices["o_proj"] - matrices["down_proj"]
-    forward = 2 * tokens * (2 * both + 2 * seen - matrices["gate_proj"] - matrices["up_proj"])
+        return forward
     squares = sum(rows * _powers(width, 2) for rows, width in shapes.values())
     # q, k and v share their inputs, gate and up as well.
     inputs = [config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim]
@@ -68,6 +81,20 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
         work += 2 * tokens * _powers(width, 2) + _INVERTING_OPERATIONS * _powers(width, 3)
     corrected = squares - config.dim * _powers(config.hidden_dim, 2)
     return work + _CORRECTING_OPERATIONS * corrected
+
+
+def _passes(config: ModelConfig, method: Method, tokens: int) -> tuple[int, int]:
+    """How often a token goes through attention and through the inside of the MLP, in a layer.
+
+    Once a side; what reaches an output and is not kept from its sums is computed again, of
+    down_proj, which is asked on one side alone, once.
+    """
+    if method is not Method.CALIBRATED:
+        return 1, 1
+    again = [
+        0 if is_inner_kept(config, tokens, each) else 1 for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
+    ]
+    return 2 + 2 * again[0], 2 + again[1]
 
 
 def _powers(width: int, exponent: int) -> int:
@@ -82,16 +109,31 @@ def _seconds_a_weight(recipe: Recipe) -> float:
     if recipe.method is Method.CALIBRATED:
         hessian = np.eye(_SAMPLE_COLUMNS, dtype=np.float32)
         blocks = (CurvatureBlock(0, factor_hessian(hessian, recipe.group_size, _SAMPLE_ROWS)),)
-    statistics = ColumnStatistics(mx.ones((_SAMPLE_COLUMNS,)), blocks)
+    statistics = ColumnStatistics(working(np.ones(_SAMPLE_COLUMNS, np.float32)), blocks)
     dtype = STORED_DTYPES[recipe.dtype]
     return _best_seconds(lambda: store_rows(rows, recipe.default_format, dtype, statistics)) / (
         _SAMPLE_ROWS * _SAMPLE_COLUMNS
     )
 
 
+def _seconds_a_row(config: ModelConfig, length: int) -> float:
+    """Of attention over one row of tokens, timed with the queries of one KV head."""
+    group = config.n_heads // config.n_kv_heads
+    queries, keys = (
+        working(np.ones((1, heads, length, config.head_dim), np.float32)) for heads in (group, 1)
+    )
+    return config.n_kv_heads * _best_seconds(lambda: settle(causal_attention(queries, keys, keys)))
+
+
+def _seconds_a_gate() -> float:
+    """Of one element of what goes through the MLP."""
+    square = working(np.ones((_GATED_SIDE, _GATED_SIDE), np.float32))
+    return _best_seconds(lambda: settle(gated(square, square))) / _GATED_SIDE**2
+
+
 def _seconds_an_operation() -> float:
-    square = mx.ones((_PRODUCT_SIDE, _PRODUCT_SIDE))
-    return _best_seconds(lambda: mx.eval(product(square, square))) / (2 * _PRODUCT_SIDE**3)
+    square = working(np.ones((_PRODUCT_SIDE, _PRODUCT_SIDE), np.float32))
+    return _best_seconds(lambda: product(square, square)) / (2 * _PRODUCT_SIDE**3)
 
 
 def _best_seconds(work: Callable[[], object]) -> float:

@@ -2,20 +2,22 @@
 
 The runtime's Transformer holds a whole model and computes in its dtype. Here one layer's weights
 are passed in, so that a model of any size streams through, and every matrix's input can be caught
-on the way. Products go through dense.product, which is what makes it usable without a GPU.
+on the way. Its arrays are those of the library that computes here (dense.py).
 """
 
 from collections.abc import Callable, Mapping
 
 import mlx.core as mx
 
-from magistral_convert.rounding.dense import product
+from magistral_convert.rounding.dense import Array, product
 from mlx_magistral.model.config import ModelConfig
+
+from .kernels import causal_attention, gated, rms_norm, turned
 
 Names = tuple[str, ...]
 Weights = Mapping[str, mx.array]  # of one layer, by name inside it
 # Called with a group of matrices that share an input and that input, (tokens, columns).
-OnInput = Callable[[Names, mx.array], None]
+OnInput = Callable[[Names, Array], None]
 
 ATTENTION_INPUTS = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj")
 ATTENTION_OUTPUT = ("self_attn.o_proj",)
@@ -28,10 +30,10 @@ _NORMS = {ATTENTION_INPUTS: "input_layernorm", MLP_INPUTS: "post_attention_layer
 
 def layer_forward(
     weights: Weights,
-    hidden: mx.array,
+    hidden: Array,
     config: ModelConfig,
     on_input: OnInput = lambda names, inputs: None,
-) -> mx.array:
+) -> Array:
     """Hidden states (B, L, D) after one layer."""
     for before, after in AFTER.items():
         inner = inner_inputs(weights, hidden, before, config, on_input)
@@ -40,51 +42,39 @@ def layer_forward(
     return hidden
 
 
-def normed_inputs(
-    weights: Weights, hidden: mx.array, names: Names, config: ModelConfig
-) -> mx.array:
+def normed_inputs(weights: Weights, hidden: Array, names: Names, config: ModelConfig) -> Array:
     """What ATTENTION_INPUTS or MLP_INPUTS see (tokens, D) of hidden states (B, L, D)."""
     gain = weights[f"{_NORMS[names]}.weight"]
-    return mx.fast.rms_norm(hidden, gain, config.norm_eps).reshape(-1, hidden.shape[-1])
+    return rms_norm(hidden, gain, config.norm_eps).reshape(-1, hidden.shape[-1])
 
 
 def inner_inputs(
     weights: Weights,
-    hidden: mx.array,
+    hidden: Array,
     names: Names,
     config: ModelConfig,
     on_input: OnInput = lambda names, inputs: None,
-) -> mx.array:
+) -> Array:
     """What the matrix after ``names`` sees (tokens, columns) of hidden states (B, L, D)."""
     inputs = normed_inputs(weights, hidden, names, config)
     on_input(names, inputs)
     outputs = [product(inputs, weights[f"{name}.weight"].T) for name in names]
     if names == MLP_INPUTS:
         gate, up = outputs
-        return gate * mx.sigmoid(gate) * up
+        return gated(gate, up)
     q, k, v = (output.reshape(*hidden.shape[:2], -1, config.head_dim) for output in outputs)
     return _attention(q, k, v, config)
 
 
-def add_output(weights: Weights, hidden: mx.array, names: Names, inner: mx.array) -> mx.array:
+def add_output(weights: Weights, hidden: Array, names: Names, inner: Array) -> Array:
     """Hidden states (B, L, D) after ATTENTION_OUTPUT or MLP_OUTPUT was added to them."""
     (name,) = names
     return hidden + product(inner, weights[f"{name}.weight"].T).reshape(hidden.shape)
 
 
-def _attention(q: mx.array, k: mx.array, v: mx.array, config: ModelConfig) -> mx.array:
+def _attention(q: Array, k: Array, v: Array, config: ModelConfig) -> Array:
     """Causal attention over (B, L, heads, head_dim); returns (B * L, heads * head_dim)."""
     B, L, heads, size = q.shape
     q, k, v = (array.swapaxes(1, 2) for array in (q, k, v))  # (B, H, L, D)
-    q, k = (
-        mx.fast.rope(array, size, traditional=False, base=config.rope_theta, scale=1.0, offset=0)
-        for array in (q, k)
-    )
-    # The queries of one KV head become rows of one product.
-    kv_heads = k.shape[1]
-    grouped = q.reshape(B, kv_heads, heads // kv_heads * L, size) * size**-0.5
-    scores = product(grouped, k.swapaxes(2, 3)).reshape(B, heads, L, L)
-    causal = mx.triu(mx.full((L, L), -mx.inf), k=1)
-    shares = mx.softmax(scores + causal, axis=-1, precise=True)
-    mixed = product(shares.reshape(B, kv_heads, -1, L), v).reshape(B, heads, L, size)
+    mixed = causal_attention(turned(q, config), turned(k, config), v)
     return mixed.swapaxes(1, 2).reshape(B * L, heads * size)

@@ -6,7 +6,8 @@ from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
 from .column_sums import column_spans
-from .streams import BATCH_TOKENS
+from .layer import ATTENTION_OUTPUT, MLP_OUTPUT
+from .streams import BATCH_TOKENS, inner_bytes, is_inner_kept
 
 # Rows being rounded, with the candidates for each; the interpreter and its libraries.
 _SOLVER_BYTES = 600 << 20
@@ -38,7 +39,16 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
     blocks = [(end - begin) ** 2 for begin, end in column_spans(config.hidden_dim)]
     gathered = 4 * sum(blocks)  # H, then its factors
     gathering = max(gathered + 2 * 4 * largest, 3 * 4 * largest) + activations
+    # What leads to an output and is kept until the layer goes on; attention's is gone by the MLP.
+    kept = [
+        inner_bytes(config, tokens, each) if is_inner_kept(config, tokens, each) else 0
+        for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
+    ]
+    attention = config.n_heads * config.head_dim
+    attending = kept[0] + 5 * 4 * attention**2 + _SOLVER_BYTES
     # H, its Cholesky factor and the flipped copies of one block at a time.
     solving = gathered + 3 * 4 * max(blocks) + _SOLVER_BYTES
     # A whole layer's matrices as written are kept until they are on the disk, 8 bits at most.
-    return _BASE_BYTES + hidden + layer + max(gathering, solving, comparing)
+    return (
+        _BASE_BYTES + hidden + layer + max(kept[1] + max(gathering, solving), attending, comparing)
+    )

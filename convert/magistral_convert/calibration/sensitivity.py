@@ -13,8 +13,8 @@ import numpy as np
 
 from magistral_convert.progress import Watcher
 from magistral_convert.recipe import Method, Recipe
-from magistral_convert.rounding.dense import product
-from magistral_convert.rounding.quantize import STORED_DTYPES, nearest_codes, number, starting_grid
+from magistral_convert.rounding.dense import Array, as_mlx, library, product, settle, working
+from magistral_convert.rounding.quantize import STORED_DTYPES, nearest_codes, starting_grid
 from magistral_convert.sources.layer_weights import (
     TokenArray,
     embed,
@@ -27,6 +27,7 @@ from magistral_convert.sources.source import Source, row_blocks
 from mlx_magistral.model.quant_config import QuantFormat
 
 from .backward import layer_backward, norm_backward
+from .kernels import rms_norm
 from .layer import layer_forward
 
 # Module path -> bits -> cost.
@@ -54,10 +55,8 @@ def measure_sensitivities(
     hidden = [embed(source, sequences).astype(mx.bfloat16)]
     for layer in range(source.config.n_layers):
         watcher.started(f"sensitivity: layer {layer} forward")
-        after = layer_forward(
-            read_layer(source, layer), hidden[-1].astype(mx.float32), source.config
-        )
-        hidden.append(after.astype(mx.bfloat16))
+        after = layer_forward(read_layer(source, layer), working(hidden[-1]), source.config)
+        hidden.append(as_mlx(after).astype(mx.bfloat16))
         mx.eval(hidden[-1])
     costs: Sensitivities = {}
     watcher.started("sensitivity: head")
@@ -68,17 +67,17 @@ def measure_sensitivities(
 
         def weigh(
             name: str,
-            inputs: mx.array,
-            outputs: mx.array,
+            inputs: Array,
+            outputs: Array,
             weights: Mapping[str, mx.array] = weights,
             layer: int = layer,
         ) -> None:
             matrix = weights[f"{name}.weight"]
             costs[f"model.layers.{layer}.{name}"] = _costs(matrix, inputs, outputs, formats, dtype)
 
-        states = hidden.pop().astype(mx.float32)
+        states = working(hidden.pop())
         gradient = layer_backward(weights, states, gradient, source.config, weigh)
-        mx.eval(gradient)
+        settle(gradient)
     left = _LEFT_OF_PLAIN[recipe.method]
     costs = {
         module: {bits: left * cost for bits, cost in each.items()} for module, each in costs.items()
@@ -93,36 +92,35 @@ def measure_sensitivities(
 def _embedding_costs(
     source: Source,
     sequences: TokenArray,
-    gradient: mx.array,
+    gradient: Array,
     formats: Sequence[QuantFormat],
     dtype: mx.Dtype,
 ) -> dict[int, float]:
     """Each token reads one row, so the gradient at the first layer's input is that row's."""
-    rows = embed(source, sequences)
+    rows = working(embed(source, sequences))
     rows = rows.reshape(-1, rows.shape[-1])  # (tokens, D)
-    fisher = mx.square(gradient).reshape(rows.shape)
+    fisher = (gradient * gradient).reshape(rows.shape)
     return {format.bits: _cost(rows, fisher, format, dtype) for format in formats}
 
 
 def _costs(
     matrix: mx.array,
-    inputs: mx.array,
-    outputs: mx.array,
+    inputs: Array,
+    outputs: Array,
     formats: Sequence[QuantFormat],
     dtype: mx.Dtype,
 ) -> dict[int, float]:
-    fisher = product(mx.square(outputs).T, mx.square(inputs))  # (R, C)
-    rows = matrix.astype(mx.float32)
+    fisher = product((outputs * outputs).T, inputs * inputs)  # (R, C)
+    rows = working(matrix)
     return {format.bits: _cost(rows, fisher, format, dtype) for format in formats}
 
 
-def _cost(rows: mx.array, fisher: mx.array, format: QuantFormat, dtype: mx.Dtype) -> float:
+def _cost(rows: Array, fisher: Array, format: QuantFormat, dtype: mx.Dtype) -> float:
     groups = rows.reshape(rows.shape[0], -1, format.group_size)
     grid = starting_grid(groups, format.bits, dtype)
     codes, _ = nearest_codes(groups, grid, format.bits)
-    scales = grid.scales.astype(mx.float32)[..., None]
-    errors = groups - (scales * codes + grid.biases.astype(mx.float32)[..., None])
-    return number(mx.sum(mx.square(errors) * fisher.reshape(groups.shape))) / 2
+    errors = groups - (grid.scales[..., None] * codes + grid.biases[..., None])
+    return float((errors * errors * fisher.reshape(groups.shape)).sum()) / 2
 
 
 def _head_costs(
@@ -132,32 +130,40 @@ def _head_costs(
     formats: Sequence[QuantFormat],
     dtype: mx.Dtype,
     costs: Sensitivities,
-) -> mx.array:
+) -> Array:
     """Weigh the head, and return the gradient of the loss at the last layer's output (B, L, D).
 
     The logits of all tokens at once would be 1 GB, so the vocabulary goes by in blocks, twice: once
     for the sum that the probabilities share, once for the gradients.
     """
     name = head_name(source)
-    states = hidden.astype(mx.float32)
+    states = working(hidden)
+    xp = library(states)
     gain = read_tensor(source, "model.norm.weight")
-    inputs = mx.fast.rms_norm(states, gain, source.config.norm_eps).reshape(-1, states.shape[-1])
+    inputs = rms_norm(states, gain, source.config.norm_eps).reshape(-1, states.shape[-1])
     following = np.roll(sequences, -1, axis=1)
     is_counted = np.ones(sequences.shape, np.float32)
     is_counted[:, -1] = 0  # what follows the last token of a row is not known
-    targets, counted = mx.array(following.reshape(-1)), mx.array(is_counted.reshape(-1))[:, None]
+    targets, counted = xp.array(following.reshape(-1)), working(is_counted.reshape(-1))[:, None]
     blocks = row_blocks(source, name)
-    sums = [mx.logsumexp(product(inputs, read_rows(source, block).T), axis=-1) for block in blocks]
-    total = mx.logsumexp(mx.stack(sums), axis=0)[:, None]
-    before = mx.zeros_like(inputs)
+    sums = [_log_sum(product(inputs, read_rows(source, block).T)) for block in blocks]
+    total = _log_sum(xp.stack(sums, axis=1))[:, None]
+    before = 0.0 * inputs
     cost = dict.fromkeys((format.bits for format in formats), 0.0)
     for block in blocks:
-        rows = read_rows(source, block).astype(mx.float32)
-        shares = mx.exp(product(inputs, rows.T) - total)
-        is_target = targets[:, None] == mx.arange(block.start, block.stop)[None]
+        rows = working(read_rows(source, block))
+        shares = xp.exp(product(inputs, rows.T) - total)
+        is_target = targets[:, None] == xp.arange(block.start, block.stop)[None]
         outputs = (shares - is_target) * counted  # (tokens, rows of the block)
         before = before + product(outputs, rows)
         for bits, value in _costs(rows, inputs, outputs, formats, dtype).items():
             cost[bits] += value
     costs[name.removesuffix(".weight")] = cost
     return norm_backward(states, gain, before.reshape(states.shape), source.config.norm_eps)
+
+
+def _log_sum(values: Array) -> Array:
+    """log of the sum of exp(x) over the last axis."""
+    xp = library(values)
+    largest = xp.max(values, axis=-1, keepdims=True)
+    return xp.log(xp.sum(xp.exp(values - largest), axis=-1)) + largest[..., 0]

@@ -9,10 +9,13 @@ from typing import Protocol
 import mlx.core as mx
 
 from magistral_convert.output.written import WrittenTensors
+from magistral_convert.rounding.dense import Array, as_mlx, working
 from magistral_convert.sources.layer_weights import TokenArray, embed, read_layer, read_tensor
 from magistral_convert.sources.source import Source
+from mlx_magistral.model.config import ModelConfig
 
 from .column_sums import ColumnSums
+from .kernels import rms_norm
 from .layer import (
     AFTER,
     ATTENTION_INPUTS,
@@ -31,6 +34,8 @@ BATCH_TOKENS = 2048
 _BEFORE: dict[Names, Names] = {after: before for before, after in AFTER.items()}
 # Making good down_proj's drift as well left one real model 5 % further from its source.
 _LEFT_TO_DRIFT = (MLP_OUTPUT,)
+# Attention's of Magistral fit in, and are gone before its MLP, which takes more, is worked on.
+_MOST_KEPT_BYTES = 2 << 30
 
 Batch = tuple[mx.array, ...]
 
@@ -101,8 +106,8 @@ class SourceStream:
             self._sums.update(dict.fromkeys(names, shared))
 
         for number, (states,) in enumerate(self.hidden):
-            after = layer_forward(weights, states.astype(mx.float32), self._source.config, gather)
-            self.hidden[number] = (after.astype(mx.bfloat16),)
+            after = layer_forward(weights, working(states), self._source.config, gather)
+            self.hidden[number] = (as_mlx(after).astype(mx.bfloat16),)
             mx.eval(self.hidden[number])
         self._passed = layer
 
@@ -112,7 +117,7 @@ class PairedStream:
 
     A layer goes in four stages, because what reaches a matrix of the result depends on those just
     written: attention's inputs, its output, the MLP's inputs, its output. What leads to an output
-    is computed for its sums and again to go on: kept, it would take 4 GB a side of Magistral's MLP.
+    is kept from its sums until the layer goes on, or computed again where it is too large for that.
     """
 
     def __init__(self, source: Source, written: WrittenTensors) -> None:
@@ -121,6 +126,7 @@ class PairedStream:
         self._is_past_attention = False
         self._stage: Names = ()
         self._sums: ColumnSums | None = None
+        self._inner: dict[tuple[Side, int], Array] = {}  # of a side and batch
         self.hidden: list[Batch] = []
 
     def start(self, sequences: TokenArray) -> None:
@@ -161,14 +167,18 @@ class PairedStream:
         sides = [side for side in Side if has_drift or side is Side.RESULT]
         weights = {side: self._weights(layer, before or (), side) for side in sides}
         sums = ColumnSums(has_curvature=True, has_drift=has_drift)
-        for batch in self.hidden:
+        tokens = sum(states.shape[0] * states.shape[1] for states, _ in self.hidden)
+        is_kept = is_inner_kept(self._source.config, tokens, stage)
+        for number, batch in enumerate(self.hidden):
             inputs = []
             for side in sides:
-                states = batch[side].astype(mx.float32)
+                states = working(batch[side])
                 if before is None:
                     inputs.append(normed_inputs(weights[side], states, stage, self._source.config))
-                else:
-                    inputs.append(inner_inputs(weights[side], states, before, self._source.config))
+                    continue
+                inputs.append(inner_inputs(weights[side], states, before, self._source.config))
+                if is_kept:
+                    self._inner[side, number] = inputs[-1]
             sums.add(inputs[0], inputs[-1])
         return sums
 
@@ -178,9 +188,11 @@ class PairedStream:
         for side in Side:
             weights = self._weights(layer, before + after, side)
             for number, batch in enumerate(self.hidden):
-                states = batch[side].astype(mx.float32)
-                inner = inner_inputs(weights, states, before, self._source.config)
-                output = add_output(weights, states, after, inner).astype(mx.bfloat16)
+                states = working(batch[side])
+                inner = self._inner.pop((side, number), None)
+                if inner is None:
+                    inner = inner_inputs(weights, states, before, self._source.config)
+                output = as_mlx(add_output(weights, states, after, inner)).astype(mx.bfloat16)
                 mx.eval(output)
                 self.hidden[number] = (*batch[:side], output, *batch[side + 1 :])
         self._is_past_attention = before == ATTENTION_INPUTS
@@ -199,6 +211,18 @@ class PairedStream:
         return norms | {name: self._written.read(prefix + name) for name in matrices}
 
 
+def is_inner_kept(config: ModelConfig, tokens: int, names: Names) -> bool:
+    """Whether what so many tokens bring to ATTENTION_OUTPUT or MLP_OUTPUT stays in memory."""
+    return inner_bytes(config, tokens, names) <= _MOST_KEPT_BYTES
+
+
+def inner_bytes(config: ModelConfig, tokens: int, names: Names) -> int:
+    """The inputs of ATTENTION_OUTPUT or MLP_OUTPUT in float32, of the sides that are gathered."""
+    if names == MLP_OUTPUT:
+        return 4 * tokens * config.hidden_dim
+    return len(Side) * 4 * tokens * config.n_heads * config.head_dim
+
+
 def _batches(sequences: TokenArray) -> list[TokenArray]:
     step = max(1, BATCH_TOKENS // sequences.shape[1])
     return [sequences[begin : begin + step] for begin in range(0, len(sequences), step)]
@@ -208,7 +232,7 @@ def _head_sums(source: Source, hidden: list[Batch], *, has_curvature: bool) -> C
     gain = read_tensor(source, "model.norm.weight")
     sums = ColumnSums(has_curvature=has_curvature, has_drift=has_curvature)
     for batch in hidden:
-        flat = (states.astype(mx.float32).reshape(-1, states.shape[-1]) for states in batch)
-        inputs = [mx.fast.rms_norm(rows, gain, source.config.norm_eps) for rows in flat]
+        flat = (working(states).reshape(-1, states.shape[-1]) for states in batch)
+        inputs = [rms_norm(rows, gain, source.config.norm_eps) for rows in flat]
         sums.add(inputs[0], inputs[-1])
     return sums

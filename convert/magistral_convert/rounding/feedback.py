@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from mlx_magistral.model.quant_config import QuantFormat
 
-from .dense import product
+from .dense import Array, as_mlx, as_stored, library, product, settle, whole, working
 from .quantize import Grid
 from .weighted import weighted_grid
 
@@ -32,8 +32,11 @@ _ENOUGH_TOKENS_A_COLUMN = 4
 # at 4, on text not calibrated on and after the descent; the best of nine 0.91 and 0.96.
 _WIDENINGS = (-1.5, -0.75, 0.0, 0.75, 1.5)
 _SHIFTS = (-0.4, -0.2, 0.0, 0.2, 0.4)
-# Weights rounded at a time, counting each as often as it is tried: 16 MB.
-_TRIED_WEIGHTS = 1 << 22
+# Columns of a group after which what is left of it hears of their errors, in one product.
+STEP_COLUMNS = 8
+# Weights rounded at a time, counting each as often as it is tried: 4 MB an array stays in a CPU's
+# caches, and a GPU wants large steps.
+_TRIED_WEIGHTS, _TRIED_WEIGHTS_OF_GPU = 1 << 20, 1 << 23
 
 FloatArray = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
@@ -44,18 +47,18 @@ class Curvature:
     """H of one run of columns, factored in the order the columns are worked on."""
 
     order: IndexArray  # (C,) columns, important groups first, important columns first inside them
-    feedback: mx.array  # A (C, C), unit upper triangular, rows and columns in that order
-    weight: mx.array  # D (C,) > 0
-    importance: mx.array  # the diagonal of the damped H (C,), in that order
+    feedback: Array  # A (C, C), unit upper triangular, rows and columns in that order
+    weight: Array  # D (C,) > 0
+    importance: Array  # the diagonal of the damped H (C,), in that order
 
 
 @dataclass(frozen=True)
 class Rounding:
     """Codes and grid of some rows, in storage order, and each row's share of e H eᵀ."""
 
-    codes: mx.array  # (R, C) float32 integers
+    codes: Array  # (R, C) float32 integers
     grid: Grid
-    loss: mx.array  # (R,)
+    loss: Array  # (R,)
 
 
 def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvature:
@@ -72,9 +75,8 @@ def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvatu
     lower = np.linalg.cholesky(flipped)
     upper = lower[::-1, ::-1]
     scale = np.diag(upper).copy()
-    return Curvature(
-        order, mx.array(upper / scale), mx.array(scale * scale), mx.array(damped[order])
-    )
+    parts = (upper / scale, scale * scale, damped[order])
+    return Curvature(order, *map(working, parts))
 
 
 def damping(columns: int, tokens: int) -> float:
@@ -87,11 +89,14 @@ def has_enough_tokens(columns: int, tokens: int) -> bool:
     return tokens >= _ENOUGH_TOKENS_A_COLUMN * columns
 
 
-def solve(curvature: Curvature, columns: mx.array) -> mx.array:
-    """H⁻¹ times ``columns`` (C, N) in float32, with H as it was damped, rows in storage order."""
-    inverse = mx.linalg.tri_inv(curvature.feedback, upper=True, stream=mx.cpu)
-    half = product(inverse, columns[mx.array(curvature.order)]) / curvature.weight[:, None]
-    return product(inverse.T, half)[mx.array(np.argsort(curvature.order))]
+def solve(curvature: Curvature, columns: FloatArray) -> FloatArray:
+    """H⁻¹ times ``columns`` (C, N), with H as it was damped, rows in storage order."""
+    # MLX has a triangular inverse and numpy none; both are LAPACK's.
+    feedback = as_mlx(curvature.feedback)
+    inverse = np.asarray(mx.linalg.tri_inv(feedback, upper=True, stream=mx.cpu))
+    half = product(inverse, columns[curvature.order]) / np.asarray(curvature.weight)[:, None]
+    found: FloatArray = product(inverse.T, half)[np.argsort(curvature.order)]
+    return found
 
 
 def damped_diagonal(diagonal: FloatArray, share: float = _DAMPING) -> FloatArray:
@@ -105,128 +110,143 @@ def damped_diagonal(diagonal: FloatArray, share: float = _DAMPING) -> FloatArray
 
 
 def round_with_feedback(
-    rows: mx.array, curvature: Curvature, format: QuantFormat, dtype: mx.Dtype
+    rows: Array, curvature: Curvature, format: QuantFormat, dtype: mx.Dtype
 ) -> Rounding:
     """Round float32 rows (R, C), group by group, each seeing the errors of those before it."""
-    size = format.group_size
-    ordered = rows[:, mx.array(curvature.order)]
-    errors: list[mx.array] = []  # (R, g) a finished group, in the order worked on
-    codes: list[mx.array] = []
+    xp, size = library(rows), format.group_size
+    ordered = in_order(rows, curvature.order)
+    errors, codes = xp.zeros(rows.shape, xp.float32), xp.zeros(rows.shape, xp.float32)
     grids: list[Grid] = []
-    loss = mx.zeros((rows.shape[0],))
+    loss = xp.zeros((rows.shape[0],), xp.float32)
     for begin in range(0, rows.shape[1], size):
         span = slice(begin, begin + size)
         exact = ordered[:, span]
         seen = exact
-        if errors:
-            before = mx.concatenate(errors, axis=1)
-            seen = exact + product(before, curvature.feedback[:begin, span])
+        if begin:
+            seen = exact + product(errors[:, :begin], curvature.feedback[:begin, span])
         # The diagonal of H, not D: D cut the error of a layer by 3 to 10 % more and left the whole
         # model 12 % further from its source.
-        importance = curvature.importance[None, span]
-        grid = weighted_grid(seen[:, None], importance, format.bits, dtype)
-        group_codes, grid, group_loss = _best_near(exact, seen, grid, curvature, span, format.bits)
-        loss = loss + group_loss
-        errors.append(exact - _values(group_codes, grid))
-        codes.append(group_codes)
-        grids.append(grid)
-        mx.eval(errors[-1], group_codes, grid.scales, grid.biases, loss)
-    return _in_storage_order(codes, grids, loss, curvature.order, size)
+        grid = weighted_grid(seen, curvature.importance[span], format.bits, dtype)
+        best = _best_near(exact, seen, grid, curvature, span, format.bits, dtype)
+        loss = loss + best.loss
+        codes[:, span] = best.codes
+        errors[:, span] = exact - values_of(best.codes, best.grid)
+        grids.append(best.grid)
+        settle(errors, codes, best.grid.scales, best.grid.biases, loss)
+    return in_storage_order(codes, grids, loss, curvature.order, size)
 
 
-def row_losses(errors: mx.array, curvature: Curvature) -> mx.array:
+def row_losses(errors: Array, curvature: Curvature) -> Array:
     """e H eᵀ of each row of errors (R, C), in storage order."""
-    ordered = errors[:, mx.array(curvature.order)]
-    return mx.sum(mx.square(product(ordered, curvature.feedback)) * curvature.weight, axis=1)
+    reach = product(in_order(errors, curvature.order), curvature.feedback)
+    return (reach * reach) @ curvature.weight
+
+
+def in_order(array: Array, order: IndexArray) -> Array:
+    """The columns of (R, C) in the order they are worked on."""
+    return array[:, order if isinstance(array, np.ndarray) else mx.array(order)]
+
+
+def values_of(codes: Array, grid: Grid) -> Array:
+    """What the codes (R, g) of one group mean on its grid (R,)."""
+    return grid.scales[:, None] * codes + grid.biases[:, None]
+
+
+def in_storage_order(
+    codes: Array, grids: list[Grid], loss: Array, order: IndexArray, size: int
+) -> Rounding:
+    """Codes (R, C) and one grid a group, all in the order worked on, back as they are stored."""
+    xp = library(codes)
+    places = np.argsort(order[::size] // size)
+    scales = xp.stack([grids[place].scales for place in places], axis=1)
+    biases = xp.stack([grids[place].biases for place in places], axis=1)
+    return Rounding(in_order(codes, np.argsort(order)), Grid(scales, biases), loss)
 
 
 def _best_near(
-    exact: mx.array, seen: mx.array, grid: Grid, curvature: Curvature, span: slice, bits: int
-) -> tuple[mx.array, Grid, mx.array]:
-    """One group (R, g) rounded on the grids near ``grid``: codes, grid and loss of the best."""
-    step = max(1, _TRIED_WEIGHTS // (len(_WIDENINGS) * len(_SHIFTS) * exact.shape[1]))
-    parts = []
-    for begin in range(0, len(exact), step):
-        rows = slice(begin, begin + step)
-        trials = _near(Grid(grid.scales[rows], grid.biases[rows]), bits)
-        parts.append(_best_of(exact[rows], seen[rows], trials, curvature, span, bits))
-        mx.eval(parts[-1])
-    codes, scales, biases, losses = (
-        mx.concatenate(list(each)) for each in zip(*parts, strict=True)
-    )
-    return codes, Grid(scales, biases), losses
-
-
-def _near(grid: Grid, bits: int) -> list[Grid]:
-    """Grids (R, 1) whose range is a little wider or narrower, and its middle higher or lower."""
-    levels, dtype = (1 << bits) - 1, grid.scales.dtype
-    scale, bias = grid.scales.astype(mx.float32), grid.biases.astype(mx.float32)
-    middle = bias + scale * (levels / 2)
-    grids = []
-    for widening in _WIDENINGS:
-        stored = (scale * (1 + widening / levels)).astype(dtype)
-        for shift in _SHIFTS:
-            lowest = middle - stored.astype(mx.float32) * (levels / 2 - shift)
-            grids.append(Grid(stored, lowest.astype(dtype)))
-    return grids
-
-
-def _best_of(
-    exact: mx.array,
-    seen: mx.array,
-    trials: list[Grid],
+    exact: Array,
+    seen: Array,
+    grid: Grid,
     curvature: Curvature,
     span: slice,
     bits: int,
-) -> tuple[mx.array, mx.array, mx.array, mx.array]:
-    """Codes (R, g), scales and biases (R, 1) and loss (R,) of each row's best trial."""
-    count, rows = len(trials), len(exact)
-    scales = mx.concatenate([trial.scales for trial in trials])  # (count * R, 1)
-    biases = mx.concatenate([trial.biases for trial in trials])
-    tried_exact, tried_seen = (mx.tile(each, (count, 1)) for each in (exact, seen))
-    feedback = curvature.feedback[span, span]
-    codes, misses = _round_group(tried_exact, tried_seen, Grid(scales, biases), feedback, bits)
-    losses = mx.sum(mx.square(misses) * curvature.weight[span], axis=1).reshape(count, rows)
-    best = mx.argmin(losses, axis=0) * rows + mx.arange(rows)
-    return codes[best], scales[best], biases[best], mx.min(losses, axis=0)
+    dtype: mx.Dtype,
+) -> Rounding:
+    """One group (R, g) rounded on the grids near ``grid``: what is best of each row."""
+    xp = library(exact)
+    tried = _TRIED_WEIGHTS_OF_GPU if xp is mx else _TRIED_WEIGHTS
+    step = max(1, tried // (len(_WIDENINGS) * len(_SHIFTS) * exact.shape[1]))
+    feedback, weight = curvature.feedback[span, span], curvature.weight[span]
+    parts = []
+    for begin in range(0, len(exact), step):
+        rows = slice(begin, begin + step)
+        trials = _near(Grid(grid.scales[rows], grid.biases[rows]), bits, dtype)
+        part = _best_of(exact[rows].T, seen[rows].T, trials, feedback, weight, bits)
+        settle(*part)
+        parts.append(part)
+    codes, scales, biases, losses = (
+        xp.concatenate(list(each)) for each in zip(*parts, strict=True)
+    )
+    return Rounding(codes, Grid(scales, biases), losses)
+
+
+def _near(grid: Grid, bits: int, dtype: mx.Dtype) -> Grid:
+    """Grids (T, R) whose range is a little wider or narrower, and its middle higher or lower."""
+    xp, levels = library(grid.scales), (1 << bits) - 1
+    middle = grid.biases + grid.scales * (levels / 2)
+    scales, biases = [], []
+    for widening in _WIDENINGS:
+        scale = as_stored(grid.scales * (1 + widening / levels), dtype)
+        for shift in _SHIFTS:
+            scales.append(scale)
+            biases.append(as_stored(middle - scale * (levels / 2 - shift), dtype))
+    return Grid(xp.stack(scales), xp.stack(biases))
+
+
+def _best_of(
+    exact: Array, seen: Array, trials: Grid, feedback: Array, weight: Array, bits: int
+) -> tuple[Array, Array, Array, Array]:
+    """Codes (R, g), scales, biases and losses (R,) of each row's best of T trials.
+
+    ``exact`` and ``seen`` are (g, R).
+    """
+    xp = library(exact)
+    codes, losses = _round_group(exact, seen, trials, feedback, weight, bits)
+    best = xp.argmin(losses, axis=0)[None]  # (1, R)
+    scales, biases, least = (
+        xp.take_along_axis(each, best, axis=0)[0] for each in (trials.scales, trials.biases, losses)
+    )
+    return xp.take_along_axis(codes, best[None], axis=1)[:, 0].T, scales, biases, least
 
 
 def _round_group(
-    exact: mx.array, seen: mx.array, grid: Grid, feedback: mx.array, bits: int
-) -> tuple[mx.array, mx.array]:
-    """Column after column of one group (R, g); returns codes and misses, both (R, g)."""
-    scale = grid.scales.astype(mx.float32)[:, 0]
-    bias = grid.biases.astype(mx.float32)[:, 0]
-    originals, waiting = exact.T, seen.T  # (g, R): a column is contiguous
-    codes, misses = [], []
-    for index in range(feedback.shape[0]):
-        column = waiting[0]
-        code = mx.clip(mx.round((column - bias) / scale), 0, (1 << bits) - 1)
-        value = scale * code + bias
-        codes.append(code)
-        misses.append(column - value)
-        error = originals[index] - value
-        waiting = waiting[1:] + feedback[index, index + 1 :, None] * error
-    return mx.stack(codes, axis=1), mx.stack(misses, axis=1)
-
-
-def _values(codes: mx.array, grid: Grid) -> mx.array:
-    return grid.scales.astype(mx.float32) * codes + grid.biases.astype(mx.float32)
-
-
-def _in_storage_order(
-    codes: list[mx.array], grids: list[Grid], loss: mx.array, order: IndexArray, size: int
-) -> Rounding:
-    columns = mx.array(np.argsort(order))
-    groups = mx.array(np.argsort(order[::size] // size))
-    return Rounding(
-        codes=mx.concatenate(codes, axis=1)[:, columns],
-        grid=Grid(
-            mx.concatenate([grid.scales for grid in grids], axis=1)[:, groups],
-            mx.concatenate([grid.biases for grid in grids], axis=1)[:, groups],
-        ),
-        loss=loss,
-    )
+    exact: Array, seen: Array, trials: Grid, feedback: Array, weight: Array, bits: int
+) -> tuple[Array, Array]:
+    """Column after column of one group (g, R) on T grids: codes (g, T, R) and losses (T, R)."""
+    xp, size, trial_shape = library(exact), len(exact), trials.scales.shape
+    codes: list[Array] = []
+    errors: list[Array] = []
+    losses = xp.zeros(trial_shape, xp.float32)
+    inverse = 1 / trials.scales
+    for begin in range(0, size, STEP_COLUMNS):
+        end = begin + STEP_COLUMNS
+        waiting = list(seen[begin:end])
+        if begin:
+            before = xp.stack(errors).reshape(begin, -1)
+            heard = feedback[:begin, begin:end].T @ before
+            heard = heard.reshape(-1, *trial_shape)
+            waiting = [each + more for each, more in zip(waiting, heard, strict=True)]
+        for index in range(begin, end):
+            column = waiting.pop(0)
+            code = xp.clip(whole((column - trials.biases) * inverse), 0, (1 << bits) - 1)
+            value = trials.scales * code + trials.biases
+            miss, error = column - value, exact[index] - value
+            losses = losses + weight[index] * (miss * miss)
+            codes.append(code)
+            errors.append(error)
+            following = feedback[index, index + 1 : end]
+            waiting = [each + share * error for each, share in zip(waiting, following, strict=True)]
+    return xp.stack(codes), losses
 
 
 def _order(diagonal: FloatArray, size: int) -> IndexArray:

@@ -10,7 +10,7 @@ import mlx.core as mx
 
 from mlx_magistral.model.quant_config import QuantFormat
 
-from .dense import product
+from .dense import Array, as_mlx, library, product, working
 from .descent import descend
 from .feedback import Curvature, Rounding, round_with_feedback, row_losses
 from .packing import pack_codes
@@ -19,8 +19,8 @@ from .quantize import (
     StoredRows,
     cast_rows,
     nearest_codes,
-    number,
     quantize_rows,
+    squared_sum,
     starting_grid,
 )
 from .weighted import weighted_grid
@@ -32,7 +32,7 @@ class CurvatureBlock:
 
     begin: int
     curvature: Curvature
-    correction: mx.array | None = None  # (C, C): rows W had better be W + W @ correction
+    correction: Array | None = None  # (C, C): rows W had better be W + W @ correction
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,15 @@ class ColumnStatistics:
     Without ``blocks`` the weighted search is all that can be done.
     """
 
-    importance: mx.array  # (C,) > 0
+    importance: Array  # (C,) > 0
     blocks: tuple[CurvatureBlock, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Choice:
-    codes: mx.array  # (R, C) float32 integers
+    codes: Array  # (R, C) float32 integers
     grid: Grid
-    losses: mx.array  # (R,): e H eᵀ of each row, or its diagonal part without blocks
+    losses: Array  # (R,): e H eᵀ of each row, or its diagonal part without blocks
 
 
 def store_rows(
@@ -68,17 +68,17 @@ def store_rows(
         return cast_rows(rows, dtype)
     if statistics is None:
         return quantize_rows(rows, format, dtype)
-    exact = rows.astype(mx.float32)
+    exact = working(rows)
     target = _corrected(exact, statistics)
     grid = starting_grid(_grouped(target, format), format.bits, dtype)
     plain = _choice(target, format, grid, statistics)
-    best = _better(plain, _searched(target, format, dtype, statistics))
-    if statistics.blocks:
-        best = _better(best, _fed_back(target, format, dtype, statistics))
-    return _stored(exact, best, plain, format)
+    # Where errors are fed back, the search by itself wins no row.
+    find = _fed_back if statistics.blocks else _searched
+    best = _better(plain, find(target, format, dtype, statistics))
+    return _stored(exact, best, plain, format, dtype)
 
 
-def _corrected(rows: mx.array, statistics: ColumnStatistics) -> mx.array:
+def _corrected(rows: Array, statistics: ColumnStatistics) -> Array:
     """What rounding aims at: the rows that make good the drift of their inputs."""
     if not statistics.blocks:
         return rows
@@ -88,86 +88,83 @@ def _corrected(rows: mx.array, statistics: ColumnStatistics) -> mx.array:
         if block.correction is not None:
             part = part + product(part, block.correction)
         parts.append(part)
-    return mx.concatenate(parts, axis=1)
+    return library(rows).concatenate(parts, axis=1)
 
 
 def _searched(
-    rows: mx.array, format: QuantFormat, dtype: mx.Dtype, statistics: ColumnStatistics
+    rows: Array, format: QuantFormat, dtype: mx.Dtype, statistics: ColumnStatistics
 ) -> _Choice:
+    groups = _grouped(rows, format).swapaxes(0, 1)  # (G, R, g)
     importance = statistics.importance.reshape(-1, format.group_size)
-    grid = weighted_grid(_grouped(rows, format), importance, format.bits, dtype)
-    return _choice(rows, format, grid, statistics)
+    grid = weighted_grid(groups, importance, format.bits, dtype)
+    return _choice(rows, format, Grid(grid.scales.T, grid.biases.T), statistics)
 
 
 def _fed_back(
-    rows: mx.array, format: QuantFormat, dtype: mx.Dtype, statistics: ColumnStatistics
+    rows: Array, format: QuantFormat, dtype: mx.Dtype, statistics: ColumnStatistics
 ) -> _Choice:
+    xp = library(rows)
     parts = [
         _rounded(_columns(rows, block), block.curvature, format, dtype)
         for block in statistics.blocks
     ]
-    return _Choice(
-        mx.concatenate([part.codes for part in parts], axis=1),
-        Grid(
-            mx.concatenate([part.grid.scales for part in parts], axis=1),
-            mx.concatenate([part.grid.biases for part in parts], axis=1),
-        ),
-        sum((part.loss for part in parts), mx.zeros((rows.shape[0],))),
+    grid = Grid(
+        xp.concatenate([part.grid.scales for part in parts], axis=1),
+        xp.concatenate([part.grid.biases for part in parts], axis=1),
     )
+    codes = xp.concatenate([part.codes for part in parts], axis=1)
+    return _Choice(codes, grid, sum(part.loss for part in parts))
 
 
-def _rounded(
-    rows: mx.array, curvature: Curvature, format: QuantFormat, dtype: mx.Dtype
-) -> Rounding:
+def _rounded(rows: Array, curvature: Curvature, format: QuantFormat, dtype: mx.Dtype) -> Rounding:
     rounding = round_with_feedback(rows, curvature, format, dtype)
-    return descend(rows, rounding, curvature, format)
+    return descend(rows, rounding, curvature, format, dtype)
 
 
-def _choice(
-    rows: mx.array, format: QuantFormat, grid: Grid, statistics: ColumnStatistics
-) -> _Choice:
+def _choice(rows: Array, format: QuantFormat, grid: Grid, statistics: ColumnStatistics) -> _Choice:
     """The nearest codes on a grid, and their losses."""
     groups = _grouped(rows, format)
     codes, _ = nearest_codes(groups, grid, format.bits)
     errors = (groups - _values(codes, grid)).reshape(rows.shape)
-    losses = mx.sum(mx.square(errors) * statistics.importance, axis=1)
     if statistics.blocks:
-        shares = [row_losses(_columns(errors, b), b.curvature) for b in statistics.blocks]
-        losses = sum(shares, mx.zeros_like(losses))
+        losses = sum(row_losses(_columns(errors, b), b.curvature) for b in statistics.blocks)
+    else:
+        losses = (errors * errors) @ statistics.importance
     return _Choice(codes.reshape(rows.shape), grid, losses)
 
 
 def _better(one: _Choice, other: _Choice) -> _Choice:
+    xp = library(one.codes)
     is_other = (other.losses < one.losses)[:, None]
     return _Choice(
-        mx.where(is_other, other.codes, one.codes),
+        xp.where(is_other, other.codes, one.codes),
         Grid(
-            mx.where(is_other, other.grid.scales, one.grid.scales),
-            mx.where(is_other, other.grid.biases, one.grid.biases),
+            xp.where(is_other, other.grid.scales, one.grid.scales),
+            xp.where(is_other, other.grid.biases, one.grid.biases),
         ),
-        mx.minimum(one.losses, other.losses),
+        xp.minimum(one.losses, other.losses),
     )
 
 
-def _stored(rows: mx.array, choice: _Choice, plain: _Choice, format: QuantFormat) -> StoredRows:
-    values = _values(_grouped(choice.codes, format), choice.grid)
-    error = mx.sum(mx.square(_grouped(rows, format) - values))
-    norm = mx.sum(mx.square(rows))
-    packed = pack_codes(choice.codes.astype(mx.uint8), format.bits)
-    parts = (packed, mx.contiguous(choice.grid.scales), mx.contiguous(choice.grid.biases))
-    loss, plain_loss = mx.sum(choice.losses), mx.sum(plain.losses)
-    mx.eval(*parts, error, norm, loss, plain_loss)
-    return StoredRows(parts, number(error), number(norm), number(loss), number(plain_loss))
+def _stored(
+    rows: Array, choice: _Choice, plain: _Choice, format: QuantFormat, dtype: mx.Dtype
+) -> StoredRows:
+    xp = library(rows)
+    errors = _grouped(rows, format) - _values(_grouped(choice.codes, format), choice.grid)
+    packed = pack_codes(as_mlx(choice.codes).astype(mx.uint8), format.bits)
+    parts = (packed, *choice.grid.stored(dtype))
+    mx.eval(*parts)
+    loss, plain_loss = (float(xp.sum(each.losses)) for each in (choice, plain))
+    return StoredRows(parts, squared_sum(errors), squared_sum(rows), loss, plain_loss)
 
 
-def _columns(rows: mx.array, block: CurvatureBlock) -> mx.array:
+def _columns(rows: Array, block: CurvatureBlock) -> Array:
     return rows[:, block.begin : block.begin + block.curvature.order.size]
 
 
-def _grouped(rows: mx.array, format: QuantFormat) -> mx.array:
+def _grouped(rows: Array, format: QuantFormat) -> Array:
     return rows.reshape(rows.shape[0], -1, format.group_size)
 
 
-def _values(codes: mx.array, grid: Grid) -> mx.array:
-    scales = grid.scales.astype(mx.float32)[..., None]
-    return scales * codes + grid.biases.astype(mx.float32)[..., None]
+def _values(codes: Array, grid: Grid) -> Array:
+    return grid.scales[..., None] * codes + grid.biases[..., None]

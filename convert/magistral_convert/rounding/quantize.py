@@ -12,21 +12,26 @@ import numpy as np
 
 from mlx_magistral.model.quant_config import QuantFormat
 
+from .dense import Array, as_mlx, as_stored, library, whole
 from .packing import pack_codes
 
 # MLX's own floor for a group's scale; all-equal groups would divide by zero without it.
 _LEAST_SCALE = 1e-7
-_NO_FRACTION = 1.5 * 2**23
 # What scales, biases and unquantized tensors may be stored in.
 STORED_DTYPES = {"bfloat16": mx.bfloat16, "float16": mx.float16}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The levels of each group, scale * code + bias, rounded to the dtype they are stored in."""
+    """The levels of each group, scale * code + bias, as float32 values of the stored dtype."""
 
-    scales: mx.array  # (R, G)
-    biases: mx.array  # (R, G)
+    scales: Array  # (R, G), or any shape of groups
+    biases: Array  # the same
+
+    def stored(self, dtype: mx.Dtype) -> tuple[mx.array, mx.array]:
+        """Scales and biases as arrays of the dtype they were rounded to."""
+        scales, biases = (as_mlx(each).astype(dtype) for each in (self.scales, self.biases))
+        return mx.contiguous(scales), mx.contiguous(biases)
 
 
 @dataclass(frozen=True)
@@ -61,40 +66,37 @@ def quantize_rows(rows: mx.array, format: QuantFormat, dtype: mx.Dtype) -> Store
     groups = rows.astype(mx.float32).reshape(rows.shape[0], -1, format.group_size)
     grid = starting_grid(groups, format.bits, dtype)
     codes, misses = nearest_codes(groups, grid, format.bits)
-    errors = misses * grid.scales.astype(mx.float32)[..., None]
+    errors = misses * grid.scales[..., None]
     packed = pack_codes(codes.astype(mx.uint8).reshape(rows.shape), format.bits)
-    parts = (packed, mx.contiguous(grid.scales), mx.contiguous(grid.biases))
+    parts = (packed, *grid.stored(dtype))
     mx.eval(*parts, errors, groups)
     return StoredRows(parts, squared_sum(errors), squared_sum(groups))
 
 
-def starting_grid(groups: mx.array, bits: int, dtype: mx.Dtype) -> Grid:
-    """The grid mx.quantize takes for float32 groups (R, G, g): one edge exact, zero on a level."""
+def starting_grid(groups: Array, bits: int, dtype: mx.Dtype) -> Grid:
+    """The grid mx.quantize takes for float32 groups (..., g): one edge exact, zero on a level."""
+    xp = library(groups)
     levels = (1 << bits) - 1
-    low = mx.min(groups, axis=-1)
-    high = mx.max(groups, axis=-1)
-    scale = mx.maximum((high - low) / levels, _LEAST_SCALE)
-    low_is_larger = mx.abs(low) > mx.abs(high)
-    scale = mx.where(low_is_larger, scale, -scale)
-    edge = mx.where(low_is_larger, low, high)
-    edge_code = mx.round(edge / scale)
-    scale = mx.where(edge_code != 0, edge / edge_code, scale)
-    bias = mx.where(edge_code == 0, 0.0, edge)
-    return Grid(scale.astype(dtype), bias.astype(dtype))
+    low = xp.min(groups, axis=-1)
+    high = xp.max(groups, axis=-1)
+    scale = xp.maximum((high - low) / levels, _LEAST_SCALE)
+    low_is_larger = xp.abs(low) > xp.abs(high)
+    scale = xp.where(low_is_larger, scale, -scale)
+    edge = xp.where(low_is_larger, low, high)
+    edge_code = whole(edge / scale)
+    is_zero = edge_code == 0
+    scale = xp.where(is_zero, scale, edge / xp.where(is_zero, 1.0, edge_code))
+    bias = xp.where(is_zero, 0.0, edge)
+    return Grid(as_stored(scale, dtype), as_stored(bias, dtype))
 
 
-def nearest_codes(groups: mx.array, grid: Grid, bits: int) -> tuple[mx.array, mx.array]:
+def nearest_codes(groups: Array, grid: Grid, bits: int) -> tuple[Array, Array]:
     """Codes as float32 integers nearest to ``groups``, and by how many steps each is missed.
 
-    All are (R, G, g).
+    All are (..., g), and the grid's parts without that last axis.
     """
-    scale = grid.scales.astype(mx.float32)[..., None]
-    bias = grid.biases.astype(mx.float32)[..., None]
-    position = (groups - bias) / scale
-    # A float32 this large has no bits after the point: the sum rounds as mx.round does, in a third
-    # of its time on a CPU. Positions beyond it are clipped in any case.
-    whole = (position + _NO_FRACTION) - _NO_FRACTION
-    codes = mx.clip(whole, 0, (1 << bits) - 1)
+    position = (groups - grid.biases[..., None]) / grid.scales[..., None]
+    codes = library(groups).clip(whole(position), 0, (1 << bits) - 1)
     return codes, position - codes
 
 

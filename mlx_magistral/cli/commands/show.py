@@ -40,13 +40,14 @@ def command(model: str | None, as_json: bool) -> None:
 
 def _facts(name: str, folder: Path) -> dict[str, Any]:
     from mlx_magistral.hub.cache import hub_origin
+    from mlx_magistral.hub.examine import examine
     from mlx_magistral.memory.machine import this_machine
     from mlx_magistral.memory.plan import longest_context, make_plan
-    from mlx_magistral.model.checkpoint import open_checkpoint
-    from mlx_magistral.model.config import DEFAULT_CONTEXT, read_json
+    from mlx_magistral.model.config import DEFAULT_CONTEXT
+    from mlx_magistral.model.config_fields import read_json
     from mlx_magistral.model.names import expected_shapes
 
-    checkpoint = open_checkpoint(folder)
+    checkpoint = examine(name).checkpoint
     config = checkpoint.config
     weights = sum(_product(shape) for shape in expected_shapes(config).values())
     ceiling = config.max_position_embeddings or DEFAULT_CONTEXT

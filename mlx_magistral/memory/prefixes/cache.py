@@ -5,7 +5,7 @@ live in RAM under a byte budget, and on disk where a PrefixDisk is given (prefix
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,6 +16,7 @@ from mlx_magistral.memory.prefixes.disk import PrefixDisk
 from mlx_magistral.memory.prefixes.layer_file import Layers
 from mlx_magistral.memory.prefixes.match import Wanted, last_end, packed
 from mlx_magistral.model.cache import KVCache
+from mlx_magistral.model.caches import token_bytes
 
 
 @dataclass(eq=False)  # one entry is another only if it is the same object
@@ -89,7 +90,7 @@ class PrefixCache:
         """
         kept = packed(tokens[: cache[0].offset])
         room = self.ram_bytes // 2 if is_pinned else self.ram_bytes - self._pinned_bytes()
-        fitting = int(max(room, 0) / _token_bytes(cache)) if kept else 0
+        fitting = int(max(room, 0) / token_bytes(cache)) if kept else 0
         if fitting < len(kept):
             kept = kept[: fitting if ends is None else last_end(ends, fitting)]
         if kept:
@@ -155,7 +156,7 @@ class PrefixCache:
             for each in self._entries
             if tokens[: len(each.tokens)] != each.tokens or (each.is_pinned and not is_pinned)
         ]
-        needed = int(_token_bytes(cache) * len(tokens))
+        needed = int(token_bytes(cache) * len(tokens))
         if is_pinned:
             self._unpin(room - needed)
         self.shrink(self.ram_bytes - needed)
@@ -182,11 +183,6 @@ class PrefixCache:
                 "once more."
             )
         return None if layers is None else _first(layers, length)
-
-
-def _token_bytes(cache: Iterable[KVCache]) -> float:
-    """Bytes of one token in all layers."""
-    return sum(array.nbytes / array.shape[2] for layer in cache for array in layer.state)
 
 
 def _copy(cache: Sequence[KVCache], tokens: int) -> Layers:

@@ -29,10 +29,14 @@ def place_adapter(model: Transformer, adapter: Adapter, *, base_sha256: str | No
     ``base_sha256`` is what identity.py says of the model. Raises AdapterError naming what does not
     fit and the bases.
     """
-    problems = _problems(model, adapter)
-    if problems:
-        raise AdapterError(_message(adapter, base_sha256, problems))
-    require_base(adapter, base_sha256)
+    linears: dict[str, Any] = dict(model.named_modules())
+    own: Any = tree_flatten(model.parameters())
+    require_fit(
+        adapter,
+        {path: linear_shape(each) for path, each in linears.items() if is_linear(each)},
+        {name: array.shape for name, array in own if array.dtype != mx.uint32},
+        base_sha256,
+    )
     for path, change in adapter.modules.items():
         wrap(model, path, change).settle()
     dtype = model.model.norm.weight.dtype
@@ -42,11 +46,35 @@ def place_adapter(model: Transformer, adapter: Adapter, *, base_sha256: str | No
     model.eval()
 
 
-def require_base(adapter: Adapter, base_sha256: str | None) -> None:
-    """Raise AdapterError where the adapter names another base than this."""
+def require_fit(
+    adapter: Adapter,
+    linears: Mapping[str, tuple[int, int]],
+    weights: Mapping[str, tuple[int, ...]],
+    base_sha256: str | None,
+) -> None:
+    """Raise AdapterError where the adapter is another model's, with all that does not fit.
+
+    ``linears`` has the (out, in) of each linear by path, ``weights`` the shape of each float
+    weight by name.
+    """
+    problems = [f"{path} is no linear layer" for path in adapter.modules if path not in linears]
+    for path, change in adapter.modules.items():
+        if path in linears and not _fits(change, *linears[path]):
+            out, width = linears[path]
+            problems.append(
+                f"{path} is {out} x {width} here and {change.b.shape[1]} x {change.a.shape[0]} "
+                "in the adapter"
+            )
+    for name, array in adapter.weights.items():
+        if name not in weights:
+            problems.append(f"{name} is no float weight")
+        elif tuple(weights[name]) != array.shape:
+            problems.append(f"{name} is {list(weights[name])} here and {list(array.shape)} in it")
     named = adapter.base_sha256
-    if named is not None and base_sha256 is not None and named != base_sha256:
-        raise AdapterError(_message(adapter, base_sha256, ["the gains of the norms are others"]))
+    if not problems and named is not None and base_sha256 not in (None, named):
+        problems.append("the gains of the norms are others")
+    if problems:
+        raise AdapterError(_message(adapter, base_sha256, problems))
 
 
 def wrap(model: Transformer, path: str, change: ModuleAdapter) -> LoRALinear:
@@ -78,41 +106,11 @@ def _order(path: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in path.split(".")]
 
 
-def _problems(model: Transformer, adapter: Adapter) -> list[str]:
-    linears: dict[str, Any] = {
-        path: module for path, module in model.named_modules() if is_linear(module)
-    }
-    absent = [path for path in adapter.modules if path not in linears]
-    problems = [f"{path} is no linear layer of the model" for path in absent]
-    for path, change in adapter.modules.items():
-        if path in linears:
-            out, width = linear_shape(linears[path])
-            if not _fits(change, out, width):
-                problems.append(
-                    f"{path} is {out} x {width} here and {change.b.shape[1]} x {change.a.shape[0]} "
-                    "in the adapter"
-                )
-    return problems + _weight_problems(dict(tree_flatten(model.parameters())), adapter.weights)
-
-
 def _fits(change: ModuleAdapter, out: int, width: int) -> bool:
     a, b, m = change.a.shape, change.b.shape, change.m
     return (
         a == (width, b[0]) and b[1:] == (out,) and (m is None or m.shape == (out,)) and len(b) == 2
     )
-
-
-def _weight_problems(own: Mapping[str, Any], weights: Mapping[str, mx.array]) -> list[str]:
-    problems = []
-    for name, array in weights.items():
-        if name not in own:
-            problems.append(f"{name} is no weight of the model")
-        elif own[name].shape != array.shape or own[name].dtype == mx.uint32:
-            problems.append(
-                f"{name} is {list(own[name].shape)} {own[name].dtype} here and "
-                f"{list(array.shape)} {array.dtype} in the adapter"
-            )
-    return problems
 
 
 def _message(adapter: Adapter, base_sha256: str | None, problems: list[str]) -> str:

@@ -4,15 +4,15 @@ import dataclasses
 
 import pytest
 
-from magistral_convert.calibration import estimate
+from magistral_convert.calibration import estimate, streams
 from magistral_convert.calibration.estimate import calibration_seconds, layer_operations
 from magistral_convert.recipe import Method, Recipe
 from mlx_magistral.model.config import ModelConfig
 from tests.convert.tiny_checkpoints import PARAMS
 
 _CONFIG = ModelConfig(**PARAMS, tie_word_embeddings=False)
-# A row and square: feedback, two losses, and the descent's start and two passes.
-_SOLVING = 1 + 2 * 2 + 2 + 2 * 2
+# A row and square: feedback, plain's loss, and the descent's start and two passes.
+_SOLVING = 1 + 2 + 2 + 2 * 2
 # A cube: Cholesky; inverse and two products where the drift is made good.
 _FACTORING, _INVERTING = 1 / 3, 1 / 3 + 4
 # Of one layer of _CONFIG: q 256x128, k and v 128x128, o 128x256, gate and up 256x128, down 128x256.
@@ -25,9 +25,7 @@ def test_the_search_only_sends_text_through_the_layer() -> None:
 
 def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
-    # Two sides of everything, q, k and v twice; gate and up once more on one side.
-    attention, mlp = (256 + 2 * 128) * 128, 2 * 256 * 128
-    forward = 2 * 1000 * (2 * _WEIGHTS + 2 * attention + mlp)
+    forward = 2 * 1000 * 2 * _WEIGHTS  # two sides of everything
     # H and drift of all but down_proj, which has H alone.
     known = 2 * 128**2 + 256**2
     sums = 2 * 1000 * (2 * known + 256**2)
@@ -35,6 +33,14 @@ def test_calibration_adds_the_products_counted_by_hand() -> None:
     corrected = (256 + 2 * 128 + 2 * 256) * 128**2 + 128 * 256**2
     solving = _SOLVING * (corrected + 128 * 256**2) + 2 * corrected
     assert found == pytest.approx(forward + sums + factors + solving)
+
+
+def test_what_is_too_large_to_keep_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
+    monkeypatch.setattr(streams, "_MOST_KEPT_BYTES", 0)
+    again = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
+    # q, k and v on both sides; gate and up on one.
+    assert again - kept == pytest.approx(2 * 1000 * (2 * 512 * 128 + 2 * 256 * 128))
 
 
 def test_wide_inputs_count_in_blocks() -> None:
@@ -50,13 +56,16 @@ def test_wide_inputs_count_in_blocks() -> None:
 def test_seconds_are_this_machine_s_and_grow_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_seconds_a_weight", lambda recipe: 1e-6)
     monkeypatch.setattr(estimate, "_seconds_an_operation", lambda: 1e-9)
+    monkeypatch.setattr(estimate, "_seconds_a_row", lambda config, length: 1e-3)
+    monkeypatch.setattr(estimate, "_seconds_a_gate", lambda: 1e-8)
     recipe = Recipe(4, method=Method.SEARCH)
     weights = 3 * (_WEIGHTS + 2 * 128) + 2 * 192 * 128 + 128
-    expected = weights * 1e-6 + 3 * 2 * 1000 * _WEIGHTS * 1e-9
-    assert calibration_seconds(_CONFIG, recipe, 1000) == pytest.approx(expected)
+    layer = 2 * 1000 * _WEIGHTS * 1e-9 + 10 * 1e-3 + 1000 * 256 * 1e-8
+    expected = weights * 1e-6 + 3 * layer
+    assert calibration_seconds(_CONFIG, recipe, 1000, 100) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("method", [Method.SEARCH, Method.CALIBRATED])
 def test_the_samples_can_be_timed_here(method: Method) -> None:
-    seconds = calibration_seconds(_CONFIG, Recipe(4, method=method), 1000)
+    seconds = calibration_seconds(_CONFIG, Recipe(4, method=method), 1000, 100)
     assert 0 < seconds < 3600

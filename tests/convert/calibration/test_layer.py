@@ -1,7 +1,9 @@
 """The streamed layer against the model itself, and its gradient against mlx's."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -35,13 +37,16 @@ def source(exact_folder: Path) -> Source:
     return open_source(exact_folder)
 
 
-def test_the_layers_compute_what_the_model_does(source: Source, exact_folder: Path) -> None:
+@pytest.mark.parametrize("kind", [np.array, mx.array])  # as on a CPU, and as on a GPU
+def test_the_layers_compute_what_the_model_does(
+    source: Source, exact_folder: Path, kind: Callable[[mx.array], Any]
+) -> None:
     model, _ = load_model(exact_folder)
-    hidden = embed(source, _TOKENS)
+    hidden = kind(embed(source, _TOKENS))
     for layer in range(PARAMS["n_layers"]):
         hidden = layer_forward(read_layer(source, layer), hidden, source.config)
     gain = mx.load(str(exact_folder / "consolidated.safetensors"))["norm.weight"]
-    normed = mx.fast.rms_norm(hidden, gain, source.config.norm_eps)
+    normed = mx.fast.rms_norm(mx.array(hidden), gain, source.config.norm_eps)
     expected = model(mx.array(_TOKENS))
     actual = normed @ mx.load(str(exact_folder / "consolidated.safetensors"))["output.weight"].T
     assert float(mx.max(mx.abs(actual - expected))) < 1e-4
@@ -50,22 +55,23 @@ def test_the_layers_compute_what_the_model_does(source: Source, exact_folder: Pa
 def test_every_matrix_shows_its_input(source: Source) -> None:
     seen: dict[str, tuple[int, ...]] = {}
 
-    def on_input(names: tuple[str, ...], inputs: mx.array) -> None:
+    def on_input(names: tuple[str, ...], inputs: np.ndarray) -> None:
         seen.update(dict.fromkeys(names, inputs.shape))
 
-    layer_forward(read_layer(source, 0), embed(source, _TOKENS), source.config, on_input)
+    layer_forward(read_layer(source, 0), np.array(embed(source, _TOKENS)), source.config, on_input)
     shapes = source.shapes
     for name, shape in seen.items():
         assert shape == (_TOKENS.size, shapes[f"model.layers.0.{name}.weight"][1])
     assert len(seen) == 7
 
 
-def test_the_gradient_is_mlx_s(source: Source) -> None:
+@pytest.mark.parametrize("kind", [np.array, mx.array])
+def test_the_gradient_is_mlx_s(source: Source, kind: Callable[[mx.array], Any]) -> None:
     weights, hidden = read_layer(source, 1), mx.random.normal((2, 6, 128))
     cotangent = mx.random.normal(hidden.shape)
-    gradients: dict[str, mx.array] = {}
+    gradients: dict[str, Any] = {}
 
-    def keep(name: str, inputs: mx.array, outputs: mx.array) -> None:
+    def keep(name: str, inputs: Any, outputs: Any) -> None:
         gradients[name] = outputs.T @ inputs
 
     def traceable(hidden: mx.array, matrices: dict[str, mx.array]) -> mx.array:
@@ -76,11 +82,13 @@ def test_the_gradient_is_mlx_s(source: Source) -> None:
 
     matrices = {name: array for name, array in weights.items() if array.ndim == 2}
     expected, by_matrix = mx.grad(traceable, argnums=(0, 1))(hidden, matrices)
-    actual = layer_backward(weights, hidden, cotangent, source.config, keep)
-    assert float(mx.max(mx.abs(actual - expected))) < 1e-3 * float(mx.max(mx.abs(expected)))
+    actual = layer_backward(weights, kind(hidden), kind(cotangent), source.config, keep)
+    assert float(mx.max(mx.abs(mx.array(actual) - expected))) < 1e-3 * float(
+        mx.max(mx.abs(expected))
+    )
     for name, gradient in gradients.items():
         wanted = by_matrix[f"{name}.weight"]
-        error = float(mx.max(mx.abs(gradient - wanted)))
+        error = float(mx.max(mx.abs(mx.array(gradient) - wanted)))
         assert error < 1e-3 * float(mx.max(mx.abs(wanted))), name
     assert len(gradients) == 7
 

@@ -49,14 +49,14 @@ def _stream(source: Source, result: Path) -> PairedStream:
     return stream
 
 
-def _seen(source: Source, layer: int) -> dict[str, mx.array]:
+def _seen(source: Source, layer: int) -> dict[str, np.ndarray]:
     """What reaches each matrix of a layer, by the path that compares whole models."""
-    inputs: dict[str, mx.array] = {}
+    inputs: dict[str, np.ndarray] = {}
 
-    def keep(names: tuple[str, ...], rows: mx.array) -> None:
+    def keep(names: tuple[str, ...], rows: np.ndarray) -> None:
         inputs.update(dict.fromkeys(names, rows))
 
-    hidden = embed(source, _TOKENS)
+    hidden = np.array(embed(source, _TOKENS))
     for index in range(layer + 1):
         weights = read_layer(source, index)
         hidden = layer_forward(weights, hidden, source.config, keep)
@@ -72,21 +72,19 @@ def test_both_sides_are_what_the_two_models_compute(
     pairs = []
 
     class Spy(ColumnSums):
-        def add(self, exact: mx.array, drifted: mx.array) -> None:
+        def add(self, exact: np.ndarray, drifted: np.ndarray) -> None:
             pairs.append((exact, drifted))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("magistral_convert.calibration.streams.ColumnSums", Spy)
         stream.sums(1, name)
-    exact, drifted = (mx.concatenate(side) for side in zip(*pairs, strict=True))
+    exact, drifted = (np.concatenate(side) for side in zip(*pairs, strict=True))
     for found, folder in ((exact, source.folder), (drifted, result)):
         expected = _seen(open_source(folder), 1)[name]
         # Hidden states wait in bfloat16.
-        assert mx.allclose(found, expected, rtol=0.05, atol=0.05)
-        assert float(mx.mean(mx.square(found - expected))) < 1e-4 * float(
-            mx.mean(mx.square(expected))
-        )
-    assert not mx.allclose(exact, drifted, rtol=0.05, atol=0.05)
+        assert np.allclose(found, expected, rtol=0.05, atol=0.05)
+        assert np.square(found - expected).mean() < 1e-4 * np.square(expected).mean()
+    assert not np.allclose(exact, drifted, rtol=0.05, atol=0.05)
 
 
 def test_a_layer_can_be_passed_without_looking(source: Source, result: Path) -> None:
@@ -128,7 +126,7 @@ def _drifting(tokens: int, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:
 def _sums(exact: np.ndarray, drifted: np.ndarray) -> ColumnSums:
     sums = ColumnSums(has_curvature=True, has_drift=True)
     for begin in range(0, len(exact), 100):
-        sums.add(mx.array(exact[begin : begin + 100]), mx.array(drifted[begin : begin + 100]))
+        sums.add(exact[begin : begin + 100], drifted[begin : begin + 100])
     return sums
 
 
@@ -151,7 +149,7 @@ def test_solving_undoes_the_damped_h() -> None:
     exact, _ = _drifting(600)
     hessian = exact.T @ exact
     right = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
-    found = solve(factor_hessian(hessian.copy(), 32, 600), mx.array(right))
+    found = solve(factor_hessian(hessian.copy(), 32, 600), right)
     np.fill_diagonal(hessian, np.diag(hessian) + 0.01 * np.diag(hessian).mean())
     assert np.allclose(hessian @ np.array(found), right, atol=1e-3)
 
