@@ -27,36 +27,32 @@ def main() -> None:
         whole = folder / "whole"
         command = [sys.executable, "-m", "mlx_magistral", "eval", "nano", "-m", "nano", "-q"]
         command += ["--limit", str(options.limit), "-n", "2", "--width", "8", "--run"]
-        started = time.monotonic()
         subprocess.run([*command, str(whole)], check=True, stdout=subprocess.DEVNULL)
-        seconds = time.monotonic() - started
         draw = random.Random(options.seed)
         killed = folder / "killed"
-        kills = 0
+        # Some samples further each time, few enough that there are some left for the last kill.
+        most = 2 * options.limit // (options.kills + 4)
         for _ in range(options.kills):
-            kills += kill_once([*command, str(killed)], killed, draw.uniform(0.2, 1) * seconds / 4)
+            kill_once([*command, str(killed)], killed, draw.randint(0, most), draw.random())
         subprocess.run([*command, str(killed)], check=True, stdout=subprocess.DEVNULL)
         one, other = said(whole), said(killed)
         assert one == other, "the samples are not the same"
         assert len(lines(killed)) == len(one), "a sample is there twice"
-        print(
-            f"killed {kills} times of {options.kills}; {len(one)} of {len(one)} samples are equal"
-        )
+        print(f"killed {options.kills} times; {len(one)} of {len(one)} samples are equal")
 
 
-def kill_once(command: list[str], folder: Path, after: float) -> bool:
-    """Begin, kill, and look at what is left; False where it was through before."""
+def kill_once(command: list[str], folder: Path, more: int, share: float) -> None:
+    """Begin, kill a moment after so many more samples, and look at what is left."""
     before = lines(folder)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        try:
-            process.wait(after)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            assert lines(folder)[: len(before)] == before, "a line was lost"
-            return True
-    assert process.returncode == 0, f"it ended with {process.returncode}"
-    return False
+        while len(lines(folder)) < len(before) + more:
+            assert process.poll() is None, f"it ended with {process.returncode}"
+            time.sleep(0.01)
+        # At any point of a reply, or of its own beginning where no sample was waited for.
+        time.sleep(share * (0.3 if more else 3.0))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it was through before"
+    assert lines(folder)[: len(before)] == before, "a line was lost"
 
 
 def lines(folder: Path) -> list[bytes]:

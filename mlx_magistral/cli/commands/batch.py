@@ -102,7 +102,7 @@ def _load(name: str, adapter: str | None, options: dict[str, Any]) -> "Magistral
     from mlx_magistral.cli.fetching import fetch_named
     from mlx_magistral.engine.magistral import Magistral
 
-    fetch_named(name)
+    fetch_named(name, options["tokenizer"])
     return Magistral.load(name, **take_memory(options), adapter=adapter)
 
 
