@@ -87,6 +87,23 @@ def test_a_value_that_is_no_number_names_its_tensor(tmp_path: Path, value: float
     assert _convert(source, tmp_path / "out", "--restart").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["tok_embeddings", "layers.1.feed_forward.w2", "layers.2.attention_norm", "norm", "output"],
+)
+def test_compare_names_the_tensor_that_holds_no_number(tmp_path: Path, name: str) -> None:
+    weights = native_weights()
+    weights[f"{name}.weight"] = weights[f"{name}.weight"] * float("nan")
+    damaged = write_native(tmp_path / "damaged", weights)
+    sound = write_native(tmp_path / "sound", native_weights())
+    (tmp_path / "ids.jsonl").write_text(json.dumps({"tokens": list(range(64))}))
+    data = ["--data", str(tmp_path / "ids.jsonl"), "--json"]
+    result = CliRunner().invoke(main, ["compare", str(sound), str(damaged), *data])
+    hf = next(iter(hf_weights({f"{name}.weight": weights[f"{name}.weight"]})))
+    assert f"{damaged}: {hf} holds NaN or infinity" in _refusal(result)
+    assert result.stdout == ""
+
+
 def test_a_shard_that_the_index_names_must_be_there(tmp_path: Path) -> None:
     source = write_hf(tmp_path / "source", hf_weights(native_weights()), shards=3)
     (source / "model-00002-of-00003.safetensors").unlink()
