@@ -15,6 +15,7 @@ from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
+from mlx_magistral.memory.prefixes.match import packed
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import reserve
@@ -28,7 +29,8 @@ class Sequence:
 
     def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
         self.progress = progress
-        self.cache: list[KVCache] = []
+        self.prompt = packed(progress.plan.prompt)
+        self.cache: list[KVCache] = []  # empty until rows of it are read
         self.driver: Driver | None = None
         self.is_over = False
         self.started = time.monotonic()
@@ -60,13 +62,29 @@ class Sequence:
         tokens = self.progress.tokens
         return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
 
-    def start(self, model: Transformer, memory: ModelMemory) -> None:
-        """Get a cache, with what is known of the prompt in it."""
-        self.cache = memory.new_cache(model)
-        known = memory.restore(self.progress.tokens, self.cache)
-        reserve(self.cache, len(self.progress.tokens) - known)
+    def start(
+        self,
+        model: Transformer,
+        memory: ModelMemory,
+        source: "Sequence | None" = None,
+        source_tokens: int = 0,
+    ) -> None:
+        """Get a cache, with what is known of the prompt in it: kept before, or by ``source``.
+
+        What another reply reads meanwhile does not count as cached: it was not there to be found.
+        """
+        tokens = self.progress.tokens
+        cache = memory.new_cache(model)
+        known = memory.restore(tokens, cache)
         if self.driver is None:
             self.progress.cached_tokens = known
+        if source is not None and source_tokens > known:
+            known, cache = source_tokens, memory.new_cache(model)
+            reserve(cache, len(tokens))
+            for layer, other in zip(cache, source.cache, strict=True):
+                layer.copy_from(other, known)
+        reserve(cache, len(tokens) - known)
+        self.cache = cache
 
     def pause(self) -> None:
         """Give the cache's memory back; ``start`` goes on where the reply was."""

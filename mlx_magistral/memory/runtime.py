@@ -95,6 +95,12 @@ class ModelMemory:
         """Where the passes of a prefill end, the prompt's own end left out."""
         return pass_ends(len(prompt), self.plan.chunk_tokens, self.marks.cuts(prompt))[:-1]
 
+    def known(self, prompt: Sequence[int]) -> int:
+        """How many ids of the prompt ``restore`` would find in RAM."""
+        if self.prefixes is None:
+            return 0
+        return self.prefixes.known(prompt, self.ends(prompt) if self.is_exact else None)
+
     def restore(self, prompt: Sequence[int], cache: Sequence[KVCache]) -> int:
         """Fill the cache with what is known of the prompt; returns how many ids."""
         if self.prefixes is None:
