@@ -14,7 +14,7 @@ from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 from mlx_magistral.train.attention import BLOCK_ROWS, LONG_TOKENS
-from mlx_magistral.train.head import CHUNK_ROWS
+from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.options import Method, TrainOptions
 from mlx_magistral.train.packing import Pack
 
@@ -151,7 +151,7 @@ def activation_bytes(
         return int(max(config.n_layers * kept + max(head, passing), update))
     inputs = load.rows * config.dim * item * (config.n_layers + 1)
     working = load.rows * _sum(_WORKING, row) + _working_scores(config, load, item)
-    head = _HEAD_ARRAYS * 4 * min(CHUNK_ROWS, load.targets) * config.vocab_size
+    head = _HEAD_ARRAYS * 4 * min(chunk_rows(config.vocab_size), load.targets) * config.vocab_size
     return int(max(inputs + max(working, head), update))
 
 

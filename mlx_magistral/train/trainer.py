@@ -11,7 +11,10 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_unflatten
 
+from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.errors import TrainingError
+from mlx_magistral.memory.machine import this_machine
+from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.adapter_folder import Base, write_adapter
 from mlx_magistral.train.dataset import Dataset
@@ -70,6 +73,8 @@ class Trainer:
         )
         self._optimizer = make_optimizer(options)
         self._optimizer.init(trainable(model))
+        # Packs differ in length, and MLX would keep the buffers of them all.
+        self._kept = KeptBuffers(reserve_bytes(this_machine()))
 
     def resume(self) -> bool:
         """Take up the state in the folder, if there is one; returns whether it has ended already.
@@ -145,6 +150,7 @@ class Trainer:
             gradients = _added(gradients, part.gradients)
             mx.eval(part.loss, gradients)
             total += _number(part.loss)
+            self._kept.after_pass()
         return total, gradients
 
     def _pack(self, pack: Pack) -> PackLoss:
