@@ -38,6 +38,8 @@ def home(tmp_path: Path) -> Path:
     shutil.copytree(nano_folder(), tmp_path / "converted" / "magistral-4bit")
     traces = [{"messages": [{"role": "user", "content": f"What is {n} + {n}?"}]} for n in range(9)]
     (tmp_path / "traces.jsonl").write_text("\n".join(map(json.dumps, traces)))
+    problems = [{"problem": f"What is {n} + {n}?", "answer": n + n} for n in range(9)]
+    (tmp_path / "problems.jsonl").write_text("\n".join(map(json.dumps, problems)))
     programs = tmp_path / "programs"
     programs.mkdir()
     # What the README pipes in comes from git, and there is no repository here.

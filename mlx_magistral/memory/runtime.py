@@ -17,7 +17,9 @@ from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import DEFAULT_CONTEXT
+from mlx_magistral.model.quantized_cache import require_kv_bits
 from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.options import require_whole
 
 # Prompts that took fewer fresh ids than this are computed again sooner than they are written.
 _LEAST_DISK_TOKENS = 64
@@ -30,7 +32,7 @@ MOST_PREFIX_CONTEXTS = 16
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """What the caller fixes; None leaves it to the plan.
+    """What the caller fixes; None leaves it to the plan. Raises UsageError for what cannot be.
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
@@ -47,6 +49,14 @@ class MemoryOptions:
     draft_bytes: int = 0
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
+
+    def __post_init__(self) -> None:
+        if self.kv_bits is not None:
+            require_kv_bits(self.kv_bits)
+        if self.context_tokens is not None:
+            require_whole("context_tokens", self.context_tokens)
+        if self.wired_bytes not in (None, "auto"):
+            require_whole("wired_bytes", self.wired_bytes)
 
 
 @dataclass
@@ -84,6 +94,12 @@ class ModelMemory:
     def ends(self, prompt: Sequence[int]) -> list[int]:
         """Where the passes of a prefill end, the prompt's own end left out."""
         return pass_ends(len(prompt), self.plan.chunk_tokens, self.marks.cuts(prompt))[:-1]
+
+    def known(self, prompt: Sequence[int]) -> int:
+        """How many ids of the prompt ``restore`` would find in RAM."""
+        if self.prefixes is None:
+            return 0
+        return self.prefixes.known(prompt, self.ends(prompt) if self.is_exact else None)
 
     def restore(self, prompt: Sequence[int], cache: Sequence[KVCache]) -> int:
         """Fill the cache with what is known of the prompt; returns how many ids."""

@@ -27,7 +27,7 @@ class QuantizedKVCache(KVCache):
     def __init__(self, bits: int = 8) -> None:
         super().__init__()
         if bits not in KV_BITS[1:]:
-            raise UsageError(f"KV bits must be 16, 8 or 4, not {bits}.")
+            raise UsageError(f"A quantized KV cache has 8 or 4 bits, not {bits!r}.")
         self.bits = bits
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
@@ -84,6 +84,12 @@ class QuantizedKVCache(KVCache):
         weights = mx.softmax(scores, axis=-1, precise=True)
         out = mx.quantized_matmul(weights, codes, scales, biases, False, size, self.bits)
         return out.reshape(B, H, L, D)
+
+
+def require_kv_bits(bits: int) -> None:
+    """Raises UsageError for what is none of KV_BITS."""
+    if bits not in KV_BITS or not isinstance(bits, int):
+        raise UsageError(f"kv_bits must be 16, 8 or 4, not {bits!r}.")
 
 
 def group_size(head_dim: int) -> int:

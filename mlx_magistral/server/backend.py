@@ -111,8 +111,8 @@ class Backend(Protocol):
         """Queue a reply; ``on_event`` is called from the backend's own thread, in order.
 
         Raises PromptError, ContextLengthError or UsageError at once for a request that cannot be
-        right, QueueFullError where the queue is full, and OverloadedError where memory has no room
-        for it now or the backend is closing.
+        right, QueueFullError where the queue is full, and OverloadedError where the backend is
+        closing.
         """
         ...
 

@@ -165,6 +165,7 @@ async function reply(message) {
   library.keep(chat).then(render);
   render();
   follower.toEnd();
+  composer.focusIfLost();
   const failure = await following;
   clearInterval(ticker);
   runs.delete(chat.id);

@@ -93,7 +93,8 @@ class Turn {
     article.body.hidden = this.tools.hidden = true;
     article.element.prepend(form);
     box.style.height = `${Math.min(box.scrollHeight + 4, window.innerHeight / 2)}px`;
-    box.focus();
+    box.focus({ preventScroll: true });
+    form.scrollIntoView({ block: "nearest" });
   }
 }
 

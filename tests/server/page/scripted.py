@@ -18,6 +18,7 @@ from mlx_magistral.events import (
 )
 from mlx_magistral.server.app import make_app
 from mlx_magistral.server.backend import BackendStats, GenerationRequest, OnEvent
+from mlx_magistral.server.guard import Rules
 from mlx_magistral.server.uvicorn_server import DrainingServer, bind
 
 PROMPT = 40
@@ -129,10 +130,11 @@ class Scripted:
 
 
 @contextmanager
-def serving_scripts() -> Iterator[Scripted]:
-    listener = bind("127.0.0.1", 0)
+def serving_scripts(port: int = 0, api_key: str | None = None) -> Iterator[Scripted]:
+    """A server in a thread, at a free port unless one is given."""
+    listener = bind("127.0.0.1", port)
     backend = ScriptedBackend()
-    server = DrainingServer(make_app(backend), backend, drain_s=1)
+    server = DrainingServer(make_app(backend, Rules(api_key)), backend, drain_s=1)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -140,3 +142,4 @@ def serving_scripts() -> Iterator[Scripted]:
     finally:
         server.should_exit = server.force_exit = True
         thread.join(timeout=30)
+        listener.close()

@@ -136,7 +136,8 @@ def test_chats_of_the_plain_list_are_taken_over_once(page: Page, scripted: Scrip
         expect(replies(page).locator(".text")).to_have_text("Hi.")
 
 
-def test_a_browser_that_keeps_nothing_is_said(page: Page, scripted: Scripted) -> None:
+def test_a_browser_that_keeps_nothing_is_said(own_page: Page, scripted: Scripted) -> None:
+    page = own_page
     page.add_init_script("IDBFactory.prototype.open = () => { throw new Error('It is off'); }")
     visit(page, scripted)
     expect(page.locator("#notice")).to_contain_text("keeps no conversations (It is off)")
@@ -147,8 +148,9 @@ def test_a_browser_that_keeps_nothing_is_said(page: Page, scripted: Scripted) ->
 
 
 def test_a_full_disk_is_said_and_the_reply_stays_on_the_page(
-    page: Page, scripted: Scripted
+    own_page: Page, scripted: Scripted
 ) -> None:
+    page = own_page
     page.add_init_script(
         """IDBObjectStore.prototype.put = () => {
             throw new DOMException("full", "QuotaExceededError"); }"""
