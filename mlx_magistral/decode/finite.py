@@ -29,7 +29,7 @@ def not_finite_error(model: Transformer, cache: Sequence[Any]) -> GenerationErro
     It names the tensor that holds NaN or infinity, if one does: all weights are looked at for it.
     """
     began = f"The model's numbers are not finite from {_beginning(model, cache)} on"
-    parameters: Any = tree_flatten(model.parameters())
+    parameters: Any = tree_flatten(dict(model))
     wrong = next((name for name, array in parameters if not _is_finite([array])), None)
     if wrong is not None:
         return GenerationError(
