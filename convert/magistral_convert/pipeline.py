@@ -22,6 +22,7 @@ from .calibration.data import CalibrationText
 from .calibration.estimate import calibration_seconds
 from .calibration.memory import calibration_bytes, hidden_bytes
 from .calibration.mix_choice import resolve_mix
+from .calibration.mixes import require_reachable
 from .compare import compare_models
 from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .output.files import write_file
@@ -83,6 +84,7 @@ def convert_checkpoint(
     }
     # Refuses what cannot be laid out before anything is written; a mix changes widths alone.
     plan_conversion(source.shapes, recipe, shard_bytes)
+    require_reachable(source.shapes, recipe)
     journal = Journal(output, identity, fault)
     resumed: int | None = None
     try:
@@ -194,7 +196,6 @@ class _Conversion:
         return Calibration(
             self._source,
             self._text.calibration,
-            self._recipe.group_size,
             self._journal.records_folder,
             written=WrittenTensors(model, self._plan) if self._has_curvature else None,
             fault=self._fault,

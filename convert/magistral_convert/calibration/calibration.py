@@ -33,7 +33,6 @@ class Calibration:
         self,
         source: Source,
         sequences: TokenArray,
-        group_size: int,
         folder: Path,
         *,
         written: WrittenTensors | None,
@@ -42,7 +41,6 @@ class Calibration:
         self._shapes = source.shapes
         self._layers = source.config.n_layers
         self._sequences = sequences
-        self._group_size = group_size
         self._folder = folder
         self._written = written
         self._fault = fault
@@ -68,10 +66,10 @@ class Calibration:
             _, _, layer, inside = tensor.removesuffix(".weight").split(".", 3)
             self._go_to(int(layer))
             self._is_inside = True
-            return self._stream.sums(int(layer), inside).statistics(self._group_size)
+            return self._stream.sums(int(layer), inside).statistics()
         if self._head is None:
             self._go_to(self._layers)
-            self._head = self._stream.head_sums().statistics(self._group_size)
+            self._head = self._stream.head_sums().statistics()
         return self._head
 
     def wrote(self, tensor: str, parts: tuple[mx.array, ...]) -> None:

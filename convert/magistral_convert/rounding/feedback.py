@@ -10,12 +10,14 @@ importance. A group's errors are as good as random in its scale and bias, so it 
 grids near the one that was searched, and each row keeps the luckiest.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
+from magistral_convert.recipe import GROUP_SIZES
 from mlx_magistral.model.quant_config import QuantFormat
 
 from .dense import Array, as_mlx, as_stored, library, product, settle, whole, working
@@ -46,7 +48,7 @@ IndexArray = npt.NDArray[np.int64]
 class Curvature:
     """H of one run of columns, factored in the order the columns are worked on."""
 
-    order: IndexArray  # (C,) columns, important groups first, important columns first inside them
+    order: IndexArray  # (C,) columns, important groups of any size first, then columns in them
     feedback: Array  # A (C, C), unit upper triangular, rows and columns in that order
     weight: Array  # D (C,) > 0
     importance: Array  # the diagonal of the damped H (C,), in that order
@@ -61,13 +63,13 @@ class Rounding:
     loss: Array  # (R,)
 
 
-def factor_hessian(hessian: FloatArray, group_size: int, tokens: int) -> Curvature:
+def factor_hessian(hessian: FloatArray, tokens: int) -> Curvature:
     """Order, damp and factor H (C, C) float32, a sum over ``tokens`` inputs.
 
     Takes about three times the size of H.
     """
     damped = damped_diagonal(np.diag(hessian), damping(len(hessian), tokens))
-    order = _order(damped, group_size)
+    order = _order(damped)
     # Cholesky of the flipped matrix, flipped back, is the upper factor U with H = U Uᵀ.
     flipped_order = order[::-1]
     flipped = hessian[np.ix_(flipped_order, flipped_order)]
@@ -249,9 +251,19 @@ def _round_group(
     return xp.stack(codes), losses
 
 
-def _order(diagonal: FloatArray, size: int) -> IndexArray:
-    """Groups by falling sum of their diagonal, columns inside a group by falling diagonal."""
-    groups = diagonal.reshape(-1, size)
-    inside = np.argsort(-groups, axis=1, kind="stable")  # (G, g)
-    ranked = np.argsort(-groups.sum(axis=1), kind="stable")
-    return (ranked[:, None] * size + inside[ranked]).reshape(-1)
+def _order(diagonal: FloatArray) -> IndexArray:
+    """The important first: whole groups of every size by their mean, and columns inside the least.
+
+    Groups lie inside larger ones, so one order serves matrices that share inputs and differ in
+    their groups. The best order for one size is hardly better.
+    """
+    return np.array(_ranked(diagonal, range(len(diagonal)), GROUP_SIZES), np.int64)
+
+
+def _ranked(diagonal: FloatArray, columns: range, sizes: Sequence[int]) -> list[int]:
+    *smaller, size = (1, *sizes)
+    parts = [columns[begin : begin + size] for begin in range(0, len(columns), size)]
+    parts.sort(key=lambda part: -diagonal[part.start : part.stop].mean())
+    if not smaller:
+        return [column for part in parts for column in part]
+    return [column for part in parts for column in _ranked(diagonal, part, smaller[1:])]
