@@ -8,6 +8,7 @@
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
     ├── CheckpointError           a model folder that is incomplete, damaged or of another kind
+    │   └── DamagedFileError      a file of it that is not as it was published
     ├── AdapterError              an adapter that is damaged, or belongs to another model
     ├── TokenizerError            a tekken.json that is missing, damaged or of another version
     ├── PromptError               messages that mistral-common does not accept
@@ -69,6 +70,10 @@ class HubError(MagistralError):
 
 class CheckpointError(MagistralError):
     """A model folder is incomplete, damaged, or holds another kind of model."""
+
+
+class DamagedFileError(CheckpointError):
+    """A file of a model is cut short or holds other bytes than it should: fetch it again."""
 
 
 class AdapterError(MagistralError):

@@ -126,7 +126,8 @@ class Finished:
     """The last event of every reply.
 
     ``limit`` is what cut it short: the whole reply, or the thinking alone where an answer followed.
-    ``stop`` is the stop string that ended it, if one did.
+    ``stop`` is the stop string that ended it, if one did. ``invalid`` says what of the answer or
+    of a call breaks its schema, where that could not be enforced.
     """
 
     reason: FinishReason
@@ -134,6 +135,7 @@ class Finished:
     timings: Timings
     limit: Limit | None = None
     stop: str | None = None
+    invalid: str | None = None
 
 
 Event = ReasoningDelta | ContentDelta | ToolCallDelta | Finished
@@ -160,12 +162,15 @@ class Reply:
     timings: Timings
     tool_calls: list[ToolCall] = field(default_factory=list)
     limit: Limit | None = None
+    invalid: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The object that ``--json`` prints, with only JSON types; ``limit`` only if one acted."""
+        """The object that ``--json`` prints, with only JSON types.
+
+        ``limit`` only if one acted, ``invalid`` only if the answer is.
+        """
         keys = "model reasoning content tool_calls finish_reason usage timings".split()
         values = asdict(self)
         values["usage"]["answer_tokens"] = self.usage.answer_tokens
-        if self.limit is not None:
-            keys.append("limit")
+        keys += [name for name in ("limit", "invalid") if values[name] is not None]
         return {key: values[key] for key in keys}

@@ -20,7 +20,8 @@ class HubServer:
     A repository listed in ``refused`` answers with that status and X-Error-Code instead. Weights
     are in LFS: their address redirects to /cdn/. ``cuts`` are byte counts after which the next
     answers from there break off; ``damaged`` sends other bytes than were announced. Answers
-    longer than ``hold_after`` bytes wait there until ``release`` is set.
+    longer than ``hold_after`` bytes wait there until ``release`` is set. ``weight_bytes`` counts
+    what was sent of weights, headers included.
     """
 
     def __init__(self, repositories: dict[str, Path]) -> None:
@@ -30,6 +31,7 @@ class HubServer:
         self.uploads = Uploads()
         self.places: dict[str, Path] = {}
         self.bytes_by_range = 0
+        self.weight_bytes = 0
         self.cuts: list[int] = []
         self.damaged = False
         self.hold_after: int | None = None
@@ -158,6 +160,8 @@ class HubServer:
                 self.end_headers()
                 if is_head:
                     return
+                if self.path.startswith("/cdn/"):
+                    hub.weight_bytes += len(data)
                 if hub.cuts and self.path.startswith("/cdn/"):
                     self.wfile.write(data[: hub.cuts.pop(0)])
                     self.close_connection = True
@@ -204,4 +208,5 @@ def _sha256(data: bytes) -> str:
 
 
 def _blob_id(data: bytes) -> str:
-    return hashlib.sha1(data).hexdigest()
+    """As git names a file."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()

@@ -10,6 +10,7 @@ from schemas import keywords
 
 from mlx_magistral import Magistral
 from mlx_magistral.decode.rules.grammar import GrammarMask
+from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import MissingExtraError, UsageError
 from mlx_magistral.events import FinishReason
 from scripts.checks.fuzz_schemas import fuzz, judge, numbered_schema, random_model
@@ -140,7 +141,7 @@ def test_same_seed_same_answer(tiny: Magistral) -> None:
         ({"if": {}, "then": {}}, "if"),
         ({"type": "thing"}, "thing"),
         ({"$ref": "http://example.org/x"}, "example.org"),
-        ({"type": "string", "format": "uri"}, "uri"),
+        ({"type": "string", "format": "regex"}, "regex"),
         ({"type": "object", "minProperties": 2}, "minProperties"),
         ({"properties": {"k1": {}}, "patternProperties": {"^k": {"type": "null"}}}, "'k1'"),
     ],
@@ -291,15 +292,89 @@ def test_without_the_extra_auto_is_free_and_required_is_refused(
             tiny.stream("x", tools=[tool("first")], tool_choice=choice)
 
 
-def test_tool_that_cannot_be_enforced_is_refused_unless_the_model_may_choose(
+LOOSE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "amount": {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^(?!-)\d+$"}]},
+        "word": {"type": "string", "pattern": r"\bx\b"},
+        "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+        "where": {"type": "string", "format": "colour"},
+    },
+    "required": ["amount"],
+    "propertyNames": {"maxLength": 30},
+}
+
+
+@pytest.mark.parametrize("choice", ["auto", "required", "f"])
+def test_what_of_a_tool_cannot_be_enforced_is_left_to_the_model_unless_it_is_strict(
+    tiny: Magistral, choice: str
+) -> None:
+    function = {"name": "f", "parameters": LOOSE}
+    tiny.stream("x", tools=[{"type": "function", "function": function}], tool_choice=choice)
+    with pytest.raises(UsageError, match="The schema cannot be enforced"):
+        tiny.stream("x", tools=[strict(function)], tool_choice=choice)
+
+
+def test_what_of_a_schema_cannot_be_enforced_is_left_to_the_model_unless_it_is_strict(
     tiny: Magistral,
 ) -> None:
-    function = {"name": "f", "parameters": {"type": "object", "propertyNames": {"maxLength": 3}}}
-    tools = [{"type": "function", "function": function}]
-    tiny.stream("x", tools=tools)
-    for change in ({"tool_choice": "required"}, {"tools": [strict(function)]}):
-        with pytest.raises(UsageError, match="propertyNames"):
-            tiny.stream("x", **{"tools": tools, **change})  # type: ignore[arg-type]
+    stream = tiny.stream("x", schema=LOOSE, strict_schema=False)
+    assert stream.progress.plan.check is not None
+    with pytest.raises(UsageError, match="The schema cannot be enforced"):
+        tiny.stream("x", schema=LOOSE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "invalid"),
+    [
+        ('{"amount": 3, "tags": ["a", "b"]}', None),
+        ('{"amount": "-3"}', "amount: '-3' is not valid under any of the given schemas"),
+        ('{"amount": 3, "tags": ["a", "a"]}', "tags: ['a', 'a'] has non-unique elements"),
+        ('{"amount": 3, "word": "axb"}', "word: 'axb' does not match"),
+    ],
+)
+def test_a_finished_call_is_checked(tiny: Magistral, arguments: str, invalid: str | None) -> None:
+    function = {"name": "f", "parameters": LOOSE}
+    tokenizer = tiny.tokenizer
+    call = [tokenizer.control_id("[TOOL_CALLS]"), *tokenizer.encode("f")]
+    call += [tokenizer.control_id("[ARGS]"), *tokenizer.encode(arguments), tokenizer.eos_id]
+    events = spoken(tiny, call, tools=[{"type": "function", "function": function}])
+    found = events[-1].invalid
+    assert (
+        found is None
+        if invalid is None
+        else f"The call of f breaks its parameters: {invalid}" in found
+    )
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_finished_answer_is_checked_and_a_cut_one_is_not(tiny: Magistral, is_whole: bool) -> None:
+    schema = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+    tokenizer = tiny.tokenizer
+    answer = tokenizer.encode('["a", "a"]') + [tokenizer.eos_id] * is_whole
+    events = spoken(tiny, answer, schema=schema, strict_schema=False, thinking="skip")
+    expected = "The answer breaks its schema: ['a', 'a'] has non-unique elements."
+    assert events[-1].invalid == (expected if is_whole else None)
+    reply = collected(events)
+    assert reply.invalid == events[-1].invalid
+    assert ("invalid" in reply.to_dict()) == is_whole
+
+
+def spoken(model: Magistral, script: list[int], **options: Any) -> list[Any]:
+    """The events of a scripted reply."""
+    progress = model.stream("x", **options).progress
+    events = []
+    for token in script:
+        progress.steering.feed(token)
+        events += progress.take(token)
+    return [*events, *progress.finish(FinishReason.LENGTH)]
+
+
+def collected(events: list[Any]) -> Any:
+    collector = ReplyCollector("tiny")
+    for event in events:
+        collector.feed(event)
+    return collector.reply()
 
 
 def strict(function: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from .output.files import write_file
 from .output.folder import TOKENIZER_FILE, write_side_files
 from .output.journal import Journal, disk_error
 from .output.manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
+from .output.place import require_free
 from .output.plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .output.report import worst_tensors, write_model_card
 from .output.shard_job import convert_shard
@@ -67,11 +68,7 @@ def convert_checkpoint(
     it cannot start or go on; what is finished by then is kept in ``output`` + ".partial".
     """
     begun = time.monotonic()
-    if text is None and recipe.needs_text:
-        raise ConversionError(f"Recipe {recipe.method} with mix {recipe.mix} needs text.")
-    if text is not None:
-        require_tokens(source, text.calibration)
-        require_tokens(source, text.held_out)
+    check_conversion(source, output, recipe, text=text)
     if shard_bytes is None:
         # With calibration a layer costs minutes, so each is a shard of its own and survives a kill.
         shard_bytes = DEFAULT_SHARD_BYTES if text is None else 1
@@ -82,9 +79,6 @@ def convert_checkpoint(
         "calibration text": None if text is None else text.sha256,
         "version of this tool": __version__,
     }
-    # Refuses what cannot be laid out before anything is written; a mix changes widths alone.
-    plan_conversion(source.shapes, recipe, shard_bytes)
-    require_reachable(source.shapes, recipe)
     journal = Journal(output, identity, fault)
     resumed: int | None = None
     try:
@@ -101,6 +95,54 @@ def convert_checkpoint(
     finally:
         journal.close()
     return _report(output, resumed, time.monotonic() - begun)
+
+
+def check_conversion(
+    source: Source,
+    output: Path,
+    recipe: Recipe,
+    *,
+    text: CalibrationText | None = None,
+    download_bytes: int = 0,
+) -> None:
+    """Refuse what cannot be converted, before anything is written or ``download_bytes`` arrive.
+
+    Goes by the source's shapes alone. Raises ConversionError, and UsageError for a mix that cannot
+    be reached.
+    """
+    require_free(output, recipe.to_json())
+    if text is None and recipe.needs_text:
+        raise ConversionError(f"Recipe {recipe.method} with mix {recipe.mix} needs text.")
+    if text is not None:
+        require_tokens(source, text.calibration)
+        require_tokens(source, text.held_out)
+    # A mix changes widths alone, and those by little.
+    plan = plan_conversion(source.shapes, recipe)
+    require_reachable(source.shapes, recipe)
+    if download_bytes:
+        _require_room_for_both(source, output, plan, download_bytes)
+
+
+def _require_room_for_both(
+    source: Source, output: Path, plan: ConversionPlan, download_bytes: int
+) -> None:
+    """A download must not fill the disk that the conversion then needs."""
+    download_to, write_to = _existing(source.folder), _existing(output)
+    if download_to.stat().st_dev != write_to.stat().st_dev:
+        download_bytes = 0
+    needed, free = download_bytes + plan.nbytes + _SPARE_BYTES, shutil.disk_usage(write_to).free
+    if free < needed:
+        raise ConversionError(
+            f"{write_to} has {readable_bytes(free)} free, and the download with the conversion "
+            f"needs {readable_bytes(needed)}. Free some, choose another disk for OUTPUT, or set "
+            "HF_HOME to one."
+        )
+
+
+def _existing(place: Path) -> Path:
+    while not place.exists():
+        place = place.parent
+    return place
 
 
 class _Conversion:
@@ -196,6 +238,7 @@ class _Conversion:
         return Calibration(
             self._source,
             self._text.calibration,
+            self._recipe,
             self._journal.records_folder,
             written=WrittenTensors(model, self._plan) if self._has_curvature else None,
             fault=self._fault,
@@ -252,8 +295,8 @@ class _Conversion:
         if self._text is None:
             return {}
         result = open_source(self._journal.model_folder)
-        held_out = self._text.held_out
-        return compare_models(self._source, result, held_out, self._watcher).summary()
+        held_out, kinds = self._text.held_out, self._text.held_out_kinds
+        return compare_models(self._source, result, held_out, self._watcher, kinds=kinds).summary()
 
 
 def _report(output: Path, resumed: int | None, seconds: float) -> ConversionReport:

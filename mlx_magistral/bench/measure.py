@@ -90,7 +90,15 @@ def prompt_of(tokenizer: Tokenizer, count: int) -> list[int]:
 
 def matrix_bytes(model: Any) -> int:
     """Bytes of every weight but the embedding's, in a model of ours or of mlx-lm's."""
-    return _nbytes(model) - _nbytes(model.model.embed_tokens)
+    return parameter_bytes(model) - parameter_bytes(model.model.embed_tokens)
+
+
+def parameter_bytes(module: Any) -> int:
+    """Bytes of every weight."""
+    from mlx.utils import tree_flatten
+
+    flat: list[tuple[str, mx.array]] = tree_flatten(module.parameters())  # type: ignore[assignment]
+    return sum(array.nbytes for _, array in flat)
 
 
 def timed(ids: Iterator[Any], prompt_tokens: int, decode_tokens: int) -> tuple[float, float]:
@@ -117,10 +125,3 @@ def _share(subject: Subject, case: Case, run: Run, count: int, bytes_per_s: floa
     context = case.prompt_tokens + count // 2
     passes_per_s = run.decode_tps / run.tokens_per_pass
     return passes_per_s * subject.bytes_per_pass(context, case.kv_bits) / bytes_per_s
-
-
-def _nbytes(module: Any) -> int:
-    from mlx.utils import tree_flatten
-
-    flat: list[tuple[str, mx.array]] = tree_flatten(module.parameters())  # type: ignore[assignment]
-    return sum(array.nbytes for _, array in flat)

@@ -4,16 +4,16 @@ A subcommand's module is imported when it is called, so ``--help`` starts in the
 alone. Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted.
 """
 
-import errno
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
+from mlx_magistral.cli.streams import drop_stdout, fill_closed_streams, stdout_problem
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.settings import option_defaults
 from mlx_magistral.version import __version__
@@ -34,6 +34,7 @@ COMMANDS = {
     "push": "Upload a converted folder to the hub.",
     "config": "List or set the defaults of flags.",
     "doctor": "Check this machine, the packages and the models.",
+    "selftest": "Check what this machine computes, for a report.",
     "completion": "Print the Tab completion script of a shell.",
     "batch": "Answer a file of requests into a file of replies.",
     "eval": "Measure what a model can do, with error bars, and compare two.",
@@ -84,6 +85,7 @@ class LazyGroup(click.Group):
         """Run the command line; a subcommand may return its exit code."""
         is_debug = "--debug" in (sys.argv if args is None else args)
         extra["standalone_mode"] = False
+        fill_closed_streams()
         try:
             code = super().main(args, *rest, **extra)
         except click.Abort:
@@ -113,10 +115,14 @@ class LazyGroup(click.Group):
                 raise
             code = _fail(problem, 1)
         except OSError as error:
-            if error.errno != errno.EIO:
+            problem = stdout_problem(error)
+            if is_debug and problem is None:
                 raise
-            # The terminal is gone: nobody reads what would follow, not even at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if problem is not None:
+                drop_stdout()
+            # Of a terminal that is gone nobody reads a line, either.
+            with suppress(OSError):
+                _fail(problem or f"{error.filename or 'A file'}: {error.strerror or error}.", 1)
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
 

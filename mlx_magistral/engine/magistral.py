@@ -7,6 +7,7 @@ hands over to a ReplyStream. It owns weights, tokenizer and the memory plan.
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import mlx.core as mx
 from mlx_magistral.decode.generate import OnPrefill
 from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
-from mlx_magistral.decode.rules.structure import structure_rules
+from mlx_magistral.decode.rules.structure import answer_check, structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
 from mlx_magistral.decode.speculation.draft_model import DraftModel
 from mlx_magistral.decode.speculation.drafts import SpeculateOption
@@ -24,9 +25,10 @@ from mlx_magistral.engine.drafting import draft_bytes, draft_token_bytes, load_d
 from mlx_magistral.engine.progress import ReplyPlan
 from mlx_magistral.engine.streaming import ReplyStream, Shared
 from mlx_magistral.engine.tool_rounds import answer_with_tools
-from mlx_magistral.errors import CheckpointError, ContextLengthError, UsageError
+from mlx_magistral.errors import ContextLengthError, UsageError
 from mlx_magistral.events import Reply
-from mlx_magistral.hub.resolve import default_model, resolve_model
+from mlx_magistral.hub.examine import examine, refuse_vocabulary
+from mlx_magistral.hub.resolve import default_model
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.prefixes.passes import prompt_marks
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
@@ -56,11 +58,7 @@ class Magistral:
         tokenizer: Tokenizer,
         memory: ModelMemory,
     ) -> None:
-        if tokenizer.vocab_size != config.vocab_size:
-            raise CheckpointError(
-                f"{name}: tekken.json has {tokenizer.vocab_size:,} tokens and the weights "
-                f"{config.vocab_size:,}. Take both from the same repository."
-            )
+        refuse_vocabulary(tokenizer.vocab_size, config.vocab_size, name)
         self.name = name
         self.model = model
         self.config = config
@@ -99,9 +97,12 @@ class Magistral:
         """
         started = time.perf_counter()
         name = default_model() if model is None else str(model)
-        folder = resolve_model(name)
-        checkpoint = open_checkpoint(folder)
-        tekken = find_tokenizer(folder) if tokenizer is None else Path(tokenizer)
+        given = None if tokenizer is None else Path(tokenizer)
+        # The vocabulary of a model on this disk is checked where it is read, in the thread below.
+        examined = examine(name, tokenizer=given, reads_tokenizer=False)
+        checkpoint, folder = examined.checkpoint, examined.folder
+        examined.require_tokenizer()
+        tekken = find_tokenizer(folder) if given is None else given
         wanted = MemoryOptions(
             kv_bits=kv_bits,
             context_tokens=context_tokens,
@@ -111,6 +112,10 @@ class Magistral:
             draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
             adapter=None if adapter is None else read_adapter(adapter),
         )
+        if examined.repository is not None:
+            # Refuses what does not fit before it is downloaded; prefixes go by the weights.
+            plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
+            examined.fetch()
         memory = plan_memory(checkpoint, wanted)
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -190,7 +195,16 @@ class Magistral:
         is_open = thinking == "force" or begun == "thinking"
         guesses = SpeculateOption.parse(speculate)
         plan = ReplyPlan(
-            tokens, sampling, control, limit, is_open, rules, tuple(stop), logprobs, guesses
+            tokens,
+            sampling,
+            control,
+            limit,
+            is_open,
+            rules,
+            tuple(stop),
+            logprobs,
+            guesses,
+            answer_check(control, tool_schemas),
         )
         costs = None if guesses.is_off else self._pass_costs()
         shared = Shared(

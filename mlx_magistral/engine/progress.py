@@ -12,6 +12,7 @@ import mlx.core as mx
 from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.answer_now import AnswerNow
+from mlx_magistral.decode.rules.check import AnswerCheck
 from mlx_magistral.decode.rules.control import ControlOptions, make_rules, think_tokens
 from mlx_magistral.decode.rules.steering import Rule, Steering
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
@@ -44,6 +45,7 @@ class ReplyPlan:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     speculate: SpeculateOption = SpeculateOption(is_off=True)
+    check: AnswerCheck | None = None
 
 
 class ReplyProgress:
@@ -113,7 +115,7 @@ class ReplyProgress:
         """The last events; ``reason`` is why it ended unless it said so itself."""
         events = self._passed(self.steering.flush())
         if self._stops.found is None:
-            events += self._stops.flush()
+            events += self._watched(self._stops.flush())
         reason = self.reason or reason
         if reason is FinishReason.STOP and self._has_tool_calls:
             reason = FinishReason.TOOL_CALLS
@@ -124,7 +126,11 @@ class ReplyProgress:
             cached_tokens=self.cached_tokens,
         )
         limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self.steering.limit
-        return [*events, Finished(reason, usage, self._timings(usage), limit, self._stops.found)]
+        end = Finished(reason, usage, self._timings(usage), limit, self._stops.found)
+        is_whole = reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
+        if self.plan.check is not None and is_whole and end.stop is None:
+            end = replace(end, invalid=self.plan.check.problem())
+        return [*events, end]
 
     def _timings(self, usage: Usage) -> Timings:
         drafts, tokens = self.drafts, self._clock.tokens
@@ -136,9 +142,15 @@ class ReplyProgress:
         )
 
     def _passed(self, events: list[Event]) -> list[Event]:
-        passed = self._stops.feed(events)
-        self._has_tool_calls |= any(isinstance(event, ToolCallDelta) for event in passed)
-        return passed
+        return self._watched(self._stops.feed(events))
+
+    def _watched(self, events: list[Event]) -> list[Event]:
+        """The events, once all that takes note of them has seen them."""
+        self._has_tool_calls |= any(isinstance(event, ToolCallDelta) for event in events)
+        if self.plan.check is not None:
+            for event in events:
+                self.plan.check.feed(event)
+        return events
 
     def _make_steering(self) -> Steering:
         plan, tokenizer = self.plan, self._tokenizer

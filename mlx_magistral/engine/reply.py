@@ -49,6 +49,7 @@ class ReplyCollector:
             usage=self.finished.usage,
             timings=self.finished.timings,
             limit=self.finished.limit,
+            invalid=self.finished.invalid,
         )
 
     def _add_to_tool_call(self, delta: ToolCallDelta) -> None:

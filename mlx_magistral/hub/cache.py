@@ -3,13 +3,15 @@
 Read from the cache's own files: importing the hub's client takes longer than a short reply.
 """
 
+import os
 import re
 from pathlib import Path
 
-from mlx_magistral.hub.files import SIDE_FILES, has_all_weights
+from mlx_magistral.hub.files import SIDE_FILES, WEIGHT_FORMATS, has_all_weights
 
 _TOKENIZER = "tekken.json"
 _SNAPSHOT = re.compile(r"/models--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})$")
+_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def cache_folder() -> Path:
@@ -24,36 +26,72 @@ def repository_folder(repository: str) -> Path:
     return cache_folder() / f"models--{repository.replace('/', '--')}"
 
 
-def find_snapshot(repository: str) -> Path | None:
-    """The folder of the last known commit, if all its weights are here."""
+def snapshot_of(repository: str) -> Path | None:
+    """The folder of the last known commit, whole or not; the newest where none is named.
+
+    A cache that was copied, or filled by commit, has no refs/main.
+    """
     cached = repository_folder(repository)
     try:
         commit = (cached / "refs" / "main").read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        return None
+        commit = ""
     snapshot = cached / "snapshots" / commit
-    if not commit or not has_all_weights(snapshot):
+    if commit and snapshot.is_dir():
+        return snapshot
+    others = [each for each in (cached / "snapshots").glob("*") if each.is_dir()]
+    return max(others, key=lambda each: each.stat().st_mtime, default=None)
+
+
+def find_snapshot(repository: str) -> Path | None:
+    """The folder of the last known commit, if all its weights are here."""
+    snapshot = snapshot_of(repository)
+    if snapshot is None or not has_all_weights(snapshot):
         return None
-    if (snapshot / _TOKENIZER).is_file() or _is_all_there_is(repository):
+    if (snapshot / _TOKENIZER).is_file() or _is_all_there_is(repository, snapshot):
         return snapshot
     return None
 
 
-def _is_all_there_is(repository: str) -> bool:
+def _is_all_there_is(repository: str, snapshot: Path) -> bool:
     """Whether the small files are here that the client knows of: it remembers the listing."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        snapshot_download(repository, local_files_only=True, allow_patterns=list(SIDE_FILES))
+        snapshot_download(
+            repository,
+            revision=snapshot.name,
+            local_files_only=True,
+            allow_patterns=list(SIDE_FILES),
+        )
     except LocalEntryNotFoundError:
         return False
     return True
 
 
 def is_begun(repository: str) -> bool:
-    """Whether the cache holds something of a repository, if not all."""
-    return (repository_folder(repository) / "blobs").is_dir()
+    """Whether the cache holds weights of a repository, if not all: its small files tell nothing."""
+    if any((repository_folder(repository) / "blobs").glob("*.incomplete")):
+        return True
+    snapshot = snapshot_of(repository)
+    patterns = [pattern for pattern, _ in WEIGHT_FORMATS]
+    return snapshot is not None and any(
+        any(file.is_file() for file in snapshot.glob(pattern)) for pattern in patterns
+    )
+
+
+def blob_name(file: Path) -> str | None:
+    """The blob that a file of a snapshot is a link to; None for a file of its own.
+
+    Blobs are named by a hash of their content: SHA-256, or git's of a small file.
+    """
+    try:
+        target = Path(os.readlink(file))
+    except OSError:
+        return None
+    is_blob = target.parent.name == "blobs" and _BLOB.fullmatch(target.name)
+    return target.name if is_blob else None
 
 
 def hub_origin(folder: Path) -> dict[str, str]:

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlx_magistral.errors import MagistralError, ModelNotFoundError, UsageError
-from mlx_magistral.hub.cache import cache_folder, repository_folder
+from mlx_magistral.hub.cache import (
+    cache_folder,
+    find_snapshot,
+    is_begun,
+    repository_folder,
+    snapshot_of,
+)
 from mlx_magistral.hub.files import WEIGHT_FORMATS, has_all_weights
 from mlx_magistral.hub.resolve import NANO, nano_folder
 from mlx_magistral.settings import config_file, write_text_atomically
@@ -110,14 +116,13 @@ def _strangers(folder: Path) -> list[str]:
 
 
 def _cached() -> list[tuple[str, Path]]:
-    """Mistral-shaped models in the hub's cache; the newest snapshot of each."""
+    """Mistral-shaped models in the hub's cache of which weights are here, whole or not."""
     found = []
     for repository in sorted(cache_folder().glob("models--*--*")):
-        snapshots = [each for each in (repository / "snapshots").glob("*") if _is_mistral(each)]
-        if snapshots:
-            newest = max(snapshots, key=lambda each: each.stat().st_mtime)
-            name = repository.name.removeprefix("models--").replace("--", "/", 1)
-            found.append((name, newest))
+        name = repository.name.removeprefix("models--").replace("--", "/", 1)
+        snapshot = snapshot_of(name)
+        if snapshot is not None and _is_mistral(snapshot) and is_begun(name):
+            found.append((name, snapshot))
     return found
 
 
@@ -128,7 +133,9 @@ def _is_mistral(snapshot: Path) -> bool:
 
 
 def _describe(name: str, folder: Path, origin: str) -> LocalModel:
-    is_complete = is_model_folder(folder) and has_all_weights(folder)
+    is_complete = is_model_folder(folder) and (
+        find_snapshot(name) == folder if origin == "hub" else has_all_weights(folder)
+    )
     # Of half a download the folder has names alone; what has arrived is among the blobs.
     where = folder if is_complete or origin != "hub" else repository_folder(name) / "blobs"
     nbytes = sum(path.stat().st_size for path in where.iterdir() if path.is_file())

@@ -2,69 +2,22 @@
 
 The hub's client drops what has arrived of a file when the program ends, and a weight file has
 gigabytes. So large files are fetched here, through the client's own HTTP, into ``HASH.incomplete``
-beside the cache's blobs; the client then finds them whole and lays out the snapshot.
+beside the cache's blobs, and laid out as the client does: as a link in the snapshot, or moved there
+where the disk has no links.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import HubError
 from mlx_magistral.hub.cache import cache_folder, repository_folder
+from mlx_magistral.hub.damage import sha256_of
 from mlx_magistral.hub.errors import clear_hub_errors
-from mlx_magistral.hub.files import files_to_download
+from mlx_magistral.hub.repository import RemoteFile, Repository
 
 # Called with a file's name, the bytes of it that are here, and its size.
 OnProgress = Callable[[str, int, int], None]
-
-# Seconds until an answer must have begun; the client's own default is none.
-_TIMEOUT_S = 8.0
-_READ_BYTES = 1 << 22
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file of a repository; ``sha256`` is None where it is small and kept in git."""
-
-    name: str
-    nbytes: int
-    sha256: str | None
-
-
-@dataclass(frozen=True)
-class Repository:
-    """The files that are wanted of a repository, at one commit."""
-
-    name: str
-    commit: str
-    files: tuple[RemoteFile, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all wanted files."""
-        return sum(file.nbytes for file in self.files)
-
-    @property
-    def missing_bytes(self) -> int:
-        """Bytes that are not on this disk yet, those of begun files taken off."""
-        return sum(file.nbytes - _present_bytes(self.name, file) for file in self.files)
-
-
-def inspect_repository(repository: str) -> Repository:
-    """Ask the hub once for names, sizes and hashes. Raises HubError or ModelNotFoundError."""
-    from huggingface_hub import HfApi
-
-    with clear_hub_errors(repository):
-        info = HfApi().model_info(repository, files_metadata=True, timeout=_TIMEOUT_S)
-    siblings = {each.rfilename: each for each in info.siblings or []}
-    files = []
-    for name in files_to_download(list(siblings)):
-        each = siblings[name]
-        sha256 = each.lfs.sha256 if each.lfs is not None else None
-        files.append(RemoteFile(name, each.size or 0, sha256))
-    return Repository(repository, info.sha or "main", tuple(files))
 
 
 def download(repository: Repository, on_progress: OnProgress | None = None) -> Path:
@@ -74,45 +27,79 @@ def download(repository: Repository, on_progress: OnProgress | None = None) -> P
     architecture. Raises HubError; what has arrived is kept, and the next call goes on from there.
     """
     report = on_progress or (lambda name, done, total: None)
-    small = [file for file in repository.files if not file.name.endswith(".safetensors")]
     with clear_hub_errors(repository.name):
-        _fetch_all(repository, small, report)
-        return _fetch_all(repository, repository.files, report)
+        _lay_out(repository.only(f.name for f in repository.files if f.sha256 is None))
+        for file in sorted(repository.files, key=lambda file: file.name.endswith(".safetensors")):
+            if file.sha256 is not None:
+                _fetch(repository, file, file.sha256, report)
+        return _lay_out(repository)
 
 
-def _fetch_all(repository: Repository, files: Sequence[RemoteFile], report: OnProgress) -> Path:
-    """Fetch files and lay them out as a snapshot; files that are here cost nothing."""
+def forget(repository: Repository, names: list[str]) -> None:
+    """Take files that are not as published out of the cache, so that ``download`` fetches them.
+
+    The beginning of one that was cut is kept: it need not arrive again.
+    """
+    for file in repository.only(names).files:
+        place = repository.place(file)
+        held = repository.blob(file) if place.is_symlink() else place
+        if held.is_file() and file.blob is not None and held.stat().st_size < file.nbytes:
+            partial = repository.partial(file)
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            held.replace(partial)
+        held.unlink(missing_ok=True)
+        place.unlink(missing_ok=True)
+
+
+def _lay_out(repository: Repository) -> Path:
+    """Let the client fetch small files and record the commit; large ones are in their places."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.file_download import _cache_commit_hash_for_specific_revision
 
-    for file in files:
-        if file.sha256 is not None:
-            _fetch(repository, file, file.sha256, report)
-    return Path(
+    if repository.files:
         snapshot_download(
             repository.name,
-            allow_patterns=[file.name for file in files],
+            revision=repository.commit,
+            allow_patterns=[file.name for file in repository.files],
             tqdm_class=silent_bar(),
         )
-    )
+        folder = str(repository_folder(repository.name))
+        _cache_commit_hash_for_specific_revision(folder, "main", repository.commit)
+    return repository.snapshot
 
 
 def _fetch(repository: Repository, file: RemoteFile, sha256: str, report: OnProgress) -> None:
     from huggingface_hub.utils._fixes import WeakFileLock
 
-    blob = _blob(repository.name, sha256)
+    blob, place = repository.blob(file), repository.place(file)
     lock = cache_folder() / ".locks" / blob.parent.parent.name / f"{sha256}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    blob.parent.mkdir(parents=True, exist_ok=True)
+    for needed in (lock, blob, place):
+        needed.parent.mkdir(parents=True, exist_ok=True)
     # Another process may be fetching the same file: wait for it, then find it done.
     with WeakFileLock(lock):
-        if not blob.exists():
-            partial = _partial(blob)
-            here = partial.stat().st_size if partial.exists() else 0
-            report(file.name, min(here, file.nbytes - 1), file.nbytes)
+        if not repository.is_here(file):
+            partial = repository.partial(file)
+            blob.unlink(missing_ok=True)  # of a wrong size
+            was_begun = partial.exists()
             _receive(repository, file, partial, report)
+            if was_begun and sha256_of(partial) != sha256:
+                # What was here of it may have been damaged: from the start, once.
+                partial.unlink()
+                _receive(repository, file, partial, report)
             _check(partial, file, sha256)
             partial.replace(blob)
+        if blob.exists():
+            _place(blob, place)
     report(file.name, file.nbytes, file.nbytes)
+
+
+def _place(blob: Path, place: Path) -> None:
+    """A blob into the snapshot: by a link, or where there are none by moving it."""
+    from huggingface_hub.file_download import _create_symlink
+
+    if place.is_symlink() and place.exists():
+        return
+    _create_symlink(str(blob), str(place), new_blob=True)
 
 
 def _receive(repository: Repository, file: RemoteFile, partial: Path, report: OnProgress) -> None:
@@ -122,6 +109,8 @@ def _receive(repository: Repository, file: RemoteFile, partial: Path, report: On
     from huggingface_hub.utils._headers import build_hf_headers
 
     url = hf_hub_url(repository.name, file.name, revision=repository.commit)
+    here = partial.stat().st_size if partial.exists() else 0
+    report(file.name, min(here, file.nbytes - 1), file.nbytes)
     while (start := partial.stat().st_size if partial.exists() else 0) < file.nbytes:
 
         def moved(nbytes: int, start: int = start) -> None:
@@ -147,14 +136,11 @@ def _receive(repository: Repository, file: RemoteFile, partial: Path, report: On
 
 
 def _check(partial: Path, file: RemoteFile, sha256: str) -> None:
-    digest = hashlib.sha256()
-    with partial.open("rb") as stream:
-        while block := stream.read(_READ_BYTES):
-            digest.update(block)
-    if digest.hexdigest() != sha256:
+    found = sha256_of(partial)
+    if found != sha256:
         partial.unlink()
         raise HubError(
-            f"{file.name} arrived damaged: its SHA-256 is {digest.hexdigest()[:12]}…, not "
+            f"{file.name} arrived damaged: its SHA-256 is {found[:12]}…, not "
             f"{sha256[:12]}…, and it was removed. Run the same command again."
         )
 
@@ -173,21 +159,3 @@ def silent_bar(on_moved: Callable[[int], None] = lambda total: None) -> type[Any
             on_moved(self.moved)
 
     return SilentBar
-
-
-def _present_bytes(repository: str, file: RemoteFile) -> int:
-    if file.sha256 is None:
-        return 0
-    blob = _blob(repository, file.sha256)
-    if blob.exists():
-        return file.nbytes
-    partial = _partial(blob)
-    return min(partial.stat().st_size, file.nbytes) if partial.exists() else 0
-
-
-def _blob(repository: str, sha256: str) -> Path:
-    return repository_folder(repository) / "blobs" / sha256
-
-
-def _partial(blob: Path) -> Path:
-    return blob.with_name(f"{blob.name}.incomplete")

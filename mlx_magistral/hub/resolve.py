@@ -34,15 +34,36 @@ def default_model() -> str:
 def resolve_model(model: str | Path) -> Path:
     """Return the folder that holds ``model``, downloading it when it is a hub id not yet here.
 
+    Of any architecture, as a draft model may have: what is to be run goes through ``examine``.
     Raises ModelNotFoundError where the name is none of the three, HubError where the download
     fails.
     """
     folder = find_local(model)
     if folder is None:
-        from mlx_magistral.hub.download import download, inspect_repository
+        from mlx_magistral.hub.download import download
+        from mlx_magistral.hub.files import files_to_download
+        from mlx_magistral.hub.repository import inspect_repository
 
-        folder = download(inspect_repository(str(model)))
+        repository = inspect_repository(str(model))
+        names = files_to_download([file.name for file in repository.files])
+        folder = download(repository.only(names))
     return folder
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a path names a llama.cpp file: by its suffix, or by how it begins.
+
+    ollama keeps such files under a hash, without a suffix.
+    """
+    if path.suffix.lower() == ".gguf":
+        return not path.is_dir()
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(4) == b"GGUF"
+    except OSError:
+        return False
 
 
 def is_hub_id(name: str) -> bool:
@@ -58,6 +79,13 @@ def find_local(model: str | Path) -> Path | None:
     if folder.is_dir():
         return folder
     name = str(model)
+    if is_gguf(folder):
+        if not folder.exists():
+            raise ModelNotFoundError(f"There is no file {name}. Check the path.")
+        raise ModelNotFoundError(
+            f"{name} is a GGUF file, which has to be converted once: mlx-magistral convert {name} "
+            f"{folder.stem}-4bit --bits 4"
+        )
     if folder.exists():
         raise ModelNotFoundError(
             f"{name} is a file, and a model is a folder. Name the folder that holds it."

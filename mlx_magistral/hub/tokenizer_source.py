@@ -11,7 +11,7 @@ from mlx_magistral.hub.download import silent_bar
 from mlx_magistral.hub.errors import clear_hub_errors
 from mlx_magistral.hub.files import CARD
 
-_TEKKEN = "tekken.json"
+TEKKEN = "tekken.json"
 
 
 def find_tokenizer(folder: Path) -> Path:
@@ -19,7 +19,7 @@ def find_tokenizer(folder: Path) -> Path:
 
     Raises TokenizerError where the card names no base model or that one has no such file.
     """
-    beside = folder / _TEKKEN
+    beside = folder / TEKKEN
     if beside.is_file():
         return beside
     bases = _base_models(folder / CARD)
@@ -30,8 +30,8 @@ def find_tokenizer(folder: Path) -> Path:
         except MagistralError as error:
             reason = str(error)
     raise TokenizerError(
-        f"No {_TEKKEN} in {folder}, and {reason.rstrip('.')}. Give the file of the model it was "
-        f"made from: --tokenizer {_TEKKEN}, or copy it beside the weights."
+        f"No {TEKKEN} in {folder}, and {reason.rstrip('.')}. Give the file of the model it was "
+        f"made from: --tokenizer {TEKKEN}, or copy it beside the weights."
     )
 
 
@@ -54,11 +54,11 @@ def _fetch(base: str) -> Path:
 
     with clear_hub_errors(base):
         try:
-            return Path(hf_hub_download(base, _TEKKEN, local_files_only=True))
+            return Path(hf_hub_download(base, TEKKEN, local_files_only=True))
         except LocalEntryNotFoundError:
             pass
         try:
-            return Path(hf_hub_download(base, _TEKKEN, tqdm_class=silent_bar()))
+            return Path(hf_hub_download(base, TEKKEN, tqdm_class=silent_bar()))
         except LocalEntryNotFoundError:
             raise
         except EntryNotFoundError as error:

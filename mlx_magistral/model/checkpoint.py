@@ -5,7 +5,7 @@ maps one tensor at a time and keeps none, so a 47 GB folder costs what the calle
 the converter reads from. Turning tensors into a model is weights.py's business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -13,15 +13,26 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from mlx_magistral.errors import CheckpointError
-from mlx_magistral.model.config import ModelConfig, read_json
-from mlx_magistral.model.inventory import TensorInfo, take_inventory
-from mlx_magistral.model.names import is_permuted, permute
+from mlx_magistral.errors import CheckpointError, DamagedFileError
+from mlx_magistral.model.config import ModelConfig, ties_without_head
+from mlx_magistral.model.config_fields import read_json
+from mlx_magistral.model.inventory import Inventory, TensorInfo, take_inventory
+from mlx_magistral.model.names import is_permuted, permute, text_name
 from mlx_magistral.model.quant_config import QuantConfig
-from mlx_magistral.model.weight_files import HF_STEM, NATIVE_STEM, has_weights, read_headers
+from mlx_magistral.model.safetensors_header import StoredTensor
+from mlx_magistral.model.weight_files import (
+    HF_STEM,
+    NATIVE_STEM,
+    FolderFiles,
+    ModelFiles,
+    index_name,
+    named_by_index,
+    weight_sets,
+)
 
 HF_CONFIG = "config.json"
 NATIVE_CONFIG = "params.json"
+_COMPARED_BYTES = 1 << 22
 
 
 class Kind(Enum):
@@ -38,6 +49,7 @@ class Checkpoint:
 
     ``tensors`` goes by HF name in the order of the model. ``skipped`` are stored tensors that are
     no part of the text model; ``passed_over`` says which other weights of the folder are not used.
+    ``spare_head`` is stored beside an embedding that it is tied to.
     """
 
     folder: Path
@@ -47,6 +59,7 @@ class Checkpoint:
     tensors: dict[str, TensorInfo]
     skipped: tuple[str, ...] = ()
     passed_over: str | None = None
+    spare_head: TensorInfo | None = None
 
     @cached_property
     def nbytes(self) -> int:
@@ -79,58 +92,164 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path | str) -> Checkpoint:
-    """Find, read and check a folder's headers.
+    """Find, read and check a folder's headers; see read_checkpoint.
 
-    A folder with both HF and native weights, as Mistral publishes them, opens as HF where those are
-    complete, else as native. Raises CheckpointError naming everything that is wrong.
+    Raises CheckpointError naming everything that is wrong.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder. Give the folder of a downloaded model.")
+    checkpoint = read_checkpoint(FolderFiles(folder))
+    if checkpoint.spare_head is not None:
+        _require_equal(checkpoint.spare_head, checkpoint.tensors["model.embed_tokens.weight"])
+    return checkpoint
+
+
+def read_checkpoint(files: ModelFiles) -> Checkpoint:
+    """Check a model by its small files and its headers alone, wherever its weights are.
+
+    One with both HF and native weights, as Mistral publishes them, is read as HF where those are
+    complete, else as native. Raises CheckpointError naming everything that is wrong.
+    """
     kinds = ((_open_hf, HF_CONFIG, HF_STEM), (_open_native, NATIVE_CONFIG, NATIVE_STEM))
-    readers = [
+    readers: list[Callable[[ModelFiles], Checkpoint]] = [
         reader
         for reader, config, stem in kinds
-        if (folder / config).is_file() and has_weights(folder, stem)
+        if files.has(config) and (files.weights(stem) or files.has(index_name(stem)))
     ]
     if not readers:
         raise CheckpointError(
-            f"{folder} is no model folder: it has neither {HF_CONFIG} with {HF_STEM}*.safetensors "
-            f"nor {NATIVE_CONFIG} with {NATIVE_STEM}*.safetensors."
+            f"{files.label} is no model folder: it has neither {HF_CONFIG} with "
+            f"{HF_STEM}*.safetensors nor {NATIVE_CONFIG} with {NATIVE_STEM}*.safetensors."
         )
-    refusals: list[str] = []
+    refusals: list[CheckpointError] = []
     for reader in readers:
         try:
-            checkpoint = reader(folder)
+            checkpoint = reader(files)
         except CheckpointError as error:
-            refusals.append(str(error))
+            refusals.append(error)
             continue
         return replace(checkpoint, passed_over=_passed_over(refusals, len(readers)))
-    raise CheckpointError("\n".join(refusals))
+    can_be_mended = any(isinstance(refusal, DamagedFileError) for refusal in refusals)
+    kind = DamagedFileError if can_be_mended else CheckpointError
+    raise kind("\n".join(map(str, refusals)))
 
 
-def _open_hf(folder: Path) -> Checkpoint:
-    source = folder / HF_CONFIG
-    content = read_json(source)
+def _open_hf(files: ModelFiles) -> Checkpoint:
+    source = f"{files.label}/{HF_CONFIG}"
+    content = read_json(files.read(HF_CONFIG))
     config = ModelConfig.from_hf(content, source)
-    quantization = QuantConfig.from_hf(content, source)
-    inventory = take_inventory(
-        read_headers(folder, HF_STEM), config, quantization, is_native=False, folder=folder
-    )
+    if ties_without_head(content):
+        config = _tied_where_headless(config, files)
+    try:
+        quantization, refused = QuantConfig.from_hf(content, source), None
+    except CheckpointError as error:
+        # bitsandbytes and others leave their entry in config.json when they write floats back.
+        quantization, refused = None, error
+    try:
+        inventory = _take(files, HF_STEM, config, quantization)
+    except CheckpointError:
+        if refused is not None:
+            raise refused from None
+        raise
+    if quantization is not None:
+        # What the shapes told where the config left it open holds from here on.
+        formats = {**quantization.overrides, **inventory.formats}
+        quantization = replace(quantization, overrides=formats)
     kind = Kind.HF if quantization is None else Kind.QUANTIZED
-    return Checkpoint(folder, kind, config, quantization, inventory.tensors, inventory.skipped)
+    return _checkpoint(files, kind, config, quantization, inventory)
 
 
-def _open_native(folder: Path) -> Checkpoint:
-    source = folder / NATIVE_CONFIG
-    config = ModelConfig.from_params(read_json(source), source)
-    inventory = take_inventory(
-        read_headers(folder, NATIVE_STEM), config, None, is_native=True, folder=folder
+def _open_native(files: ModelFiles) -> Checkpoint:
+    source = f"{files.label}/{NATIVE_CONFIG}"
+    config = ModelConfig.from_params(read_json(files.read(NATIVE_CONFIG)), source)
+    inventory = _take(files, NATIVE_STEM, config, None)
+    return _checkpoint(files, Kind.NATIVE, config, None, inventory)
+
+
+def _checkpoint(
+    files: ModelFiles,
+    kind: Kind,
+    config: ModelConfig,
+    quantization: QuantConfig | None,
+    inventory: Inventory,
+) -> Checkpoint:
+    return Checkpoint(
+        files.folder,
+        kind,
+        config,
+        quantization,
+        inventory.tensors,
+        inventory.skipped,
+        spare_head=inventory.spare_head,
     )
-    return Checkpoint(folder, Kind.NATIVE, config, None, inventory.tensors, inventory.skipped)
 
 
-def _passed_over(refusals: list[str], kinds: int) -> str | None:
+def _take(
+    files: ModelFiles, stem: str, config: ModelConfig, quantization: QuantConfig | None
+) -> Inventory:
+    """The first set of the files of a stem that holds the whole model.
+
+    Raises the refusal of the set that the index names, or of the first; a file that the index names
+    and that is not there comes first.
+    """
+    named = set(named_by_index(files, stem))
+    refusals: list[tuple[bool, CheckpointError]] = []
+    for names in weight_sets(files, stem):
+        try:
+            return take_inventory(
+                _tensors(files, names),
+                config,
+                quantization,
+                is_native=stem == NATIVE_STEM,
+                label=files.label,
+            )
+        except CheckpointError as error:
+            refusals.append((set(names) != named, error))
+    absent = [name for name in sorted(named) if not files.has(name)]
+    if absent:
+        raise CheckpointError(
+            f"{files.label}/{index_name(stem)} names {absent[0]}, which is not there. "
+            "Fetch that file."
+        )
+    if not refusals:
+        raise CheckpointError(f"{files.label} has an index of weights and none of its files.")
+    raise min(refusals, key=lambda refusal: refusal[0])[1]
+
+
+def _tensors(files: ModelFiles, names: list[str]) -> list[StoredTensor]:
+    return [tensor for name in names for tensor in files.header(name).values()]
+
+
+def _tied_where_headless(config: ModelConfig, files: ModelFiles) -> ModelConfig:
+    """The configuration with the head tied, where none is stored."""
+    names = set(files.weights(HF_STEM)) | set(named_by_index(files, HF_STEM))
+    tensors = _tensors(files, sorted(name for name in names if files.has(name)))
+    has_head = any(text_name(tensor.name) == "lm_head.weight" for tensor in tensors)
+    return config if has_head else replace(config, tie_word_embeddings=True)
+
+
+def _require_equal(head: TensorInfo, embedding: TensorInfo) -> None:
+    """Raise CheckpointError where a tied head holds other values than the embedding.
+
+    Peers part here: mlx-lm takes the embedding, transformers 5 the head.
+    """
+    with head.file.open("rb") as ours, embedding.file.open("rb") as theirs:
+        ours.seek(head.start)
+        theirs.seek(embedding.start)
+        left = head.nbytes
+        while left:
+            size = min(left, _COMPARED_BYTES)
+            if ours.read(size) != theirs.read(size):
+                raise CheckpointError(
+                    f"{head.file}: the configuration ties the head to the embedding, and "
+                    f"{head.source_name} holds other values. Set tie_word_embeddings to false to "
+                    "use it, or remove it."
+                )
+            left -= size
+
+
+def _passed_over(refusals: list[CheckpointError], kinds: int) -> str | None:
     if refusals:
         return f"The HF weights are not used. {refusals[0]}"
     return "The native weights in the same folder are not used." if kinds > 1 else None

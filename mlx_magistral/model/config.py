@@ -5,12 +5,12 @@ because a guessed rope_theta or head still reads fluently and is wrong. How weig
 is QuantConfig's business (quant_config.py).
 """
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import CheckpointError
+from mlx_magistral.model.config_fields import count, flag, optional_count, positive
 
 # The length Mistral recommends for Magistral Small 2507; its trained ceiling is 131,072.
 DEFAULT_CONTEXT = 40960
@@ -19,14 +19,13 @@ DEFAULT_CONTEXT = 40960
 _FOREIGN_PARAMS = (
     "moe",
     "lora",
-    "quantization",
     "rope_scaling",
     "yarn",
     "llama_4_scaling",
     "sliding_window",
     "_sliding_window",
 )
-_FOREIGN_HF = ("rope_scaling", "sliding_window", "attention_bias", "mlp_bias")
+_FOREIGN_HF = ("attention_bias", "mlp_bias")
 # transformers' name of a multimodal Mistral (2509), whose text_config is a plain mistral.
 _MULTIMODAL = "mistral3"
 
@@ -57,21 +56,23 @@ class ModelConfig:
         Raises CheckpointError naming ``source`` and the key.
         """
         _refuse(content, _FOREIGN_PARAMS, source)
+        if packing := content.get("quantization"):
+            raise CheckpointError(f"{source}: {_packed(packing)}")
         ceiling = "max_position_embeddings"
         if content.get(ceiling) is None:
             ceiling = "max_seq_len"
         return cls(
-            dim=_count(content, "dim", source),
-            n_layers=_count(content, "n_layers", source),
-            head_dim=_count(content, "head_dim", source),
-            hidden_dim=_count(content, "hidden_dim", source),
-            n_heads=_count(content, "n_heads", source),
-            n_kv_heads=_count(content, "n_kv_heads", source),
-            vocab_size=_count(content, "vocab_size", source),
-            rope_theta=_positive(content, "rope_theta", source),
-            norm_eps=_positive(content, "norm_eps", source),
-            max_position_embeddings=_optional_count(content, ceiling, source),
-            tie_word_embeddings=_flag(content, "tied_embeddings", source),
+            dim=count(content, "dim", source),
+            n_layers=count(content, "n_layers", source),
+            head_dim=count(content, "head_dim", source),
+            hidden_dim=count(content, "hidden_dim", source),
+            n_heads=count(content, "n_heads", source),
+            n_kv_heads=count(content, "n_kv_heads", source),
+            vocab_size=count(content, "vocab_size", source),
+            rope_theta=positive(content, "rope_theta", source),
+            norm_eps=positive(content, "norm_eps", source),
+            max_position_embeddings=optional_count(content, ceiling, source),
+            tie_word_embeddings=flag(content, "tied_embeddings", source),
         )._checked(source)
 
     @classmethod
@@ -80,10 +81,7 @@ class ModelConfig:
 
         Raises CheckpointError naming ``source`` and the key.
         """
-        if content.get("model_type") == _MULTIMODAL and isinstance(
-            content.get("text_config"), dict
-        ):
-            content = content["text_config"]
+        content = _text_config(content)
         model_type = content.get("model_type")
         if model_type != "mistral":
             raise CheckpointError(
@@ -91,24 +89,26 @@ class ModelConfig:
                 "Use a Magistral Small checkpoint."
             )
         _refuse(content, _FOREIGN_HF, source)
-        if content.get("hidden_act") != "silu":
+        _refuse_scaling(content, source)
+        _refuse_window(content, source)
+        if content.get("hidden_act", "silu") != "silu":
             raise CheckpointError(
-                f"{source}: hidden_act is {content.get('hidden_act')!r}, and a Mistral has 'silu'."
+                f"{source}: hidden_act is {content['hidden_act']!r}, and a Mistral has 'silu'."
             )
         return cls(
-            dim=_count(content, "hidden_size", source),
-            n_layers=_count(content, "num_hidden_layers", source),
-            head_dim=_count(content, "head_dim", source),
-            hidden_dim=_count(content, "intermediate_size", source),
-            n_heads=_count(content, "num_attention_heads", source),
-            n_kv_heads=_count(content, "num_key_value_heads", source),
-            vocab_size=_count(content, "vocab_size", source),
+            dim=count(content, "hidden_size", source),
+            n_layers=count(content, "num_hidden_layers", source),
+            head_dim=_hf_head_dim(content, source),
+            hidden_dim=count(content, "intermediate_size", source),
+            n_heads=count(content, "num_attention_heads", source),
+            n_kv_heads=count(content, "num_key_value_heads", source),
+            vocab_size=count(content, "vocab_size", source),
             rope_theta=_hf_rope_theta(content, source),
-            norm_eps=_positive(content, "rms_norm_eps", source),
-            max_position_embeddings=_optional_count(content, "max_position_embeddings", source),
+            norm_eps=positive(content, "rms_norm_eps", source),
+            max_position_embeddings=optional_count(content, "max_position_embeddings", source),
             # transformers leaves the key out where it is its own default for Mistral, which is
             # False; a checkpoint that meant True then fails by name on the missing lm_head.
-            tie_word_embeddings=_flag(content, "tie_word_embeddings", source),
+            tie_word_embeddings=flag(content, "tie_word_embeddings", source),
         )._checked(source)
 
     def to_params(self) -> dict[str, Any]:
@@ -157,22 +157,36 @@ class ModelConfig:
         return self
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file of a checkpoint; raises CheckpointError naming the file."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}. Fetch the file again.") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object. Fetch the file again.")
+def ties_without_head(content: dict[str, Any]) -> bool:
+    """Whether a multimodal config.json ties the head where none is stored.
+
+    transformers 5 goes by the key at the top, which it writes as true whatever its text_config
+    says, and ties where there is no head.
+    """
+    return _text_config(content) is not content and content.get("tie_word_embeddings") is True
+
+
+def _text_config(content: dict[str, Any]) -> dict[str, Any]:
+    """The part of a config.json that tells of the text model."""
+    text = content.get("text_config")
+    if content.get("model_type") == _MULTIMODAL and isinstance(text, dict):
+        return text
     return content
+
+
+def _hf_head_dim(content: dict[str, Any], source: Path | str) -> int:
+    """head_dim, or dim / heads where it is left out; the weights' shapes then have to agree."""
+    if content.get("head_dim") is not None:
+        return count(content, "head_dim", source)
+    dim, heads = (count(content, key, source) for key in ("hidden_size", "num_attention_heads"))
+    return dim // heads if dim % heads == 0 else count(content, "head_dim", source)
 
 
 def _hf_rope_theta(content: dict[str, Any], source: Path | str) -> float:
     """rope_theta from where older and newer transformers write it; both must agree."""
     parameters = content.get("rope_parameters")
     if parameters is None:
-        return _positive(content, "rope_theta", source)
+        return positive(content, "rope_theta", source)
     if not isinstance(parameters, dict):
         raise CheckpointError(f"{source}: rope_parameters is {parameters!r}, not an object.")
     rope_type = parameters.get("rope_type", "default")
@@ -181,13 +195,38 @@ def _hf_rope_theta(content: dict[str, Any], source: Path | str) -> float:
             f"{source}: rope_parameters.rope_type is {rope_type!r}, and RoPE scaling is not "
             "computed here. Use an unscaled checkpoint."
         )
-    theta = _positive({**content, **parameters}, "rope_theta", source)
+    theta = positive({**content, **parameters}, "rope_theta", source)
     if content.get("rope_theta", theta) != theta:
         raise CheckpointError(
             f"{source}: rope_theta is {content['rope_theta']!r} and rope_parameters.rope_theta "
             f"{theta!r}. Keep the right one."
         )
     return theta
+
+
+def _packed(packing: object) -> str:
+    """What to tell of a params.json with weights in 8-bit floats, as Mistral publishes some."""
+    form = packing.get("qformat_weight", packing) if isinstance(packing, dict) else packing
+    return (
+        f"quantization is {form!r}, which is not read here. Use the repository's weights in "
+        "bfloat16, or a conversion to MLX."
+    )
+
+
+def _refuse_scaling(content: dict[str, Any], source: Path | str) -> None:
+    """Any rope_scaling but the one that scales nothing."""
+    scaling = content.get("rope_scaling")
+    if isinstance(scaling, dict) and scaling.get("rope_type", scaling.get("type")) == "default":
+        return
+    _refuse(content, ("rope_scaling",), source)
+
+
+def _refuse_window(content: dict[str, Any], source: Path | str) -> None:
+    """A sliding window, unless the whole context fits into it."""
+    window, ceiling = content.get("sliding_window"), content.get("max_position_embeddings")
+    if isinstance(window, int) and isinstance(ceiling, int) and window >= ceiling:
+        return
+    _refuse(content, ("sliding_window",), source)
 
 
 def _refuse(content: dict[str, Any], keys: tuple[str, ...], source: Path | str) -> None:
@@ -197,34 +236,3 @@ def _refuse(content: dict[str, Any], keys: tuple[str, ...], source: Path | str) 
                 f"{source}: {key} is {content[key]!r}, which this model does not compute. "
                 "Use a Magistral Small checkpoint."
             )
-
-
-def _required(content: dict[str, Any], key: str, source: Path | str) -> Any:
-    if content.get(key) is None:
-        raise CheckpointError(f"{source} has no {key}. Fetch the file again; it is never guessed.")
-    return content[key]
-
-
-def _count(content: dict[str, Any], key: str, source: Path | str) -> int:
-    value = _required(content, key, source)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise CheckpointError(f"{source}: {key} is {value!r}, not a positive whole number.")
-    return value
-
-
-def _optional_count(content: dict[str, Any], key: str, source: Path | str) -> int | None:
-    return None if content.get(key) is None else _count(content, key, source)
-
-
-def _positive(content: dict[str, Any], key: str, source: Path | str) -> float:
-    value = _required(content, key, source)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e300:
-        raise CheckpointError(f"{source}: {key} is {value!r}, not a positive number.")
-    return float(value)
-
-
-def _flag(content: dict[str, Any], key: str, source: Path | str) -> bool:
-    value = content.get(key, False)
-    if not isinstance(value, bool):
-        raise CheckpointError(f"{source}: {key} is {value!r}, not true or false.")
-    return value

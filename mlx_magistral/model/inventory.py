@@ -16,11 +16,12 @@ from mlx_magistral.model.names import (
     quantized_shapes,
     text_name,
 )
-from mlx_magistral.model.quant_config import QuantConfig
+from mlx_magistral.model.quant_config import QuantConfig, QuantFormat
 from mlx_magistral.model.safetensors_header import StoredTensor
 
 _FLOATS = ("BF16", "F16", "F32")
 _PACKED = ("U32",)
+_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 # Names listed of each sort of problem; a wrong dtype would otherwise print all 363.
 _NAMES_SHOWN = 6
 
@@ -44,10 +45,16 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Inventory:
-    """The model's tensors by HF name, in its order, and the stored names that it does not use."""
+    """The model's tensors by HF name, in its order, and the stored names that it does not use.
+
+    ``formats`` are those of the quantized modules, by path. ``spare_head`` is a head that is stored
+    although the configuration ties it: of the embedding's shape, and nothing is said of its values.
+    """
 
     tensors: dict[str, TensorInfo]
     skipped: tuple[str, ...]
+    formats: dict[str, QuantFormat]
+    spare_head: TensorInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,9 @@ def take_inventory(
     quantization: QuantConfig | None,
     *,
     is_native: bool,
-    folder: Path,
+    label: str,
 ) -> Inventory:
-    """Match stored tensors with what ``config`` needs.
+    """Match stored tensors with what ``config`` needs; ``label`` names the model in errors.
 
     Raises one CheckpointError that names every missing, extra, doubled or mis-shaped tensor and
     every wrong dtype, long lists shortened with their count.
@@ -81,7 +88,9 @@ def take_inventory(
         if info.name in found:
             doubled.append(info.name)
         found[info.name] = info
-    needs = _needs(config, quantization, found)
+    spare_head = _take_spare_head(config, found)
+    formats = _formats(config, quantization, found)
+    needs = _needs(config, formats)
     problems = [
         *_listed("stored twice", doubled),
         *_listed("missing", [name for name in needs if name not in found]),
@@ -89,8 +98,9 @@ def take_inventory(
         *_misfits(needs, found),
     ]
     if problems:
-        raise CheckpointError(_message(folder, problems, config, found))
-    return Inventory({name: found[name] for name in needs}, tuple(sorted(skipped)))
+        raise CheckpointError(_message(label, problems, config, found))
+    tensors = {name: found[name] for name in needs}
+    return Inventory(tensors, tuple(sorted(skipped)), formats, spare_head)
 
 
 def _info(tensor: StoredTensor, is_native: bool) -> TensorInfo:
@@ -106,20 +116,57 @@ def _info(tensor: StoredTensor, is_native: bool) -> TensorInfo:
     )
 
 
-def _needs(
-    config: ModelConfig, quantization: QuantConfig | None, found: dict[str, TensorInfo]
-) -> dict[str, _Need]:
-    """What the model needs, in order.
+def _take_spare_head(config: ModelConfig, found: dict[str, TensorInfo]) -> TensorInfo | None:
+    """Take a stored head out where it repeats the embedding, as torch's own files have it."""
+    head, embedding = found.get(_HEAD), found.get(_EMBEDDING)
+    if not config.tie_word_embeddings or head is None or embedding is None:
+        return None
+    if (head.shape, head.dtype) != (embedding.shape, embedding.dtype) or head.dtype in _PACKED:
+        return None
+    return found.pop(_HEAD)
 
-    A matrix counts as quantized where the config has a format for it and codes or scales are
-    stored: mlx-lm leaves some matrices float and does not say so in config.json.
+
+def _formats(
+    config: ModelConfig, quantization: QuantConfig | None, found: dict[str, TensorInfo]
+) -> dict[str, QuantFormat]:
+    """Module path -> format of what is stored in codes.
+
+    That is where the config has a format for it and codes or scales are stored: mlx-lm leaves some
+    matrices float and does not say so in config.json.
     """
-    needs = {}
+    formats: dict[str, QuantFormat] = {}
     for name, shape in expected_shapes(config).items():
         module = name.removesuffix(".weight")
-        form = quantization.for_path(module) if quantization and len(shape) == 2 else None
         is_packed = name in found and found[name].dtype in _PACKED
-        if form is None or not (is_packed or f"{module}.scales" in found):
+        if quantization is None or len(shape) != 2:
+            continue
+        if not (is_packed or f"{module}.scales" in found):
+            continue
+        form = quantization.for_path(module, _stored_format(module, shape, found))
+        if form is not None:
+            formats[module] = form
+    return formats
+
+
+def _stored_format(
+    module: str, shape: tuple[int, ...], found: dict[str, TensorInfo]
+) -> QuantFormat | None:
+    """What the shapes of codes and scales tell of the format; None where they tell nothing."""
+    codes, scales = found.get(f"{module}.weight"), found.get(f"{module}.scales")
+    if codes is None or scales is None or len(codes.shape) != 2 or len(scales.shape) != 2:
+        return None
+    width, groups = shape[1], scales.shape[1]
+    if not groups or width % groups or codes.shape[1] * 32 % width:
+        return None
+    return QuantFormat(width // groups, codes.shape[1] * 32 // width)
+
+
+def _needs(config: ModelConfig, formats: dict[str, QuantFormat]) -> dict[str, _Need]:
+    """What the model needs, in order."""
+    needs = {}
+    for name, shape in expected_shapes(config).items():
+        form = formats.get(name.removesuffix(".weight"))
+        if form is None:
             needs[name] = _Need(shape, _FLOATS)
             continue
         parts = quantized_shapes(name, shape, form.group_size, form.bits)
@@ -158,10 +205,10 @@ def _listed(problem: str, names: list[str]) -> list[str]:
 
 
 def _message(
-    folder: Path, problems: list[str], config: ModelConfig, found: dict[str, TensorInfo]
+    label: str, problems: list[str], config: ModelConfig, found: dict[str, TensorInfo]
 ) -> str:
-    lines = [f"{folder}: the weights do not fit the configuration.", *problems]
-    if config.tie_word_embeddings == ("lm_head.weight" in found):
+    lines = [f"{label}: the weights do not fit the configuration.", *problems]
+    if config.tie_word_embeddings == (_HEAD in found):
         state = "ties" if config.tie_word_embeddings else "does not tie"
         lines.append(f"The configuration {state} the head to the embedding.")
     lines.append("Fetch the folder again, or use the configuration these weights came with.")

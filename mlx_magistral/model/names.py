@@ -4,9 +4,12 @@ The model, the converter and every folder we write use HF names and layout; nati
 translated where they are read.
 """
 
-import mlx.core as mx
+from typing import TYPE_CHECKING
 
 from mlx_magistral.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    import mlx.core as mx
 
 # Native module -> HF module.
 _TOP_NAMES = {
@@ -79,7 +82,7 @@ def is_permuted(hf: str) -> bool:
     return hf.endswith(_PERMUTED)
 
 
-def permute(weight: mx.array, head_dim: int) -> mx.array:
+def permute(weight: "mx.array", head_dim: int) -> "mx.array":
     """Native rows (heads * head_dim, dim) of wq or wk to HF's order.
 
     Native RoPE turns neighbouring rows, HF's turns row k with row k + head_dim / 2. So the even
@@ -89,7 +92,7 @@ def permute(weight: mx.array, head_dim: int) -> mx.array:
     return weight.reshape(-1, head_dim // 2, 2, dim).swapaxes(1, 2).reshape(rows, dim)
 
 
-def unpermute(weight: mx.array, head_dim: int) -> mx.array:
+def unpermute(weight: "mx.array", head_dim: int) -> "mx.array":
     """HF rows of q_proj or k_proj back to the native order."""
     rows, dim = weight.shape
     return weight.reshape(-1, 2, head_dim // 2, dim).swapaxes(1, 2).reshape(rows, dim)

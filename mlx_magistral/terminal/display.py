@@ -126,6 +126,8 @@ def stats_parts(finished: Finished) -> list[str]:
         parts.insert(0, f"ended by {finished.reason}")
     elif finished.limit is not None:
         parts.insert(0, f"thinking closed by {finished.limit}")
+    if finished.invalid is not None:
+        parts.insert(0, finished.invalid.rstrip("."))
     return parts
 
 

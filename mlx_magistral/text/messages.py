@@ -20,6 +20,7 @@ from mistral_common.protocol.instruct.tool_calls import Tool
 from pydantic import ValidationError
 
 from mlx_magistral.errors import PromptError, UnsupportedFieldError
+from mlx_magistral.text.json_schema import modern_schema
 from mlx_magistral.text.placeholders import result_text
 from mlx_magistral.text.tolerance import known_fields, note_in_log
 
@@ -85,13 +86,21 @@ def to_tools(tools: Sequence[Any] | None) -> list[Tool] | None:
     converted = []
     for index, tool in enumerate(tools or ()):
         try:
-            converted.append(tool if isinstance(tool, Tool) else Tool.from_openai(tool))
+            converted.append(tool if isinstance(tool, Tool) else Tool.from_openai(_modern(tool)))
         except LIBRARY_ERRORS as error:
             raise PromptError(
                 f"tools[{index}] is no function tool: {explain(error)}. It must be "
                 '{"type": "function", "function": {"name", "description", "parameters"}}.'
             ) from error
     return converted or None
+
+
+def _modern(tool: Any) -> Any:
+    """The tool with its parameters in the words of today's JSON Schema."""
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    if not isinstance(function, Mapping) or "parameters" not in function:
+        return tool
+    return {**tool, "function": {**function, "parameters": modern_schema(function["parameters"])}}
 
 
 def chunks_of(message: ChatMessage) -> list[TextChunk | ThinkChunk]:

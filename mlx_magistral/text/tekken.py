@@ -4,7 +4,6 @@ Imports mistral_common, so import this module only when a tokenizer is really wa
 mean to us is tokenizer.py's business.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ from mistral_common.tokens.tokenizers.base import TokenizerVersion
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
 from mlx_magistral.errors import TokenizerError
-
-_DOWNLOAD_AGAIN = "Download the file again from the model's repository."
+from mlx_magistral.text.tekken_file import DOWNLOAD_AGAIN, read_tekken
 
 
 class LazyTekkenizer(Tekkenizer):
@@ -43,17 +41,9 @@ class LazyTekkenizer(Tekkenizer):
 
 def load_tekkenizer(path: Path) -> LazyTekkenizer:
     """Build the tokenizer from ``path``; raises TokenizerError naming what is wrong with it."""
-    data = _read_json(path)
+    data = read_tekken(path)
     try:
         config = data["config"]
-        _require_v13(config["version"], path)
-        names = {entry["token_str"] for entry in data["special_tokens"]}
-        for name in ("[THINK]", "[/THINK]"):
-            if name not in names:
-                raise TokenizerError(
-                    f"{path} has no control token {name}, so it is not a reasoning model's. "
-                    "Take the tekken.json of Magistral-Small-2507."
-                )
         return LazyTekkenizer(
             vocab=data["vocab"],
             special_tokens=data["special_tokens"],
@@ -65,36 +55,9 @@ def load_tekkenizer(path: Path) -> LazyTekkenizer:
             _path=path,
         )
     except KeyError as error:
-        raise TokenizerError(f"{path} lacks {error}. {_DOWNLOAD_AGAIN}") from error
+        raise TokenizerError(f"{path} lacks {error}. {DOWNLOAD_AGAIN}") from error
     except (AssertionError, TypeError, ValueError, AttributeError) as error:
         # mistral-common asserts with the whole vocabulary as message: say that it is damaged only.
         raise TokenizerError(
-            f"{path} is damaged: its ranks, bytes and sizes do not fit together. {_DOWNLOAD_AGAIN}"
+            f"{path} is damaged: its ranks, bytes and sizes do not fit together. {DOWNLOAD_AGAIN}"
         ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise TokenizerError(
-            f"No tekken.json in {path.parent}. A Magistral repository has one at its top: "
-            "copy it next to the weights."
-        ) from error
-    except OSError as error:
-        raise TokenizerError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise TokenizerError(f"{path} is not JSON ({error}). {_DOWNLOAD_AGAIN}") from error
-    if not isinstance(data, dict):
-        raise TokenizerError(f"{path} holds no JSON object. {_DOWNLOAD_AGAIN}")
-    return data
-
-
-def _require_v13(version: str, path: Path) -> None:
-    if version == "v13":
-        return
-    hint = " (Magistral Small 2506, which writes <think> as plain text)" if version == "v11" else ""
-    raise TokenizerError(
-        f"{path} is a {version} tokenizer{hint}, and [THINK] ids need v13. "
-        "Use Magistral-Small-2507."
-    )

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import MissingExtraError, TrainingError
-from mlx_magistral.hub.resolve import resolve_model
+from mlx_magistral.hub.examine import examine
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.machine import this_machine
 from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
 from mlx_magistral.model.adapters.identity import base_identity
-from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
+from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.weights import build_model, read_weights
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 from mlx_magistral.train.adapter_folder import Base, write_peft
@@ -67,8 +67,10 @@ class TrainingJob:
     """Opened by reading headers and data; ``run`` reads the weights and trains."""
 
     def __init__(self, request: TrainRequest) -> None:
-        folder = resolve_model(request.model)
-        self.checkpoint: Checkpoint = open_checkpoint(folder)
+        examined = examine(request.model)
+        examined.require_tokenizer()
+        folder = examined.fetch()
+        self.checkpoint: Checkpoint = examined.checkpoint
         self.tokenizer: Tokenizer = load_tokenizer(folder, find_tokenizer(folder))
         self.request = request
         self.data = self._read_data()

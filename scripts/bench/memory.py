@@ -19,30 +19,14 @@ import sys
 from dataclasses import asdict, dataclass, replace
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 
 from mlx_magistral.decode.generate import decode, prefill
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
-from mlx_magistral.memory.machine import this_machine
-from mlx_magistral.memory.sizes import decode_bytes, kept_bytes, kv_bytes, prompt_bytes
+from mlx_magistral.memory.sizes import kept_bytes, kv_bytes
 from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.caches import make_cache
-from mlx_magistral.model.config import ModelConfig
-from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.selftest.peak import BASE, Case, measure_peak, random_model
 
-BASE = ModelConfig(
-    dim=256,
-    n_layers=4,
-    head_dim=64,
-    hidden_dim=1024,
-    n_heads=4,
-    n_kv_heads=2,
-    vocab_size=4096,
-    rope_theta=1e9,
-    norm_eps=1e-5,
-    max_position_embeddings=None,
-    tie_word_embeddings=False,
-)
 # Many layers and few numbers each: most of the memory is KV cache, as in a long real context.
 LONG = replace(BASE, dim=64, hidden_dim=64, n_layers=24, head_dim=32, n_kv_heads=4, vocab_size=512)
 LONG_TOKENS, LONG_CHUNK = 1536, 64
@@ -71,22 +55,6 @@ LENGTHS = ((384, 64), (768, 256), (400, 256))
 KV_BITS = (16, 8, 4)
 
 
-@dataclass(frozen=True)
-class Case:
-    """One prefill: bytes predicted and measured, weights included."""
-
-    shape: str
-    tokens: int
-    chunk_tokens: int
-    kv_bits: int
-    predicted: int
-    measured: int
-
-    @property
-    def ratio(self) -> float:
-        return self.predicted / self.measured
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
@@ -102,7 +70,7 @@ def main() -> None:
         return
     shapes = UNSEEN_SHAPES if options.unseen else SHAPES
     cases = [
-        _shown(measure(shape, config, tokens, chunk, bits))
+        _shown(measure_peak(shape, config, tokens, chunk, bits))
         for shape, config in shapes.items()
         for tokens, chunk in (UNSEEN_LENGTHS if options.unseen else LENGTHS)
         for bits in KV_BITS
@@ -110,7 +78,7 @@ def main() -> None:
     long = (
         []
         if options.unseen
-        else [_shown(measure("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
+        else [_shown(measure_peak("long", LONG, LONG_TOKENS, LONG_CHUNK, bits)) for bits in KV_BITS]
     )
     every = [*cases, *long]
     ratio = statistics.median(case.ratio for case in every)
@@ -132,7 +100,7 @@ def main() -> None:
 
 
 def _compare_kv(tokens: int, *, as_json: bool) -> None:
-    cases = [_shown(measure("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
+    cases = [_shown(measure_peak("KV", KV_SHAPE, tokens, LONG_CHUNK, bits)) for bits in (16, 8)]
     rows = []
     for case in cases[1:]:
         measured = cases[0].measured - case.measured
@@ -169,24 +137,6 @@ def _shown(case: Case) -> Case:
         flush=True,
     )
     return case
-
-
-def measure(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
-    """Prefill, then one id more, with nothing else allocated."""
-    model = random_model(config)
-    mx.clear_cache()
-    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
-    mx.reset_peak_memory()
-    cache = make_cache(model, bits)
-    tokens_in = [position % config.vocab_size for position in range(tokens)]
-    logits = prefill(model, tokens_in, cache, chunk_tokens=chunk)
-    assert logits is not None
-    mx.eval(logits)
-    mx.eval(model(mx.array([[1]]), cache))
-    backend = this_machine().backend
-    prompt_peak = prompt_bytes(config, backend, chunk, tokens, bits)
-    predicted = weights + max(prompt_peak, decode_bytes(config, backend, tokens + 1, bits))
-    return Case(shape, tokens, chunk, bits, predicted, mx.get_peak_memory())
 
 
 @dataclass(frozen=True)
@@ -236,14 +186,6 @@ def _show_kept(cases: list[Kept], as_json: bool) -> None:
             f"{case.most_kept / 1e6:.2f} MB kept, a step is {case.step_bytes / 1e6:.2f}, planned "
             f"{case.planned / 1e6:.2f}"
         )
-
-
-def random_model(config: ModelConfig) -> Transformer:
-    """Weights near zero, in bfloat16."""
-    model = Transformer(config)
-    model.apply(lambda array: (mx.random.normal(array.shape) * 0.02).astype(mx.bfloat16))
-    mx.eval(model.parameters())
-    return model
 
 
 if __name__ == "__main__":

@@ -97,4 +97,6 @@ def test_damaged_hub_file_is_one_clear_error(tmp_path: Path) -> None:
     with HubServer({REPOSITORY: folder}) as hub:
         result = fit_from_hub(hub, tmp_path / "home")
     assert result.returncode == 1
-    assert "damaged weight file" in result.stderr and "Traceback" not in result.stderr
+    assert (
+        "is truncated or no safetensors file" in result.stderr and "Traceback" not in result.stderr
+    )

@@ -15,6 +15,8 @@ from hub_server import HubServer
 from mlx_magistral.hub.resolve import nano_folder
 
 REPOSITORY = "someone/nano"
+# What the look at a weight file's header may take.
+HEADER_BYTES = 100_000
 WEIGHTS = nano_folder() / "consolidated.safetensors"
 
 
@@ -186,4 +188,4 @@ def test_no_room_on_disk_is_said_with_the_numbers_before_anything_moves(
     )
     assert result.returncode == 1
     assert "0.50 GB free" in result.stderr and "--force" in result.stderr
-    assert hub.downloads() == set()
+    assert WEIGHTS.name not in hub.downloads() or hub.weight_bytes <= HEADER_BYTES

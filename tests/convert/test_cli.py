@@ -1,6 +1,7 @@
 """The convert and verify commands: one line out, one line of error, the right exit code."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
 from mlx_magistral.hub.resolve import nano_folder
+
+_MIX = ("--calibration", "IDS", "--mix", "auto", "--bits-per-weight")
 
 
 def _run(*arguments: object) -> Result:
@@ -31,7 +34,12 @@ def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
 
 def test_an_output_without_a_tokenizer_is_warned_of(native_folder: Path, tmp_path: Path) -> None:
     tekken = nano_folder() / "tekken.json"
-    result = _run("convert", native_folder, tmp_path / "out", "--tokenizer", tekken)
+    refused = _run("convert", native_folder, tmp_path / "out", "--tokenizer", tekken)
+    assert refused.exit_code == 1 and "1,024 tokens and the weights 192" in refused.stderr
+    bare = tmp_path / "nano-without"
+    shutil.copytree(nano_folder(), bare)
+    (bare / "tekken.json").unlink()
+    result = _run("convert", bare, tmp_path / "out", "--tokenizer", tekken)
     assert result.exit_code == 0 and "warning" not in result.stderr
     result = _run("convert", native_folder, tmp_path / "other")
     assert "warning: there is no tekken.json beside the source" in result.stderr
@@ -94,7 +102,15 @@ def test_compare_plots_the_error_of_each_layer(
 @pytest.mark.parametrize(
     ("arguments", "message", "exit_code"),
     [
-        (["convert", "SOURCE", "out", "--bits", "5"], "'5' is not one of", 2),
+        (["convert", "SOURCE", "out", "--bits", "7"], "'7' is not one of", 2),
+        (
+            ["convert", "SOURCE", "out", *_MIX, "2.9"],
+            "largest groups take 3.268 everywhere",
+            2,
+        ),
+        (["convert", "SOURCE", "out", *_MIX, "12"], "come to 9.009 everywhere", 2),
+        (["convert", "SOURCE", "out", *_MIX, "17"], "16 bits at the most", 2),
+        (["convert", "SOURCE", "out", "--bits", "5", "--mix", "static"], "for --bits 3 and 4", 2),
         (["convert", "SOURCE", "out", "--bits", "4", "--group-size", "63"], "'63' is not one", 2),
         (["convert", "SOURCE", "SOURCE", "--bits", "4"], "exists already", 1),
         (["convert", "EMPTY", "out", "--bits", "4"], "no model folder", 1),
@@ -105,7 +121,7 @@ def test_compare_plots_the_error_of_each_layer(
         (["convert", "/nowhere/x.gguf", "out"], "There is no file /nowhere/x.gguf", 1),
         (
             ["convert", "SOURCE", "out", "--recipe", "search", "--tokenizer", "TEKKEN"],
-            "has a vocabulary of 192. Give the tokenizer",
+            "has 1,024 tokens and the weights 192",
             1,
         ),
         (["compare", "SOURCE", "SOURCE", "--tokenizer", "TEKKEN"], "a vocabulary of 192", 1),
@@ -115,7 +131,9 @@ def test_bad_input_is_one_line(
     native_folder: Path, tmp_path: Path, arguments: list[str], message: str, exit_code: int
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "ids.jsonl").write_text('{"tokens": [1, 2, 3, 4]}')
     places = {
+        "IDS": tmp_path / "ids.jsonl",
         "SOURCE": native_folder,
         "EMPTY": tmp_path / "empty",
         "out": tmp_path / "out",

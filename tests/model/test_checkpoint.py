@@ -68,9 +68,9 @@ class TestBothKindsInOneFolder:
 
     def test_both_reasons_are_given_where_neither_serves(self, tmp_path: Path) -> None:
         write_native(write_hf(tmp_path))
-        edit_json(tmp_path / "config.json", head_dim=None)
+        edit_json(tmp_path / "config.json", hidden_size=None)
         edit_json(tmp_path / "params.json", norm_eps=None)
-        with pytest.raises(CheckpointError, match=r"(?s)no head_dim.*no norm_eps"):
+        with pytest.raises(CheckpointError, match=r"(?s)no hidden_size.*no norm_eps"):
             open_checkpoint(tmp_path)
 
 

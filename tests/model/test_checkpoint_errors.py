@@ -1,6 +1,7 @@
 """Every way a folder can be wrong is one CheckpointError that names the file and the tensor."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,8 @@ class TestTensors:
         assert "extra" in message and "[1, 1] instead of" in message
 
     def test_stored_twice(self, tmp_path: Path) -> None:
-        write_hf(tmp_path)
+        write_hf(tmp_path, shards=2)
+        (tmp_path / "model.safetensors.index.json").unlink()
         mx.save_safetensors(str(tmp_path / "model-2.safetensors"), {V_PROJ: mx.zeros((64, 64))})
         assert f"stored twice (1): {V_PROJ}" in refusal(tmp_path)
 
@@ -124,9 +126,18 @@ class TestTensors:
         message = with_weights(tmp_path, lambda weights: weights.pop("lm_head.weight"))
         assert "does not tie the head" in message
 
-    def test_head_there_where_it_is_tied(self, tmp_path: Path) -> None:
+    def test_another_head_than_the_embedding_it_is_tied_to(self, tmp_path: Path) -> None:
         edit_json(write_hf(tmp_path) / "config.json", tie_word_embeddings=True)
         message = refusal(tmp_path)
+        assert "ties the head to the embedding, and lm_head.weight holds other values" in message
+
+    def test_a_head_of_another_dtype_than_the_embedding_it_is_tied_to(self, tmp_path: Path) -> None:
+        message = with_weights(
+            tmp_path / "a", lambda w: w.update({"lm_head.weight": mx.zeros((3, 64))})
+        )
+        edit_json(tmp_path / "a" / "config.json", tie_word_embeddings=True)
+        assert "[3, 64] instead of" in message
+        message = refusal(tmp_path / "a")
         assert "not part of the model (1): lm_head.weight" in message
         assert "ties the head" in message
 
@@ -152,6 +163,21 @@ class TestFiles:
         file = write_hf(tmp_path) / "model.safetensors"
         file.write_bytes(file.read_bytes() + b"more")
         assert "its header tells of" in refusal(tmp_path)
+
+    def test_that_is_a_git_lfs_pointer(self, tmp_path: Path) -> None:
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+        for name in ("model.safetensors", "config.json"):
+            folder = write_hf(tmp_path / name)
+            (folder / name).write_text(pointer)
+            message = refusal(folder)
+            assert f"{folder / name} is a git-lfs pointer" in message
+            assert "git lfs pull" in message and "\n" not in message
+
+    def test_that_is_a_pipe(self, tmp_path: Path) -> None:
+        file = write_hf(tmp_path) / "model.safetensors"
+        file.unlink()
+        os.mkfifo(file)
+        assert f"{file} is no regular file" in refusal(tmp_path)
 
     @pytest.mark.parametrize("text", [b"<html>404: not found</html>", b"\xff" * 64, b"\0" * 64])
     def test_of_something_else(self, text: bytes, tmp_path: Path) -> None:
@@ -202,33 +228,6 @@ class TestIndex:
         (folder / "model-00002-of-00003.safetensors").unlink()
         message = refusal(folder)
         assert "names model-00002-of-00003.safetensors, which is not there" in message
-
-    def test_that_places_a_tensor_elsewhere(self, tmp_path: Path) -> None:
-        folder = write_hf(tmp_path, shards=3)
-        path = folder / "model.safetensors.index.json"
-        content = json.loads(path.read_text())
-        files = sorted(set(content["weight_map"].values()))
-        here = content["weight_map"][V_PROJ]
-        content["weight_map"][V_PROJ] = next(file for file in files if file != here)
-        path.write_text(json.dumps(content))
-        assert f"places {V_PROJ} in" in refusal(folder)
-
-    def test_that_leaves_a_tensor_out(self, tmp_path: Path) -> None:
-        folder = write_hf(tmp_path, shards=3)
-        path = folder / "model.safetensors.index.json"
-        content = json.loads(path.read_text())
-        file = content["weight_map"].pop(V_PROJ)
-        path.write_text(json.dumps(content))
-        message = refusal(folder)
-        assert f"{file} holds {V_PROJ}, which {path.name} leaves out (1 such" in message
-
-    @pytest.mark.parametrize(
-        "content", [{}, {"weight_map": []}, {"weight_map": {"a": "../b"}}, {"weight_map": {"a": 1}}]
-    )
-    def test_that_is_none(self, content: dict[str, Any], tmp_path: Path) -> None:
-        folder = write_hf(tmp_path, shards=3)
-        (folder / "model.safetensors.index.json").write_text(json.dumps(content))
-        assert "has no weight_map of file names" in refusal(folder)
 
 
 def test_vision_tensors_without_a_vision_config_are_no_trap(tmp_path: Path) -> None:

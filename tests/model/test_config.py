@@ -61,7 +61,6 @@ def test_missing_native_key_is_named(key: str) -> None:
     [
         "hidden_size",
         "num_hidden_layers",
-        "head_dim",
         "intermediate_size",
         "num_attention_heads",
         "num_key_value_heads",
@@ -72,6 +71,32 @@ def test_missing_native_key_is_named(key: str) -> None:
 def test_missing_hf_key_is_named(key: str) -> None:
     with pytest.raises(CheckpointError, match=f"^config.json has no {key}"):
         ModelConfig.from_hf(without(HF, key), "config.json")
+
+
+def test_a_head_dim_left_out_is_dim_by_heads() -> None:
+    assert ModelConfig.from_hf(without(HF, "head_dim"), "config.json").head_dim == 160
+    with pytest.raises(CheckpointError, match="no head_dim"):
+        ModelConfig.from_hf({**without(HF, "head_dim"), "num_attention_heads": 24}, "config.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rope_scaling": {"rope_type": "default"}},
+        {"rope_scaling": {"type": "default"}},
+        {"sliding_window": 131072},
+        {"hidden_act": None},
+    ],
+)
+def test_what_changes_nothing_is_read(change: dict[str, Any]) -> None:
+    content = {key: value for key, value in {**HF, **change}.items() if key not in change or value}
+    assert ModelConfig.from_hf(content, "config.json") == MAGISTRAL
+
+
+def test_8_bit_floats_of_a_native_checkpoint_are_one_line() -> None:
+    packing = {"qformat_weight": "fp8_e4m3", "qscheme_act": "TENSOR"}
+    with pytest.raises(CheckpointError, match=r"^p: quantization is 'fp8_e4m3'.*bfloat16.*$"):
+        ModelConfig.from_params({**PARAMS, "quantization": packing}, "p")
 
 
 class TestRopeTheta:
@@ -162,7 +187,8 @@ class TestQuantConfig:
             ({"group_size": 32, "bits": 4, "mode": "mxfp4"}, "mode is 'mxfp4'"),
             ({"group_size": 64, "bits": 7}, "bits 7"),
             ({"group_size": 48, "bits": 4}, "group_size 48"),
-            ({"group_size": 64, "bits": 4, "lm_head": {"bits": 4}}, "lm_head has group_size None"),
+            ({"group_size": None, "bits": 4}, "group_size None"),
+            ({"group_size": 64, "bits": 4, "lm_head": {"bits": 7}}, "lm_head has group_size None"),
             ({"quant_method": "gptq"}, "'gptq'"),
             ({"quant_method": "fp8"}, "'fp8'"),
         ],

@@ -112,7 +112,7 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         (b"", "is not JSON"),
         (b'{"config": {', "is not JSON"),
         (b"\xff\xfe\x00", "is not JSON"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "is not JSON .*Download the file again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a git-lfs pointer"),
         (b"[]", "holds no JSON object"),
         (b"{}", "lacks 'config'"),
         (b'{"config": 3}', "is damaged"),

@@ -19,7 +19,8 @@ from typing import Any
 from mlx_magistral.errors import ConversionError
 
 from .files import encode_json, write_file
-from .manifest import MANIFEST_FILE, ShardRecord, read_manifest
+from .manifest import ShardRecord
+from .place import PARTIAL_SUFFIX, require_free
 from .shards import TEMPORARY_SUFFIX, Fault, hash_shard, sync_folder
 
 _START_FILE = "start.json"
@@ -37,7 +38,7 @@ class Journal:
         self._identity = identity
         self._recipe: dict[str, Any] = identity["recipe"]
         self._fault = fault
-        self.folder = output.with_name(output.name + ".partial")
+        self.folder = output.with_name(output.name + PARTIAL_SUFFIX)
         self.model_folder = self.folder / "model"
         self.records_folder = self.folder / "journal"
         self._lock = -1
@@ -48,11 +49,7 @@ class Journal:
         Raises ConversionError where the output exists, another process is at it, or the work
         begun is of another source or recipe and ``restart`` is not set.
         """
-        is_complete = self._output.exists()
-        if is_complete and not self._is_leftover():
-            raise ConversionError(
-                f"{self._output} exists already. Choose another name or remove it first."
-            )
+        is_complete = require_free(self._output, self._recipe)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock_folder()
@@ -70,6 +67,9 @@ class Journal:
                 )
             else:
                 self._compare(begun)
+                # What a killed run was writing would count as used where the disk is looked at.
+                for unfinished in self.model_folder.glob(f"*{TEMPORARY_SUFFIX}"):
+                    unfinished.unlink()
         except OSError as error:
             raise ConversionError(
                 f"{self.folder} cannot be written: {error.strerror}. Choose another output folder."
@@ -119,16 +119,6 @@ class Journal:
         os.rename(self.model_folder, self._output)
         sync_folder(self._output.parent)
         self._fault("output: renamed")
-
-    def _is_leftover(self) -> bool:
-        """Whether a run of this same recipe was killed just after it had named its output."""
-        if not self.folder.exists() or self.model_folder.exists():
-            return False
-        if not (self._output / MANIFEST_FILE).exists():
-            return False
-        written: dict[str, Any] = read_manifest(self._output).recipe
-        # The overrides of an automatic mix are found on the way.
-        return {**written, "overrides": None} == {**self._recipe, "overrides": None}
 
     def _lock_folder(self) -> None:
         self._lock = os.open(self.folder, os.O_RDONLY)

@@ -116,7 +116,9 @@ def _check_files(folder: Path, manifest: Manifest) -> Iterator[Finding]:
     known = {*manifest.files, *manifest.shards, MANIFEST_FILE}
     for path in sorted(folder.iterdir()):
         # Loaders take every model*.safetensors they find, so a stray one changes the model.
-        if path.name not in known and path.suffix == ".safetensors":
+        # Not the ._ files that macOS leaves on exFAT, which nobody reads.
+        is_read = path.suffix == ".safetensors" and not path.name.startswith("._")
+        if path.name not in known and is_read:
             yield Finding(path.name, "is not part of the conversion; loaders may read it")
 
 

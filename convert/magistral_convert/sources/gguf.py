@@ -1,4 +1,4 @@
-"""A llama.cpp GGUF file as a Source, read through the ``gguf`` package (an optional extra).
+"""A llama.cpp GGUF model as a Source, read through the ``gguf`` package (an optional extra).
 
 The package reads the header and decodes blocks; rows come straight from the file, so memory stays
 bounded. llama.cpp keeps q and k in the order of native checkpoints, which is undone here.
@@ -8,21 +8,19 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from mlx_magistral.errors import CheckpointError, ConversionError
+from mlx_magistral.errors import CheckpointError
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes, is_permuted, permute
 
 from .file_rows import read_range
+from .gguf_parts import GgufTensor, read_parts, refuse_unreadable_types
 from .source import BlockRequest
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader, ReaderTensor
 
 _TOP_NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -40,6 +38,15 @@ _LAYER_NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+# llama.cpp writes mistral3 for 2509 and Small 3.x; both keep q and k in the native order.
+_ARCHITECTURES = ("llama", "mistral3")
+# What changes the computation, under the architecture's name.
+_FOREIGN = (
+    "rope.scaling.type",
+    "attention.temperature_scale",
+    "attention.sliding_window",
+    "expert_count",
+)
 _FLOATS: dict[str, tuple[npt.DTypeLike, mx.Dtype]] = {
     "F32": (np.float32, mx.float32),
     "F16": (np.float16, mx.float16),
@@ -52,18 +59,18 @@ _DOUBLE_ROUNDING = (
 
 
 class GgufSource:
-    """Rows of one GGUF file of architecture llama, which is what a Mistral is stored as."""
+    """Rows of a GGUF model of one of the architectures that a Mistral is stored as."""
 
     def __init__(self, path: Path) -> None:
-        reader = _open(path)
-        fields = {name: field.contents() for name, field in reader.fields.items()}
+        parts = read_parts(path)
         self._path = path
-        self._data_start = reader.data_offset
-        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+        self._data_starts = parts.data_starts
+        self._tensors = parts.tensors
         self.folder = path.parent
-        self.config = _config(fields, self._tensors, path)
+        self.config = _config(parts.fields, self._tensors, path)
         self.shapes: Mapping[str, tuple[int, ...]] = expected_shapes(self.config)
         self._check()
+        refuse_unreadable_types(path, self._tensors)
         types = sorted({self._type(name) for name in self.shapes} - _FLOATS.keys())
         self.warnings: tuple[str, ...] = ()
         if types:
@@ -72,20 +79,22 @@ class GgufSource:
     @property
     def nbytes(self) -> int:
         """See Source."""
-        return sum(int(tensor.n_bytes) for tensor in self._tensors.values())
+        return sum(int(tensor.entry.n_bytes) for tensor in self._tensors.values())
 
     @property
     def description(self) -> dict[str, Any]:
         """See Source."""
-        header = hashlib.sha256(read_range(self._path, 0, self._data_start, "the header"))
-        size = self._path.stat().st_size
-        files = {self._path.name: {"nbytes": size, "header_sha256": header.hexdigest()}}
+        files = {}
+        for path, start in self._data_starts.items():
+            header = hashlib.sha256(read_range(path, 0, start, "the header"))
+            size = path.stat().st_size
+            files[path.name] = {"nbytes": size, "header_sha256": header.hexdigest()}
         return {"kind": "GGUF", "config": self.config.to_params(), "files": files}
 
     @property
     def modification_times(self) -> dict[str, int]:
         """See Source."""
-        return {self._path.name: self._path.stat().st_mtime_ns}
+        return {path.name: path.stat().st_mtime_ns for path in self._data_starts}
 
     def row_step(self, tensor: str) -> int:
         """See Source: whole heads where rows are to be permuted."""
@@ -94,9 +103,9 @@ class GgufSource:
     def read(self, request: BlockRequest) -> bytes:
         """See Source."""
         row_bytes = self._row_bytes(request.tensor)
-        start = self._tensors[_gguf_name(request.tensor)].data_offset + request.start * row_bytes
-        count = request.rows * row_bytes
-        return read_range(self._path, start, count, request.tensor)
+        tensor = self._tensors[_gguf_name(request.tensor)]
+        start = tensor.entry.data_offset + request.start * row_bytes
+        return read_range(tensor.file, start, request.rows * row_bytes, request.tensor)
 
     def decode(self, request: BlockRequest, data: bytes) -> mx.array:
         """See Source; blocks of a quantized type come out in float32."""
@@ -108,16 +117,16 @@ class GgufSource:
         else:
             from gguf.quants import dequantize
 
-            tensor = self._tensors[_gguf_name(request.tensor)]
+            kind_of_block = self._tensors[_gguf_name(request.tensor)].entry.tensor_type
             blocks = np.frombuffer(data, np.uint8).reshape(shape[0], -1)
-            rows = mx.array(dequantize(blocks, tensor.tensor_type)).reshape(shape)
+            rows = mx.array(dequantize(blocks, kind_of_block)).reshape(shape)
         return permute(rows, self.config.head_dim) if is_permuted(request.tensor) else rows
 
     def _type(self, tensor: str) -> str:
-        return str(self._tensors[_gguf_name(tensor)].tensor_type.name)
+        return str(self._tensors[_gguf_name(tensor)].entry.tensor_type.name)
 
     def _row_bytes(self, tensor: str) -> int:
-        return int(self._tensors[_gguf_name(tensor)].n_bytes) // self.shapes[tensor][0]
+        return int(self._tensors[_gguf_name(tensor)].entry.n_bytes) // self.shapes[tensor][0]
 
     def _check(self) -> None:
         """Every tensor there, of the right shape, and none that would change the computation."""
@@ -127,7 +136,7 @@ class GgufSource:
         for name, shape in wanted.items():
             if name in self._tensors:
                 # GGUF counts dimensions from the innermost.
-                found = tuple(int(size) for size in reversed(self._tensors[name].shape))
+                found = tuple(int(size) for size in reversed(self._tensors[name].entry.shape))
                 if found != shape:
                     problems.append(f"of the wrong shape: {name} {found} instead of {shape}")
         if problems:
@@ -137,48 +146,35 @@ class GgufSource:
             )
 
 
-def _open(path: Path) -> "GGUFReader":
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise ConversionError(
-            "Reading GGUF needs the gguf package: pip install 'mlx-magistral[gguf]'."
-        ) from error
-    try:
-        return GGUFReader(path)
-    except (ValueError, OSError, IndexError, KeyError) as error:
-        raise CheckpointError(f"{path} is no sound GGUF file: {error}. Fetch it again.") from error
-
-
-def _config(
-    fields: dict[str, Any], tensors: Mapping[str, "ReaderTensor"], path: Path
-) -> ModelConfig:
+def _config(fields: dict[str, Any], tensors: Mapping[str, GgufTensor], path: Path) -> ModelConfig:
     def required(key: str) -> Any:
         if fields.get(key) is None:
             raise CheckpointError(f"{path} has no {key}. Fetch it again; it is never guessed.")
         return fields[key]
 
-    if required("general.architecture") != "llama":
+    kind = required("general.architecture")
+    if kind not in _ARCHITECTURES:
         raise CheckpointError(
-            f"{path}: general.architecture is {fields['general.architecture']!r}, and a Mistral "
-            "is stored as 'llama'. Use a Magistral Small file."
+            f"{path}: general.architecture is {kind!r}, and a Mistral is stored as "
+            f"{' or '.join(map(repr, _ARCHITECTURES))}. Use a Magistral Small file."
         )
-    for key in ("llama.rope.scaling.type", "llama.expert_count"):
-        if fields.get(key) not in (None, "none", 0):
-            raise CheckpointError(f"{path}: {key} is {fields[key]!r}, which is not computed here.")
-    heads, dim = required("llama.attention.head_count"), required("llama.embedding_length")
+    for key in _FOREIGN:
+        if fields.get(f"{kind}.{key}") not in (None, "none", 0):
+            found = fields[f"{kind}.{key}"]
+            raise CheckpointError(f"{path}: {kind}.{key} is {found!r}, which is not computed here.")
+    heads, dim = required(f"{kind}.attention.head_count"), required(f"{kind}.embedding_length")
     return ModelConfig(
         dim=dim,
-        n_layers=required("llama.block_count"),
+        n_layers=required(f"{kind}.block_count"),
         # Left out where it is dim / heads; Magistral's 128 is not and is written.
-        head_dim=fields.get("llama.attention.key_length") or dim // heads,
-        hidden_dim=required("llama.feed_forward_length"),
+        head_dim=fields.get(f"{kind}.attention.key_length") or dim // heads,
+        hidden_dim=required(f"{kind}.feed_forward_length"),
         n_heads=heads,
-        n_kv_heads=fields.get("llama.attention.head_count_kv") or heads,
-        vocab_size=fields.get("llama.vocab_size") or len(required("tokenizer.ggml.tokens")),
-        rope_theta=_decimal(required("llama.rope.freq_base")),
-        norm_eps=_decimal(required("llama.attention.layer_norm_rms_epsilon")),
-        max_position_embeddings=fields.get("llama.context_length"),
+        n_kv_heads=fields.get(f"{kind}.attention.head_count_kv") or heads,
+        vocab_size=fields.get(f"{kind}.vocab_size") or len(required("tokenizer.ggml.tokens")),
+        rope_theta=_decimal(required(f"{kind}.rope.freq_base")),
+        norm_eps=_decimal(required(f"{kind}.attention.layer_norm_rms_epsilon")),
+        max_position_embeddings=fields.get(f"{kind}.context_length"),
         tie_word_embeddings="output.weight" not in tensors,
     )
 

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from mlx_magistral.errors import ConversionError
-from mlx_magistral.hub.resolve import resolve_model
+from mlx_magistral.hub.resolve import is_gguf, resolve_model
+from mlx_magistral.model.checkpoint import open_checkpoint
 
 from .gguf import GgufSource
 from .safetensors import SafetensorsSource
 from .source import Source
-
-_GGUF_SUFFIX = ".gguf"
 
 
 def resolve_source(name: str) -> Source:
@@ -17,8 +16,8 @@ def resolve_source(name: str) -> Source:
 
     Raises ConversionError for a GGUF file that is not there, else what opening raises.
     """
-    if name.endswith(_GGUF_SUFFIX):
-        path = Path(name).expanduser()
+    path = Path(name).expanduser()
+    if is_gguf(path):
         if not path.is_file():
             raise ConversionError(f"There is no file {path}. Give the path of a GGUF file.")
         return GgufSource(path)
@@ -30,4 +29,4 @@ def open_source(path: Path) -> Source:
 
     Raises CheckpointError naming what is missing or damaged.
     """
-    return GgufSource(path) if path.suffix == _GGUF_SUFFIX else SafetensorsSource(path)
+    return GgufSource(path) if is_gguf(path) else SafetensorsSource(open_checkpoint(path))

@@ -14,7 +14,7 @@ import numpy as np
 
 from magistral_convert.recipe import module_path
 from magistral_convert.rounding.quantize import dequantized
-from mlx_magistral.model.checkpoint import Kind, open_checkpoint
+from mlx_magistral.model.checkpoint import Checkpoint, Kind
 from mlx_magistral.model.inventory import TensorInfo
 from mlx_magistral.model.names import expected_shapes, is_permuted, permute
 
@@ -30,11 +30,13 @@ _DOUBLE_ROUNDING = (
 
 
 class SafetensorsSource:
-    """Rows of a folder that open_checkpoint accepts; keeps no tensor and no open file."""
+    """Rows of a checked folder; keeps no tensor and no open file.
 
-    def __init__(self, folder: Path) -> None:
-        checkpoint = open_checkpoint(folder)
-        self.folder = folder
+    Its files need not be there before they are read: what is still at the hub is planned first.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.folder = checkpoint.folder
         self.config = checkpoint.config
         self.nbytes = checkpoint.nbytes
         self._kind = checkpoint.kind

@@ -116,7 +116,7 @@ def command(
     if settings.model is not None:
         from mlx_magistral.cli.fetching import fetch_named
 
-        fetch_named(settings.model)
+        fetch_named(settings.model, memory["tokenizer"])
     _run(settings, conversation, notes)
 
 

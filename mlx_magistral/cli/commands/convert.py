@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from magistral_convert.progress import ConversionReport
     from magistral_convert.recipe import Recipe
     from magistral_convert.sources.source import Source
+    from mlx_magistral.model.adapters.adapter import Adapter
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -56,14 +57,15 @@ def conversion_options(bits: str) -> Decorator:
 
 @click.command()
 @click.argument("source", shell_complete=complete_model)
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("output")
 @adapter_option
 @conversion_options(bits="4")
-def command(source: str, output: Path, adapter: str | None, **options: Any) -> None:
+def command(source: str, output: str, adapter: str | None, **options: Any) -> None:
     """Quantize SOURCE (a folder or hub id, native, HF or MLX format) into the new folder OUTPUT.
 
-    A hub id is downloaded first. The plain recipe needs 0.25 GB of memory for any model. What was
-    killed, download or conversion, goes on where it stopped when the same command is run again.
+    What cannot be converted is refused before a hub id is downloaded. The plain recipe needs 0.25
+    GB of memory for any model. What was killed, download or conversion, goes on where it stopped
+    when the same command is run again.
 
     \b
       mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
@@ -75,7 +77,7 @@ def command(source: str, output: Path, adapter: str | None, **options: Any) -> N
 
 def convert(
     source: str,
-    output: Path,
+    output: str,
     adapter: str | None,
     calibration: Path | None,
     tokenizer: Path | None,
@@ -86,23 +88,25 @@ def convert(
 ) -> None:
     """Convert ``source``, with an adapter worked in where one is named; prints what came out."""
     from magistral_convert.display import ConversionDisplay
+    from magistral_convert.output.place import output_place, require_free
     from magistral_convert.pipeline import convert_checkpoint
-    from magistral_convert.sources.kinds import resolve_source
-    from mlx_magistral.cli.fetching import fetch_source
+    from magistral_convert.sources.fused import fuse
     from mlx_magistral.hub.catalog import remember_folder
 
     refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
-    recipe = _recipe(**aim)
-    fetch_source(source, is_shown=not is_quiet)
-    opened = resolve_source(source)
-    if adapter is not None:
-        opened = _fused(opened, adapter, recipe)
-    text = _text(recipe, opened, calibration, tokenizer)
+    recipe, place = _recipe(**aim), output_place(output)
+    require_free(place, recipe.to_json())
+    update = None if adapter is None else _adapter(adapter)
+    opened, text = _fetch_source(
+        source, place, recipe, calibration, tokenizer, is_shown=not is_quiet
+    )
+    if update is not None:
+        opened = fuse(opened, update, recipe)
     try:
         with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
             report = convert_checkpoint(
                 opened,
-                output,
+                place,
                 recipe,
                 text=text,
                 tokenizer=tokenizer,
@@ -110,18 +114,49 @@ def convert(
                 watcher=display,
             )
     except KeyboardInterrupt:
-        kept = output.with_name(output.name + ".partial")
+        kept = place.with_name(place.name + ".partial")
         click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
         raise
-    remember_folder(output)
-    click.echo(output if is_quiet else _summary(output, report))
+    remember_folder(place)
+    click.echo(place if is_quiet else _summary(place, report))
 
 
-def _fused(source: "Source", adapter: str, recipe: "Recipe") -> "Source":
-    from magistral_convert.sources.fused import fuse
+def _fetch_source(
+    name: str,
+    output: Path,
+    recipe: "Recipe",
+    calibration: Path | None,
+    tokenizer: Path | None,
+    *,
+    is_shown: bool,
+) -> tuple["Source", "CalibrationText | None"]:
+    """The source, downloaded where it is a hub id, after a look at all that can be refused."""
+    from magistral_convert.pipeline import check_conversion
+    from magistral_convert.sources.kinds import resolve_source
+    from magistral_convert.sources.safetensors import SafetensorsSource
+    from mlx_magistral.cli.fetching import fetch_examined
+    from mlx_magistral.hub.examine import examine, require_vocabulary
+    from mlx_magistral.hub.resolve import is_gguf
+
+    if is_gguf(Path(name).expanduser()):
+        opened = resolve_source(name)
+        tekken = tokenizer or opened.folder / "tekken.json"
+        if tekken.is_file():
+            require_vocabulary(tekken, opened.config.vocab_size, name)
+        return opened, _text(recipe, opened, calibration, tokenizer)
+    examined = examine(name, tokenizer=tokenizer)
+    source = SafetensorsSource(examined.checkpoint)
+    text = _text(recipe, source, calibration, tokenizer)
+    missing = examined.repository.missing_bytes if examined.repository else 0
+    check_conversion(source, output, recipe, text=text, download_bytes=missing)
+    fetch_examined(name, examined, is_shown=is_shown)
+    return source, text
+
+
+def _adapter(folder: str) -> "Adapter":
     from mlx_magistral.model.adapters.reading import read_adapter
 
-    return fuse(source, read_adapter(adapter), recipe)
+    return read_adapter(folder)
 
 
 def _recipe(

@@ -92,20 +92,16 @@ def command(
 
 
 def _weights(model: str | None, bits: tuple[int, ...]) -> tuple["ModelConfig", list[_Weights]]:
-    from mlx_magistral.hub.headers import read_remote
-    from mlx_magistral.hub.resolve import find_local
+    from mlx_magistral.hub.examine import examine
     from mlx_magistral.memory.known import MAGISTRAL_SMALL
     from mlx_magistral.memory.sizes import weight_bytes
-    from mlx_magistral.model.checkpoint import open_checkpoint
 
     if model is None:
         config, stored = MAGISTRAL_SMALL, None
         bits = bits or _WEIGHT_BITS
-    elif (folder := find_local(model)) is not None:
-        checkpoint = open_checkpoint(folder)
-        config, stored = checkpoint.config, checkpoint.nbytes
     else:
-        config, stored = read_remote(model)
+        checkpoint = examine(model).checkpoint
+        config, stored = checkpoint.config, checkpoint.nbytes
     if stored is not None and not bits:
         return config, [_Weights("as stored", stored)]
     return config, [_Weights(f"{each}-bit", weight_bytes(config, each)) for each in bits]

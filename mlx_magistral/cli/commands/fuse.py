@@ -1,6 +1,5 @@
 """``mlx-magistral fuse``: an adapter worked into a model's weights, as a folder of its own."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -12,9 +11,9 @@ from mlx_magistral.cli.model_names import complete_model
 @click.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("adapter", type=click.Path(exists=True, file_okay=False))
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("output")
 @conversion_options(bits="16")
-def command(model: str, adapter: str, output: Path, **options: Any) -> None:
+def command(model: str, adapter: str, output: str, **options: Any) -> None:
     """Write MODEL with ADAPTER worked in as the new folder OUTPUT, for programs without adapters.
 
     In 16 bits the result answers as --adapter does. Any recipe of `convert` quantizes it in the

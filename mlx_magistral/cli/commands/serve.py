@@ -65,7 +65,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = bind(host, port)
     click.get_current_context().call_on_close(listener.close)
-    fetch_named(model or default_model())
+    fetch_named(model or default_model(), memory["tokenizer"])
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **memory)
     if loaded.memory.note is not None:

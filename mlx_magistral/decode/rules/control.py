@@ -21,8 +21,10 @@ class ControlOptions:
 
     ``think_budget`` bounds the ids of thinking, 0 skips it, None leaves all that max_tokens has
     room for. ``think_close`` is the text put before a forced [/THINK]. ``schema`` is a JSON schema
-    that the answer obeys, ``json_mode`` any JSON object; ``tool_choice`` is auto, none, required or
-    the name of a tool; ``parallel_tool_calls=False`` allows one call a reply. Raises UsageError.
+    that the answer obeys, ``json_mode`` any JSON object. What of a schema cannot be enforced is
+    refused; with ``strict_schema=False`` it is left to the model and the answer is checked.
+    ``tool_choice`` is auto, none, required or the name of a tool; ``parallel_tool_calls=False``
+    allows one call a reply. Raises UsageError.
     """
 
     think_budget: int | None = None
@@ -30,6 +32,7 @@ class ControlOptions:
     on_loop: str = OnLoop.CLOSE
     schema: dict[str, Any] | None = None
     json_mode: bool = False
+    strict_schema: bool = True
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
 

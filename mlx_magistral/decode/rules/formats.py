@@ -1,8 +1,9 @@
-"""String formats as patterns, for those where llguidance's own lets through what no checker takes.
+"""String formats as patterns, where llguidance has none or lets through what no checker takes.
 
 Its ``date`` knows no months (2025-02-30), its times a second 60 at any minute, and its ``email``
 and ``hostname`` no lengths. These take less than the standards do: four-digit years from 1000, no
-leap seconds, ASCII names. ``duration``, ``ipv4``, ``ipv6`` and ``uuid`` are llguidance's.
+leap seconds, ASCII names, URIs with a scheme. ``duration``, ``ipv4``, ``ipv6`` and ``uuid`` are
+llguidance's.
 """
 
 # Gregorian: a year is a leap year by its last two digits, or in full centuries by the first two.
@@ -26,10 +27,37 @@ _HOSTNAME = rf"(({_LABEL}\.){{0,3}}[A-Za-z][A-Za-z0-9]{{0,19}}{_HYPHENS})"
 _ATOM = "[A-Za-z0-9_+-]{1,20}"
 _EMAIL = rf"({_ATOM}(\.{_ATOM}){{0,2}}@({_LABEL}\.){{1,3}}[A-Za-z]{{2,20}})"
 
+# RFC 3986, without user names, addresses in brackets and empty hosts.
+_PATH_SIGN = "([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_PATH = f"(/{_PATH_SIGN}*)*"
+_QUERY = rf"(\?({_PATH_SIGN}|[/?])*)?(#({_PATH_SIGN}|[/?])*)?"
+_PORT = "(:([1-9][0-9]{0,3}|[1-5][0-9]{4}))?"
+_URI = (
+    rf"(([a-z][a-z0-9+.-]{{0,19}}://{_HOSTNAME}{_PORT}{_PATH}{_QUERY})"
+    rf"|(file://{_PATH_SIGN.replace(':', '')}*(/{_PATH_SIGN}+)+)|(mailto:{_EMAIL})"
+    rf"|(urn:[a-z0-9]{{2,20}}:{_PATH_SIGN}+))"
+)
+_RELATIVE = rf"((/|\./|\.\./)?[A-Za-z0-9._~-]+{_PATH}{_QUERY})"
+_POINTER = r"((/([^/~\x{0}-\x{1f}\x{7f}]|~[01])*)*)"
+
 FORMAT_PATTERNS = {
     "date": f"^{_DATE}$",
     "time": f"^{_TIME}$",
     "date-time": f"^{_DATE}T{_TIME}$",
     "hostname": f"^{_HOSTNAME}$",
+    "idn-hostname": f"^{_HOSTNAME}$",
     "email": f"^{_EMAIL}$",
+    "idn-email": f"^{_EMAIL}$",
+    "uri": f"^{_URI}$",
+    "url": f"^{_URI}$",
+    "iri": f"^{_URI}$",
+    "uri-template": f"^{_URI}$",
+    "uri-reference": f"^({_URI}|{_RELATIVE})$",
+    "iri-reference": f"^({_URI}|{_RELATIVE})$",
+    "json-pointer": f"^{_POINTER}$",
+    "relative-json-pointer": f"^(0|[1-9][0-9]{{0,3}})(#|{_POINTER})$",
 }
+# Formats of which every text is one.
+ANY_TEXT = frozenset(("path", "file-path", "directory-path", "password", "binary", "text"))
+# llguidance's own.
+NATIVE = frozenset(("duration", "ipv4", "ipv6", "uuid"))

@@ -6,17 +6,19 @@ costs no mask at all. llguidance parses (guidance.py).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
+from mlx_magistral.decode.rules.json_rules import TERMINALS, JsonRules
 from mlx_magistral.decode.rules.logits_processors import BanControls, LogitsProcessor
-from mlx_magistral.decode.rules.schema import grammar_schema
+from mlx_magistral.decode.rules.schema import held_schema, json_text
 from mlx_magistral.decode.rules.steering import Act, Place, ThinkTokens, Verdict
 from mlx_magistral.decode.rules.wind_down import WindDown
 from mlx_magistral.events import FinishReason, Limit
+from mlx_magistral.text.json_schema import listed
 from mlx_magistral.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 # as in nano, that is letter by letter. Off, every id whose bytes keep the text legal can be drawn.
 _OPTIONS = '%llguidance {"no_forcing": true}'
 _WORD_BITS = 32
+
+# Control characters that JSON has no letter for.
+_NO_CONTROLS = r"^[^\x{0}-\x{7}\x{b}\x{e}-\x{1f}\x{7f}]*$"
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,34 +148,79 @@ def _has(words: bytearray, token: int) -> bool:
     return bool(words[token // 8] >> token % 8 & 1)
 
 
-def answer_grammar(
-    tokenizer: Tokenizer,
-    *,
-    schema: dict[str, Any] | None = None,
-    calls: Sequence[dict[str, Any]] = (),
-    is_parallel: bool = True,
-    is_lenient: bool = False,
-) -> str:
-    """Lark: the answer is JSON under ``schema``, or one or more ``calls``, whichever are given.
+@dataclass(frozen=True)
+class AnswerForm:
+    """What an answer may be: JSON under ``schema``, or calls of functions, whichever are given.
 
     A call is an OpenAI function: its name and the JSON schema of its parameters. ``is_parallel``
-    allows several. ``is_lenient`` drops what of the parameters cannot be enforced, except where
-    the function is ``strict``.
+    allows several. ``is_lenient`` leaves out what of the parameters cannot be enforced, except
+    where the function is ``strict``, and ``is_schema_lenient`` what of the schema cannot.
     """
-    rules, starts = [], []
-    if schema is not None:
+
+    schema: dict[str, Any] | None = None
+    calls: Sequence[dict[str, Any]] = ()
+    is_parallel: bool = True
+    is_lenient: bool = False
+    is_schema_lenient: bool = False
+
+
+def answer_grammar(tokenizer: Tokenizer, **form: Any) -> str:
+    """The grammar, in llguidance's language, of an AnswerForm with these fields."""
+    return form_grammar(tokenizer, AnswerForm(**form))
+
+
+def form_grammar(
+    tokenizer: Tokenizer, form: AnswerForm, holds: Callable[[str], bool] | None = None
+) -> str:
+    """The grammar of a form.
+
+    ``holds`` says whether a grammar compiles; with it, a part that does not is replaced where the
+    form is lenient.
+    """
+    leaves = _Leaves(holds)
+    rules = JsonRules(leaves.make)
+    lines, starts = [], []
+    if form.schema is not None:
         starts.append("answer")
-        rules.append(f"answer: SPACE? %json {grammar_schema(schema)}")
-    if calls:
-        starts.append("call+" if is_parallel else "call")
-        rules.append("call: " + " | ".join(f"call_{index}" for index in range(len(calls))))
+        leaves.is_lenient = form.is_schema_lenient
+        name = rules.add(held_schema(form.schema, is_lenient=leaves.is_lenient))
+        lines.append(f"answer: SPACE? {name}")
+    if form.calls:
+        starts.append("call+" if form.is_parallel else "call")
+        lines.append("call: " + " | ".join(f"call_{index}" for index in range(len(form.calls))))
     open_call, args = (f"<[{tokenizer.control_id(n)}]>" for n in ("[TOOL_CALLS]", "[ARGS]"))
-    for index, call in enumerate(calls):
-        parameters = grammar_schema(
-            {"type": "object", **(call.get("parameters") or {})},
-            is_lenient=is_lenient and not call.get("strict"),
-        )
-        name = json.dumps(call["name"])
-        rules.append(f"call_{index}: {open_call} {name} {args} SPACE? %json {parameters}")
+    for index, call in enumerate(form.calls):
+        parameters = {"type": "object", **(call.get("parameters") or {})}
+        leaves.is_lenient = form.is_lenient and not call.get("strict")
+        name = rules.add(held_schema(parameters, is_lenient=leaves.is_lenient))
+        lines.append(f"call_{index}: {open_call} {json.dumps(call['name'])} {args} SPACE? {name}")
     start = f"start: {' | '.join(starts)}"
-    return "\n".join([_OPTIONS, start, *rules, "SPACE: /[ \\t\\r\\n]{1,8}/\n"])
+    space = "SPACE: /[ \\t\\r\\n]{1,8}/\n"
+    return "\n".join([_OPTIONS, start, *lines, *rules.lines, TERMINALS, space])
+
+
+class _Leaves:
+    """Makes the parts that llguidance's own ``%json`` holds an answer to."""
+
+    def __init__(self, holds: Callable[[str], bool] | None) -> None:
+        self.is_lenient = False
+        self._holds = holds
+
+    def make(self, schema: dict[str, Any]) -> str:
+        """The part, or where it may and must be another: any value of its type."""
+        if "pattern" in schema:
+            # A \\u that is begun would be held to a control character.
+            schema = {**schema, "allOf": [*listed(schema, "allOf"), {"pattern": _NO_CONTROLS}]}
+        part = f"%json {json_text(schema, is_lenient=self.is_lenient)}"
+        if not self.is_lenient or self._holds is None:
+            return part
+        if self._holds(f"{_OPTIONS}\nstart: {part}\n"):
+            return part
+        kinds = schema.get("type")
+        anything = {"type": kinds} if self._is_kind(kinds) else {}
+        return "STRING" if kinds == "string" else f"%json {json_text(anything, is_lenient=True)}"
+
+    def _is_kind(self, kinds: Any) -> bool:
+        assert self._holds is not None
+        text = json_text({"type": kinds}, is_lenient=True)
+        return kinds is not None and self._holds(f"{_OPTIONS}\nstart: %json {text}\n")

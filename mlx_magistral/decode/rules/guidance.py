@@ -51,6 +51,13 @@ def make_guidance(tokenizer: Tokenizer) -> Guidance:
     return Guidance(LLTokenizer(TokenizerWrapper(whole)), LLTokenizer(TokenizerWrapper(first)))
 
 
+def compiles(grammar: str, vocabulary: "LLTokenizer") -> bool:
+    """Whether llguidance can hold a text to a grammar."""
+    from llguidance import LLMatcher
+
+    return not LLMatcher(vocabulary, grammar, log_level=0).is_error()
+
+
 def make_matcher(grammar: str, vocabulary: "LLTokenizer") -> "LLMatcher":
     """Compile a grammar; raises UsageError naming the schema feature that is not supported."""
     from llguidance import LLMatcher

@@ -41,6 +41,10 @@ _ESCAPE = re.compile(
 _GROUP = re.compile(r"\((?!\?)|\(\?(?::|=|!|P?<)")
 
 
+# What llguidance has no way to hold to: it says so by name, where nobody leaves it out before.
+_NOT_HELD = re.compile(r"(?<!\\)(?:\\\\)*(?:\\[bBk1-9]|\(\?(?:=|!|<=|<!))")
+
+
 class _Piece(NamedTuple):
     """A part of a pattern in Rust's dialect, and where it ends in the original.
 
@@ -76,6 +80,18 @@ def ecma_pattern(pattern: str) -> str:
             out.append(_DOT if sign == "." else sign)
             at += 1
     return "".join(out)
+
+
+def is_enforceable(pattern: str) -> bool:
+    """Whether a grammar can hold a text to it, as far as its signs tell."""
+    outside = re.sub(r"(?<!\\)(?:\\\\)*\[\^?\]?(?:\\.|[^\]\\])*\]", "", pattern)
+    if _NOT_HELD.search(outside):
+        return False
+    try:
+        ecma_pattern(pattern)
+    except UsageError:
+        return False
+    return True
 
 
 def _class(pattern: str, start: int) -> tuple[str, int]:

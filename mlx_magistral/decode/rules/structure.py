@@ -3,9 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mlx_magistral.decode.rules.check import AnswerCheck
 from mlx_magistral.decode.rules.control import ControlOptions, think_tokens
-from mlx_magistral.decode.rules.grammar import CallGrammar, Grammar, Masked, answer_grammar
-from mlx_magistral.decode.rules.guidance import Guidance, make_matcher
+from mlx_magistral.decode.rules.grammar import (
+    AnswerForm,
+    CallGrammar,
+    Grammar,
+    Masked,
+    form_grammar,
+)
+from mlx_magistral.decode.rules.guidance import Guidance, compiles, make_matcher
 from mlx_magistral.decode.rules.logits_processors import Ban, LogitsProcessor
 from mlx_magistral.decode.rules.steering import Place, Rule, Verdict
 from mlx_magistral.decode.rules.wind_down import WindDown
@@ -38,9 +45,10 @@ def structure_rules(
     """The rules that a schema, tools and tool_choice ask for; none for free text.
 
     ``tools`` are OpenAI dicts. With tool_choice auto the text is free and calls are held to the
-    tools, unless the extra is missing; what of a tool's parameters cannot be enforced is left to
-    the model there, except where the tool is ``strict``. An answer or call is whole within
-    ``max_tokens`` ids of the reply if it can be. Raises UsageError, MissingExtraError.
+    tools, unless the extra is missing. What of a tool's parameters cannot be enforced is left to
+    the model, except where the tool is ``strict``; so it is with a schema that is not. An answer
+    or call is whole within ``max_tokens`` ids of the reply if it can be. Raises UsageError,
+    MissingExtraError.
     """
     functions = _chosen(options.tool_choice, [tool["function"] for tool in tools])
     schema = options.answer_schema
@@ -55,22 +63,22 @@ def structure_rules(
         )
     if schema is None and not functions:
         return []
-    grammar = answer_grammar(
-        tokenizer,
+    form = AnswerForm(
         schema=schema,
         calls=functions,
         is_parallel=options.parallel_tool_calls,
-        is_lenient=is_auto,
+        is_lenient=True,
+        is_schema_lenient=not options.strict_schema,
     )
     if schema is None and is_auto:
         try:
-            masked = _masked(grammar, guidance(), tokenizer, max_tokens)
+            masked = _masked(form, guidance(), tokenizer, max_tokens)
         except MissingExtraError:
             return []
         return [CallGrammar(masked, tool_calls)]
     return [
         Grammar(
-            _masked(grammar, guidance(), tokenizer, max_tokens),
+            _masked(form, guidance(), tokenizer, max_tokens),
             think_tokens(options, tokenizer),
             tokenizer.control_count,
             in_reasoning=thinking == "force",
@@ -79,9 +87,24 @@ def structure_rules(
     ]
 
 
-def _masked(grammar: str, guidance: Guidance, tokenizer: Tokenizer, max_tokens: int) -> Masked:
+def answer_check(options: ControlOptions, tools: Sequence[dict[str, Any]]) -> AnswerCheck | None:
+    """What the finished answer is checked by; None where the grammar holds it to everything."""
+    functions = [tool["function"] for tool in tools if not tool["function"].get("strict")]
+    schema = None if options.strict_schema or options.json_mode else options.schema
+    if options.tool_choice == "none":
+        functions = []
+    return AnswerCheck(schema, functions) if functions or schema is not None else None
+
+
+def _masked(form: AnswerForm, guidance: Guidance, tokenizer: Tokenizer, max_tokens: int) -> Masked:
+    grammar = form_grammar(tokenizer, form)
+    try:
+        ahead = make_matcher(grammar, guidance.bytewise)
+    except UsageError:
+        # Which part it is costs a look at each: not before it has to be known.
+        grammar = form_grammar(tokenizer, form, lambda part: compiles(part, guidance.bytewise))
+        ahead = make_matcher(grammar, guidance.bytewise)
     matcher = make_matcher(grammar, guidance.vocabulary)
-    ahead = make_matcher(grammar, guidance.bytewise)
     return Masked(matcher, WindDown(ahead, guidance, tokenizer, max_tokens), tokenizer.eos_id)
 
 

@@ -7,7 +7,6 @@ hash, a converted folder has conversion.json); the rest is read in samples.
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -15,11 +14,11 @@ from pathlib import Path
 import mlx.core as mx
 
 from mlx_magistral.errors import CheckpointError
+from mlx_magistral.hub.cache import blob_name
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.inventory import TensorInfo
 
 _MANIFEST = "conversion.json"
-_BLOB = re.compile(r"[0-9a-f]{64}")
 # Read whole, which takes as long as the samples of a large one.
 _SMALL_BYTES = 8 << 20
 # Of every tensor, at a third and at two thirds: 128 weights in 16 bits, or of 4-bit codes 512.
@@ -54,7 +53,7 @@ def weights_fingerprint(checkpoint: Checkpoint) -> str:
             checkpoint.tensors.values(), key=lambda tensor: (tensor.file, tensor.start)
         )
         for file, tensors in groupby(by_file, key=lambda tensor: tensor.file):
-            digest.update(_content(file.resolve(), tensors, has_date=not is_converted))
+            digest.update(_content(file, tensors, has_date=not is_converted))
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or checkpoint.folder} cannot be read: {error.strerror}."
@@ -68,8 +67,8 @@ def _content(file: Path, tensors: Iterable[TensorInfo], *, has_date: bool) -> by
     Samples do not show a single row that was edited, so beside them the file's date counts where
     nothing else vouches for the content: at worst a copy computes a prompt once more.
     """
-    if file.parent.name == "blobs" and _BLOB.fullmatch(file.name):
-        return file.name.encode()
+    if (blob := blob_name(file)) is not None:
+        return blob.encode()
     facts = file.stat()
     if facts.st_size <= _SMALL_BYTES:
         return hashlib.sha256(file.read_bytes()).digest()

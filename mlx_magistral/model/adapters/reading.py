@@ -21,7 +21,7 @@ from mlx_magistral.model.adapters.adapter import (
     ModuleAdapter,
 )
 from mlx_magistral.model.adapters.peft_form import PEFT_FILE, peft_modules
-from mlx_magistral.model.config import read_json
+from mlx_magistral.model.config_fields import read_json
 from mlx_magistral.model.names import text_name
 from mlx_magistral.model.safetensors_header import read_header
 

@@ -24,7 +24,12 @@ from mlx_magistral.server.backend import copies
 from mlx_magistral.server.protocols.chat_in import ChatBody
 from mlx_magistral.server.protocols.chat_out import LogprobKeeper, completion_body
 from mlx_magistral.server.protocols.llama_words import prompt_progress_body, timings_body
-from mlx_magistral.server.protocols.openai_words import finish_reason, logprob_body, usage_body
+from mlx_magistral.server.protocols.openai_words import (
+    finish_reason,
+    invalid_body,
+    logprob_body,
+    usage_body,
+)
 from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, read_body
 
@@ -126,7 +131,7 @@ class _ChatReply:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None}
         choice["finish_reason"] = None if finish is None else finish_reason(finish)
         if finish is not None:
-            choice["stop_reason"] = finish.stop
+            choice |= {"stop_reason": finish.stop, **invalid_body(finish)}
         if self._body.logprobs and isinstance(event, ReasoningDelta | ContentDelta):
             content = [logprob_body(each) for each in event.logprobs]
             choice["logprobs"] = {"content": content, "refusal": None}

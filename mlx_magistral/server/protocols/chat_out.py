@@ -5,7 +5,12 @@ from typing import Any
 
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import ContentDelta, Event, ReasoningDelta
-from mlx_magistral.server.protocols.openai_words import finish_reason, logprob_body, usage_body
+from mlx_magistral.server.protocols.openai_words import (
+    finish_reason,
+    invalid_body,
+    logprob_body,
+    usage_body,
+)
 
 
 class LogprobKeeper:
@@ -52,4 +57,5 @@ def _choice(index: int, said: ReplyCollector, logprobs: LogprobKeeper | None) ->
         "logprobs": logprobs and {"content": logprobs.content[index], "refusal": None},
         "finish_reason": finish_reason(finished),
         "stop_reason": finished.stop,
+        **invalid_body(finished),
     }

@@ -142,7 +142,7 @@ def format_options(form: dict[str, Any] | None, param: str) -> dict[str, Any]:
         described = form.get("json_schema", form)
         schema = described.get("schema") if isinstance(described, dict) else None
         if isinstance(schema, dict):
-            return {"schema": schema}
+            return {"schema": schema, "strict_schema": described.get("strict") is True}
         raise ApiError(400, f"Field '{param}' has no schema.", "invalid_value", param)
     raise ApiError(
         400,

@@ -24,6 +24,7 @@ from mlx_magistral.server.backend import GenerationRequest
 from mlx_magistral.server.protocols import fields
 from mlx_magistral.server.protocols.effort import Effort, Thinking, budget_options
 from mlx_magistral.server.protocols.messages_in import to_chat, to_functions
+from mlx_magistral.server.protocols.openai_words import invalid_body
 from mlx_magistral.server.running import Run
 from mlx_magistral.server.service import Service, count_tokens, read_body
 
@@ -132,7 +133,8 @@ async def create_message(request: Request) -> Response:
             content.append({"type": "text", "text": reply.content})
         for call in reply.tool_calls:
             content.append(_tool_use(call.id, call.name, _input(call.arguments)))
-        return {**head, "content": content, **_end(finished), "usage": _usage(finished.usage)}
+        end = {**_end(finished), "usage": _usage(finished.usage), **invalid_body(finished)}
+        return {**head, "content": content, **end}
 
     async def stream(run: Run) -> AsyncIterator[str]:
         blocks = _Blocks()
@@ -188,7 +190,7 @@ class _Blocks:
                 end = {"type": "message_delta", "delta": _end(event)}
                 return [
                     *self._close(),
-                    {**end, "usage": _usage(event.usage)},
+                    {**end, "usage": _usage(event.usage), **invalid_body(event)},
                     {"type": "message_stop"},
                 ]
         raise AssertionError("no other event")

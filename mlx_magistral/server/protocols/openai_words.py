@@ -13,6 +13,11 @@ def finish_reason(event: Finished) -> str:
     return "length"
 
 
+def invalid_body(event: Finished) -> dict[str, str]:
+    """What of the answer breaks its schema, as a field of ours; nothing where it does not."""
+    return {} if event.invalid is None else {"validation_error": event.invalid}
+
+
 def usage_body(usages: Sequence[Usage]) -> dict[str, Any]:
     """Token counts of the replies to one prompt."""
     prompt = usages[0].prompt_tokens if usages else 0

@@ -14,7 +14,7 @@ from mlx_magistral.server import sse
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.backend import GenerationRequest
 from mlx_magistral.server.protocols import effort, fields
-from mlx_magistral.server.protocols.openai_words import finish_reason
+from mlx_magistral.server.protocols.openai_words import finish_reason, invalid_body
 from mlx_magistral.server.protocols.response_items import Items
 from mlx_magistral.server.protocols.response_memory import ItemMemory
 from mlx_magistral.server.protocols.response_tools import ResponseTools
@@ -99,6 +99,7 @@ async def create_response(request: Request) -> Response:
             "completed_at": int(time.time()),
             "output": items.items,
             "usage": _usage(finished),
+            **invalid_body(finished),
         }
 
     def whole(replies: list[ReplyCollector], watch: Items) -> dict[str, Any]:

@@ -1,16 +1,20 @@
 """GGUF files as a source: every type the gguf package writes, K-quants against naive decoders."""
 
+import shutil
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
-from magistral_convert.sources.kinds import open_source
+from magistral_convert.sources.gguf import _gguf_name
+from magistral_convert.sources.kinds import open_source, resolve_source
 from magistral_convert.sources.layer_weights import read_tensor
 from magistral_convert.sources.source import BlockRequest
+from mlx_magistral.cli.main import main
 from mlx_magistral.errors import CheckpointError, ConversionError
 from mlx_magistral.model.weights import load_model
 
@@ -52,7 +56,8 @@ def _write(
     path: Path, kind: str, raw: dict[str, tuple[np.ndarray, str]] | None = None, **changes: object
 ) -> dict[str, np.ndarray]:
     """Write a random model whose matrices are of one type; return what each should decode to."""
-    writer = gguf.GGUFWriter(path, changes.get("architecture", "llama"))
+    parts = changes.get("tensors_a_part", 0)
+    writer = gguf.GGUFWriter(path, changes.get("architecture", "llama"), split_max_tensors=parts)
     writer.add_embedding_length(_DIM)
     writer.add_block_count(_LAYERS)
     writer.add_feed_forward_length(_HIDDEN)
@@ -62,6 +67,8 @@ def _write(
     writer.add_vocab_size(_VOCAB)
     writer.add_context_length(512)
     writer.add_layer_norm_rms_eps(1e-5)
+    if "scaling" in changes:
+        writer.add_rope_scaling_type(changes["scaling"])
     if changes.get("has_theta", True):
         writer.add_rope_freq_base(1e9)
     expected = {}
@@ -82,6 +89,14 @@ def _write(
     writer.write_tensors_to_file()
     writer.close()
     return expected
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two sources have the same tensors and configuration."""
+    a, b = open_source(one), open_source(other)
+    return a.config == b.config and all(
+        mx.array_equal(read_tensor(a, name), read_tensor(b, name)) for name in a.shapes
+    )
 
 
 def _naively_permuted(rows: np.ndarray) -> np.ndarray:
@@ -109,6 +124,121 @@ def test_every_type_gguf_writes_is_read(tmp_path: Path, kind: str) -> None:
             wanted = _naively_permuted(wanted)
         found = read_tensor(source, f"model.layers.1.{hf}.weight").astype(mx.float32)
         assert np.array_equal(np.array(found), wanted), name
+
+
+_BLOCK_BYTES = {
+    "Q2_K": 84,
+    "Q3_K": 110,
+    "IQ1_S": 50,
+    "IQ1_M": 56,
+    "IQ2_XXS": 66,
+    "IQ2_XS": 74,
+    "IQ2_S": 82,
+    "IQ3_XXS": 98,
+    "IQ3_S": 110,
+    "IQ4_XS": 136,
+    "TQ1_0": 54,
+    "TQ2_0": 66,
+    "IQ4_NL": 8 * 18,
+    "MXFP4": 8 * 17,
+    "NVFP4": 4 * 36,
+}
+
+
+def test_every_type_gguf_decodes_is_read(tmp_path: Path) -> None:
+    """One matrix of each, of random bytes, against the package's own decoding of the whole."""
+    generator = np.random.default_rng(5)
+    raw, expected = {}, {}
+    names = [f"blk.{layer}.{name}.weight" for layer in range(_LAYERS) for name in _MATRICES]
+    for (kind, nbytes), name in zip(_BLOCK_BYTES.items(), [*names, "output.weight"], strict=True):
+        rows, width = _MATRICES.get(name.split(".")[-2], (_VOCAB, _DIM))
+        # Below 0x3C every half is finite.
+        data = generator.integers(0, 0x3C, (rows, width // 256 * nbytes), dtype=np.uint8)
+        raw[name] = (data, kind)
+        expected[name] = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[kind])
+    path = tmp_path / "model.gguf"
+    _write(path, "F16", raw)
+    source = open_source(path)
+    for name, wanted in expected.items():
+        module = name.removesuffix(".weight").split(".")[-1]
+        if module in ("attn_q", "attn_k"):
+            wanted = _naively_permuted(wanted)
+        (hf,) = [each for each in source.shapes if _gguf_name(each) == name]
+        found = np.array(read_tensor(source, hf))
+        assert np.array_equal(found, wanted), raw[name][1]
+
+
+class TestFiles:
+    """A GGUF model as llama.cpp and ollama leave it."""
+
+    def test_of_architecture_mistral3_is_a_mistral(self, tmp_path: Path) -> None:
+        _write(tmp_path / "a.gguf", "F16")
+        none = gguf.RopeScalingType.NONE
+        _write(tmp_path / "b.gguf", "F16", architecture="mistral3", scaling=none)
+        assert _same(tmp_path / "a.gguf", tmp_path / "b.gguf")
+
+    def test_of_architecture_mistral3_with_yarn_is_refused(self, tmp_path: Path) -> None:
+        yarn = gguf.RopeScalingType.YARN
+        _write(tmp_path / "a.gguf", "F16", architecture="mistral3", scaling=yarn)
+        with pytest.raises(CheckpointError, match="mistral3.rope.scaling.type is 'yarn'"):
+            open_source(tmp_path / "a.gguf")
+
+    def test_in_parts_is_one_model_whichever_is_named(self, tmp_path: Path) -> None:
+        _write(tmp_path / "whole.gguf", "F16")
+        _write(tmp_path / "split.gguf", "F16", tensors_a_part=9)
+        parts = sorted(tmp_path.glob("split-*.gguf"))
+        assert [part.name for part in parts][0] == "split-00001-of-00003.gguf"
+        for part in parts:
+            assert _same(tmp_path / "whole.gguf", part)
+        files = open_source(parts[1]).description["files"]
+        assert list(files) == [part.name for part in parts]
+        parts[2].unlink()
+        with pytest.raises(CheckpointError, match="is one of 3 parts, and split-00003-of-00003"):
+            open_source(parts[0])
+
+    @pytest.mark.parametrize("name", ["model.GGUF", f"sha256-{'0' * 64}"])
+    def test_under_other_names(self, tmp_path: Path, name: str) -> None:
+        _write(tmp_path / "a.gguf", "F16")
+        shutil.copy(tmp_path / "a.gguf", tmp_path / name)
+        assert _same(tmp_path / "a.gguf", tmp_path / name)
+        assert resolve_source(str(tmp_path / name)).config.head_dim == _HEAD
+
+    @pytest.mark.parametrize(
+        ("kind", "block_bytes"), [("Q1_0", 2 * 18), ("Q8_K", 292), ("F64", 256 * 8)]
+    )
+    def test_of_a_type_without_a_decoder_is_refused_by_its_name(
+        self, tmp_path: Path, kind: str, block_bytes: int
+    ) -> None:
+        data = np.zeros((_DIM, 2 * block_bytes), np.uint8)
+        if kind == "F64":
+            data = np.zeros((_DIM, _HIDDEN))
+        path = tmp_path / "a.gguf"
+        _write(path, "F16", {"blk.0.ffn_down.weight": (data, kind)})
+        with pytest.raises(CheckpointError, match=f"blk.0.ffn_down.weight is stored as {kind}"):
+            open_source(path)
+
+    @pytest.mark.parametrize("number", [42, 156])
+    def test_of_a_type_without_a_name_is_refused_by_its_number(
+        self, tmp_path: Path, number: int
+    ) -> None:
+        _write(tmp_path / "a.gguf", "F16")
+        content = bytearray((tmp_path / "a.gguf").read_bytes())
+        name = b"blk.0.ffn_down.weight"
+        # Name, count of dimensions, two dimensions, and then the type.
+        at = content.index(name) + len(name) + 4 + 16
+        content[at : at + 4] = number.to_bytes(4, "little")
+        (tmp_path / "a.gguf").write_bytes(content)
+        with pytest.raises(CheckpointError, match=f"stores weights in type {number}, which"):
+            open_source(tmp_path / "a.gguf")
+
+
+def test_commands_that_take_no_gguf_say_how_to_convert_it(tmp_path: Path) -> None:
+    path = tmp_path / "magistral.gguf"
+    _write(path, "F16")
+    for arguments in (["generate", "x", "-m"], ["show"], ["fit"]):
+        result = CliRunner().invoke(main, [*arguments, str(path)])
+        assert result.exit_code == 1 and result.stderr.count("\n") == 1
+        assert f"mlx-magistral convert {path} magistral-4bit --bits 4" in result.stderr
 
 
 def test_blocks_of_rows_equal_the_whole(tmp_path: Path) -> None:

@@ -9,49 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-import numpy as np
 import pytest
 from model.builders import SMALL, random_weights
 
 from mlx_magistral import Magistral
-from mlx_magistral.decode.generate import prefill
 from mlx_magistral.memory.machine import Backend, Machine
 from mlx_magistral.memory.plan import make_plan
 from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE, PrefixDisk
 from mlx_magistral.memory.prefixes.passes import PromptMarks
 from mlx_magistral.memory.runtime import ModelMemory
-from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.selftest.prefixes import compute
 
 HEAD, TURN, ANSWER, END = 120, 121, 122, 123
 MARKS = PromptMarks(frozenset({HEAD}), TURN, frozenset({ANSWER}))
 CHUNK = 16
-
-
-def bits_of(array: mx.array) -> bytes:
-    return np.array(array.astype(mx.float32)).tobytes()
-
-
-def run(
-    memory: ModelMemory, model: Transformer, prompt: list[int]
-) -> tuple[int, bytes, list[KVCache]]:
-    """Prefill as a reply does; returns how many ids were known, the logits, and the cache."""
-    cache = memory.new_cache(model)
-    known = memory.restore(prompt, cache)
-    ends = [end - known for end in memory.ends(prompt) if end > known]
-    logits = prefill(model, prompt[known:], cache, ends=ends)
-    assert logits is not None
-    memory.keep_prompt(prompt, cache, known)
-    for token in (7, 8, 9):  # a reply, computed id by id
-        logits = mx.concatenate([logits, model(mx.array([[token]]), cache)[:, -1]])
-    memory.keep([*prompt, 7, 8, 9], cache)
-    memory.write_prompts(tokens=[*prompt, 7, 8, 9], cache=cache)
-    return known, bits_of(logits), cache
-
-
-def kept_bits(cache: list[KVCache]) -> list[bytes]:
-    return [bits_of(array) for layer in cache for array in layer.export(layer.offset)]
+REPLY = (7, 8, 9)
 
 
 def turns(draw: random.Random) -> list[list[int]]:
@@ -96,14 +70,14 @@ def test_bits_of_a_continued_conversation(
     caching, known_before = memory(True), 0
     for prompt in turns(draw):
         for expected_known in (known_before, len(prompt) - 1):
-            known, logits, cache = run(caching, model, prompt)
-            _, expected, cold = run(memory(False), model, prompt)
-            assert logits == expected and kept_bits(cache) == kept_bits(cold)
+            found = compute(caching, model, prompt, REPLY)
+            assert found.is_same(compute(memory(False), model, prompt, REPLY))
             if store == "RAM":  # the disk leaves out what is soon computed again
-                assert known == expected_known
+                assert found.known == expected_known
         known_before = len(prompt) - 1
     others = [*turns(draw)[0][:2], *prompt[2:]]
-    assert run(caching, model, others)[1] == run(memory(False), model, others)[1]
+    found = compute(caching, model, others, REPLY)
+    assert found.is_same(compute(memory(False), model, others, REPLY))
 
 
 @pytest.mark.parametrize("kv_bits", [16, 8])
