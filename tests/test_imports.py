@@ -24,7 +24,7 @@ FLOORS = [
     ["model"],
     ["text"],
     ["terminal"],
-    ["settings"],
+    ["settings", "options"],
     ["errors", "events", "lfs_pointer", "version"],
 ]
 # The converter's own; what stands beside the folders is named by its file.

@@ -20,6 +20,7 @@ from .calibration.layer import layer_forward
 from .progress import Watcher
 from .rounding.dense import Array, library, product, settle, working
 from .rounding.feedback import FloatArray
+from .sources.finite import require_finite
 from .sources.layer_weights import (
     TokenArray,
     embed,
@@ -29,11 +30,12 @@ from .sources.layer_weights import (
     read_tensor,
     require_tokens,
 )
-from .sources.source import Source, row_blocks
+from .sources.source import BlockRequest, Source, row_blocks
 
 # Logits of one model held at a time, 64 MB in float32; the vocabulary goes by in blocks of rows.
 _LOGITS_AT_ONCE = 1 << 24
 _LEAST_ROWS = 256
+_EMBEDDING, _NORM = "model.embed_tokens.weight", "model.norm.weight"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def compare_models(
     require_tokens(a, sequences)
     watcher = watcher or Watcher()
     watcher.expected(a.config.n_layers)
-    hidden_a, hidden_b = ([working(embed(side, row[None])) for row in sequences] for side in (a, b))
+    hidden_a, hidden_b = (_embedded(side, sequences) for side in (a, b))
     layer_errors = []
     for layer in range(a.config.n_layers):
         watcher.started(f"layer {layer}")
@@ -111,11 +113,23 @@ def compare_models(
             for place, states in enumerate(hidden):
                 hidden[place] = layer_forward(weights, states, side.config)
                 settle(hidden[place])
+                named = {f"model.layers.{layer}.{name}": each for name, each in weights.items()}
+                require_finite(hidden[place], side, f"layer {layer}", named)
         layer_errors.append(_relative_error(hidden_a, hidden_b))
         watcher.advanced(1)
     watcher.started("logits")
     measured = _compare_logits(a, b, hidden_a, hidden_b, sequences, kinds)
     return replace(measured, layer_errors=tuple(layer_errors))
+
+
+def _embedded(source: Source, sequences: TokenArray) -> list[Array]:
+    """The hidden states of each sequence before the first layer."""
+    hidden = []
+    for row in sequences:
+        states = embed(source, row[None])
+        require_finite(states, source, "the embedding", {_EMBEDDING: states})
+        hidden.append(working(states))
+    return hidden
 
 
 def _relative_error(hidden_a: list[Array], hidden_b: list[Array]) -> float:
@@ -139,8 +153,8 @@ def _compare_logits(
     rows = max(_LEAST_ROWS, _LOGITS_AT_ONCE // sequences.size)
     name_a, name_b = head_name(a), head_name(b)
     for block in row_blocks(a, name_a, rows * a.config.dim):
-        part_a = product(inputs_a, read_rows(a, block).T)
-        part_b = product(inputs_b, read_rows(b, replace(block, tensor=name_b)).T)
+        part_a = _logits(inputs_a, a, block)
+        part_b = _logits(inputs_b, b, replace(block, tensor=name_b))
         sums.add(block.start, part_a, part_b)
     kl = sums.divergences()
     has_next = np.ones(sequences.shape, bool)
@@ -172,10 +186,20 @@ def _by_kind(
 
 
 def _head_inputs(source: Source, hidden: list[Array]) -> Array:
-    gain = read_tensor(source, "model.norm.weight")
+    gain = read_tensor(source, _NORM)
     states = library(hidden[0]).concatenate(hidden)
     flat = states.reshape(-1, source.config.dim)  # (tokens, D)
-    return rms_norm(flat, gain, source.config.norm_eps)
+    inputs = rms_norm(flat, gain, source.config.norm_eps)
+    require_finite(inputs, source, "the last norm", {_NORM: gain})
+    return inputs
+
+
+def _logits(inputs: Array, source: Source, block: BlockRequest) -> Array:
+    """Those of some rows of the vocabulary."""
+    rows = read_rows(source, block)
+    part = product(inputs, rows.T)
+    require_finite(part, source, "the head", {block.tensor: rows})
+    return part
 
 
 class _Side:

@@ -1,7 +1,10 @@
 """Lines that stay readable in any window: broken between words on a terminal, whole in a pipe."""
 
+import json
+import math
 import sys
 import textwrap
+from typing import Any
 
 import click
 
@@ -45,3 +48,27 @@ def echo_fact(key: str, value: object, width: int) -> None:
         echo(f"{key}: {' '.join(str(value).split())}", 2)
     else:
         echo(f"{key:{width}} {value}", width + 1)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as one line of JSON, null where a number is infinite or none.
+
+    JSON has no NaN: what Python writes for it no other reader takes.
+    """
+    value = _finite(value)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # a file's name that is no UTF-8
+        text = json.dumps(value, allow_nan=False)
+    click.echo(text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return value

@@ -1,6 +1,5 @@
 """What a training shows: the data check, the first example, the plan, and the loss as it falls."""
 
-import json
 import math
 import sys
 import time
@@ -8,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from mlx_magistral.cli.layout import window_columns
+from mlx_magistral.cli.layout import echo_json, window_columns
 from mlx_magistral.terminal.display import can_redraw
 from mlx_magistral.terminal.live import LiveRegion
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
@@ -57,7 +56,7 @@ class TrainDisplay(Watcher):
 
     def stepped(self, record: StepRecord, history: History) -> None:
         if self._as_json:
-            click.echo(json.dumps(asdict(record)))
+            echo_json(asdict(record))
         now = time.monotonic()
         waited = _DRAW_SECONDS if self._region else _LINE_SECONDS
         is_due = now - self._told >= waited or record.step in (1, self._iters)
@@ -73,7 +72,7 @@ class TrainDisplay(Watcher):
 
     def validated(self, record: ValidRecord, history: History) -> None:
         if self._as_json:
-            click.echo(json.dumps({"step": record.step, "valid_loss": record.loss}))
+            echo_json({"step": record.step, "valid_loss": record.loss})
         best = history.best
         mark = ", the best so far" if best is record else ""
         self._say(f"Step {record.step:,}: held-out loss {record.loss:.4f}{mark}.")

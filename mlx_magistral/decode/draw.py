@@ -14,15 +14,18 @@ from mlx_magistral.decode.sampling import PendingDraw, Sampler, draw_together
 
 
 class Drawn(NamedTuple):
-    """An id (1,), on its way, and its logprobs where somebody asked for them."""
+    """An id (1,), on its way; its logprobs where somebody asked for them; and now and then whether
+    the logits it comes from are finite."""
 
     token: mx.array
     measured: Measured | None
+    is_finite: mx.array | None
 
     @property
     def arrays(self) -> list[mx.array]:
-        """What has to be evaluated before both can be read without waiting."""
-        return [self.token, *(self.measured or ())]
+        """What has to be evaluated before all of it can be read without waiting."""
+        looked = [] if self.is_finite is None else [self.is_finite]
+        return [self.token, *(self.measured or ()), *looked]
 
 
 class Draws:
@@ -37,8 +40,11 @@ class Draws:
         sampler: Sampler,
         steering: Steering | None,
         meter: LogprobMeter | None = None,
+        *,
+        is_checked: bool = False,
     ) -> None:
         self._logits = logits
+        self._is_checked = is_checked  # the first row
         self._sampler = sampler
         self._steering = steering
         self._meter = meter
@@ -87,9 +93,11 @@ class Draws:
             self.drop()
             token = self._sampler(logits, processors)
         self._row += 1
-        # Measured with the id, in front of the next pass: reading it does not wait for that.
-        drawn = Drawn(token, self._meter.measure(logits, token) if self._meter else None)
-        if not stands or drawn.measured is not None:
+        measured = self._meter.measure(logits, token) if self._meter else None
+        is_finite = mx.isfinite(mx.max(logits)) if self._is_checked and row == 0 else None
+        drawn = Drawn(token, measured, is_finite)
+        if not stands or len(drawn.arrays) > 1:
+            # In front of the next pass: reading does not wait for that.
             mx.async_eval(drawn.arrays)  # type: ignore[no-untyped-call]
         return drawn
 

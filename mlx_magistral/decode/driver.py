@@ -21,6 +21,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 
 from mlx_magistral.decode.draw import Drawn, Draws
+from mlx_magistral.decode.finite import CHECK_EVERY, NotFinite
 from mlx_magistral.decode.logprobs import LogprobMeter, Measured
 from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Steering
@@ -79,6 +80,7 @@ class Driver:
         self._guesses: mx.array | None = None
         self._draws: Draws | None = None  # from the latest pass
         self._logits = logits  # (1, vocab), of the latest position
+        self._passes = 0
         self._draw_next()
 
     @property
@@ -135,7 +137,7 @@ class Driver:
         self._logits = logits[-1:]
         if self._forced:
             return None
-        self._draws = Draws(logits, self.sampler, self._steering, self._meter)
+        self._draws = self._draws_from(logits)
         return self._draws.prepare()
 
     def accept(self, token: mx.array) -> None:
@@ -154,7 +156,8 @@ class Driver:
         """The ids of this round, each when the rules have seen it; none after a pass of known ids.
 
         ``cache`` is what the pass filled. Its rows of ids that are not given out, guesses that were
-        not drawn or what follows when the caller closes the iterator, are dropped from it.
+        not drawn or what follows when the caller closes the iterator, are dropped from it. Raises
+        NotFinite.
         """
         if self._forced:
             return self._read_forced(cache)
@@ -232,6 +235,8 @@ class Driver:
 
     def _take(self, drawn: Drawn) -> int:
         """Read a draw and show it to the rules."""
+        if drawn.is_finite is not None and not drawn.is_finite.item():
+            raise NotFinite
         value = drawn.token.item()
         assert isinstance(value, int)
         logprob = None
@@ -273,9 +278,14 @@ class Driver:
 
     def _draw_next(self) -> None:
         """Draw where no pass is under way."""
-        draws = Draws(self._logits, self.sampler, self._steering, self._meter)
+        draws = self._draws_from(self._logits)
         draws.start()
         self._unread = draws.take()
+
+    def _draws_from(self, logits: mx.array) -> Draws:
+        is_checked = self._passes % CHECK_EVERY == 0
+        self._passes += 1
+        return Draws(logits, self.sampler, self._steering, self._meter, is_checked=is_checked)
 
 
 def _trim(cache: Sequence[Any], count: int) -> None:

@@ -11,6 +11,7 @@ import mlx.core as mx
 
 from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.driver import Driver, Speculation
+from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.interruptible import hidden_unless
 from mlx_magistral.decode.logprobs import LogprobMeter
 from mlx_magistral.decode.rules.steering import Steering
@@ -84,7 +85,8 @@ def decode(
     Draws ahead of reading, see Driver. With ``speculation`` ids that text repeats go through the
     model several at a time; the ids that come out are the same. ``meter`` measures logprobs, and
     then nothing is guessed. A caller that closes the iterator early finds no id in the cache that
-    it was not given; the latest may be missing there.
+    it was not given; the latest may be missing there. Raises GenerationError where the model's
+    numbers are not finite.
     """
     driver = Driver(
         logits,
@@ -102,7 +104,10 @@ def decode(
             hidden = model.hidden(inputs[None], cache)
             driver.dispatch(model.logits(hidden[:, -driver.wanted_logits :]).squeeze(0))
             kept.after_pass()
-        yield from driver.read(cache)
+        try:
+            yield from driver.read(cache)
+        except NotFinite as error:
+            raise not_finite_error(model, cache) from error
 
 
 def _hidden(

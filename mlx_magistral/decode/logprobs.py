@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import TokenLogprob
+from mlx_magistral.options import require_whole
 
 MOST_ALTERNATIVES = 20  # as in the OpenAI API
 
@@ -26,6 +27,7 @@ class LogprobMeter:
     """Measures ids and reports ``count`` alternatives for each; raises UsageError for a bad one."""
 
     def __init__(self, count: int, id_to_bytes: Callable[[int], bytes]) -> None:
+        require_whole("logprobs", count)
         if not 0 <= count <= MOST_ALTERNATIVES:
             raise UsageError(f"logprobs must be 0 to {MOST_ALTERNATIVES}, not {count}.")
         self._count = count

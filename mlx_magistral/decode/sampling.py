@@ -14,11 +14,17 @@ import mlx.core as mx
 from mlx_magistral.decode.nucleus import RowFilter, draw_rows, split_rows
 from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.errors import UsageError
+from mlx_magistral.options import require_number, require_whole
+
+_LEAST_TEMPERATURE = 1e-5  # as in vLLM
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingOptions:
-    """How ids are drawn. The defaults are the model card's; ``temperature=0`` is greedy.
+    """How ids are drawn. The defaults are the model card's.
+
+    ``temperature=0`` is greedy, and so is less than a hundred-thousandth: such logits are no
+    numbers any more once they are divided.
 
     ``top_k=0``, ``top_p=1``, ``min_p=0`` and ``repetition_penalty=1`` each switch their step off.
     Raises UsageError for a value outside its range.
@@ -32,6 +38,11 @@ class SamplingOptions:
     seed: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
+            require_number(name, getattr(self, name))
+        require_whole("top_k", self.top_k)
+        if self.seed is not None:
+            require_whole("seed", self.seed)
         _require(self.temperature >= 0, "temperature", self.temperature, "0 or more")
         _require(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
         _require(self.top_k >= 0, "top_k", self.top_k, "0 (off) or more")
@@ -45,7 +56,7 @@ class SamplingOptions:
 
     @property
     def is_greedy(self) -> bool:
-        return self.temperature == 0
+        return self.temperature < _LEAST_TEMPERATURE
 
 
 # The random key, and which ids have been seen where that is asked for.
@@ -66,7 +77,6 @@ class Sampler:
         if options.repetition_penalty != 1:
             self._seen = mx.zeros((vocab_size,), dtype=mx.bool_)
             self._seen[mx.array(prompt_tokens)] = True
-        self._before = self.key, self._seen
 
     def __call__(self, logits: mx.array, processors: Sequence[LogitsProcessor] = ()) -> mx.array:
         """Draw from logits of shape (1, vocab); returns a lazy uint32 id of shape (1,)."""
@@ -76,7 +86,6 @@ class Sampler:
         self, logits: mx.array, processors: Sequence[LogitsProcessor] = ()
     ) -> "PendingDraw":
         """A draw for ``draw_together``, penalty and processors applied."""
-        self._before = self.key, self._seen
         if not processors and self._seen is None and self.options.is_greedy:
             return PendingDraw(self, logits)  # the largest is the largest in any precision
         logits = logits.astype(mx.float32)
@@ -97,10 +106,6 @@ class Sampler:
     def state(self, state: SamplerState) -> None:
         self.key, self._seen = state
 
-    def undo(self) -> None:
-        """Take the latest draw back, its random number included: drawing again repeats it."""
-        self.key, self._seen = self._before
-
     def write(self, tokens: Sequence[int]) -> None:
         """Take note of ids that were not drawn here."""
         for token in tokens:
@@ -108,7 +113,7 @@ class Sampler:
 
     def see(self, token: mx.array) -> None:
         """Take note of an id, for the repetition penalty."""
-        # Not in place: what undo goes back to has to stay as it was.
+        # Not in place: a state that may be gone back to has to stay as it was.
         if self._seen is not None:
             self._seen = self._seen | (mx.arange(self._seen.shape[0]) == token)
 

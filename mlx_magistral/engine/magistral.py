@@ -23,8 +23,10 @@ from mlx_magistral.decode.speculation.drafts import SpeculateOption
 from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.engine.drafting import draft_bytes, draft_token_bytes, load_draft
 from mlx_magistral.engine.progress import ReplyPlan
-from mlx_magistral.engine.streaming import ReplyStream, Shared
+from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.engine.tool_rounds import answer_with_tools
+from mlx_magistral.engine.turn import in_turn
+from mlx_magistral.engine.variants import adapted_copy
 from mlx_magistral.errors import ContextLengthError, UsageError
 from mlx_magistral.events import Reply
 from mlx_magistral.hub.examine import examine, refuse_vocabulary
@@ -40,6 +42,7 @@ from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import build_model, read_weights
+from mlx_magistral.options import require_whole
 from mlx_magistral.text.functions import openai_tools
 from mlx_magistral.text.raw_prompt import raw_prompt
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
@@ -60,17 +63,20 @@ class Magistral:
     ) -> None:
         refuse_vocabulary(tokenizer.vocab_size, config.vocab_size, name)
         self.name = name
-        self.model = model
+        self._model: Transformer | None = model
         self.config = config
         self.tokenizer = tokenizer
         self.memory = memory
         memory.marks = prompt_marks(tokenizer)
         self.load_s = 0.0
-        self.is_loaded = True
         self._folder: Path | None = None
         self.adapter: Adapter | None = None
+        # By NAME:ADAPTER; they share these weights, and are given back and read with them.
+        self.variants: dict[str, Magistral] = {}
+        self._base: Magistral | None = None
         self.draft_model: DraftModel | None = None
         self._made_guidance: Guidance | None = None
+        self._draft: str | None = None
         self._costs: PassCosts | None = None
 
     @classmethod
@@ -85,6 +91,7 @@ class Magistral:
         tokenizer: str | Path | None = None,
         draft: str | Path | None = None,
         adapter: str | Path | None = None,
+        variants: Sequence[str | Path] = (),
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
@@ -92,10 +99,19 @@ class Magistral:
         keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
         none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
         that guesses ahead (see ``speculate`` of stream). ``adapter`` is a folder that train, mlx-lm
-        or PEFT wrote for this model. Raises ModelNotFoundError, HubError, CheckpointError,
-        AdapterError, TokenizerError, UsageError, or MemoryPlanError where the context does not fit.
+        or PEFT wrote for this model; ``variants`` are such folders for models beside this one that
+        share its weights (``variants`` of the result). Raises UsageError for an option that cannot
+        be, before anything is looked for; SettingsError, ModelNotFoundError, HubError,
+        CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that needs
+        mlx-lm; and MemoryPlanError where the context does not fit.
         """
         started = time.perf_counter()
+        wanted = MemoryOptions(
+            kv_bits=kv_bits,
+            context_tokens=context_tokens,
+            reuse_prefixes=reuse_prefixes,
+            wired_bytes=wired_bytes,
+        )
         name = default_model() if model is None else str(model)
         given = None if tokenizer is None else Path(tokenizer)
         # The vocabulary of a model on this disk is checked where it is read, in the thread below.
@@ -103,15 +119,14 @@ class Magistral:
         checkpoint, folder = examined.checkpoint, examined.folder
         examined.require_tokenizer()
         tekken = find_tokenizer(folder) if given is None else given
-        wanted = MemoryOptions(
-            kv_bits=kv_bits,
-            context_tokens=context_tokens,
-            reuse_prefixes=reuse_prefixes,
-            wired_bytes=wired_bytes,
+        wanted = replace(
+            wanted,
             draft_bytes=0 if draft is None else draft_bytes(str(draft)),
             draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
             adapter=None if adapter is None else read_adapter(adapter),
         )
+        others = [read_adapter(each) for each in variants]
+        wanted = replace(wanted, beside_bytes=sum(each.nbytes for each in others))
         if examined.repository is not None:
             # Refuses what does not fit before it is downloaded; prefixes go by the weights.
             plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
@@ -120,16 +135,29 @@ class Magistral:
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
-            weights = _read_model(checkpoint, wanted.adapter)
+            weights = in_turn(lambda: _read_model(checkpoint, wanted.adapter))
             loaded_tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, checkpoint.config, loaded_tokenizer, memory)
         loaded._folder = folder
         loaded.adapter = wanted.adapter
-        if draft is not None:
-            loaded.draft_model = load_draft(str(draft), loaded_tokenizer)
+        loaded._draft = None if draft is None else str(draft)
+        loaded._read_draft()
+        loaded._add_variants(others)
         loaded._hold_wired()
         loaded.load_s = time.perf_counter() - started
         return loaded
+
+    @property
+    def model(self) -> Transformer:
+        """The weights; raises UsageError where they were given back."""
+        if self._model is None:
+            raise UsageError(f"{self.name} was unloaded. Call reload() before using its weights.")
+        return self._model
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the weights are in memory."""
+        return self._model is not None
 
     @property
     def context_tokens(self) -> int:
@@ -145,7 +173,7 @@ class Magistral:
         raw_system: bool = False,
         thinking: Literal["auto", "force", "skip"] = "auto",
         max_tokens: int | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
         logprobs: int | None = None,
         speculate: str | int = "auto",
         on_prefill: OnPrefill | None = None,
@@ -159,8 +187,8 @@ class Magistral:
         ``reasoning`` alone that of the thinking: the reply goes on there. ``prompt`` takes the
         place of messages: a text or ids that the model goes on from, with no template around it.
         ``max_tokens`` bounds thinking and answer together (default: the rest of the context). The
-        answer ends where it comes to one of ``stop``, which is not part of it. ``logprobs`` is how
-        many alternatives to report with each id of a delta, None for no logprobs at all.
+        answer ends where it comes to ``stop``, or one of several, which is not part of it.
+        ``logprobs`` is how many alternatives to report with each id of a delta, None for none.
         ``speculate`` is ``auto``, ``off`` or how many ids to guess at a time: text that repeats
         then takes fewer passes and gives the same ids. The other keywords are those of
         SamplingOptions and ControlOptions. Raises PromptError, ContextLengthError or UsageError
@@ -201,16 +229,12 @@ class Magistral:
             limit,
             is_open,
             rules,
-            tuple(stop),
+            _as_tuple(stop),
             logprobs,
             guesses,
             answer_check(control, tool_schemas),
         )
-        costs = None if guesses.is_off else self._pass_costs()
-        shared = Shared(
-            self.model, self.tokenizer, self.memory, self.load_s, costs, self.draft_model
-        )
-        return ReplyStream(shared, plan, on_prefill, started)
+        return ReplyStream(self, plan, on_prefill, started)
 
     def generate(
         self,
@@ -231,26 +255,54 @@ class Magistral:
         )
 
     def unload(self) -> None:
-        """Give back the memory of weights and kept prefixes until ``reload``."""
-        self.is_loaded = False
-        self.model = Transformer(self.config)  # placeholders, never computed
-        if self.memory.prefixes is not None:
-            self.memory.prefixes.shrink(0)
+        """Give back the memory of weights and kept prefixes until ``reload`` or the next reply."""
+        self._model = self.draft_model = None
+        for each in (self, *self.variants.values()):
+            each._model = None
+            if each.memory.prefixes is not None:
+                each.memory.prefixes.shrink(0)
         if self.memory.wired is not None:
             self.memory.wired.release()
         mx.clear_cache()
 
     def reload(self) -> None:
-        """Read the weights again if they were given back; raises CheckpointError.
-
-        Call it on the thread that decodes, as ``unload``: MLX evaluates an array where it was made.
-        """
+        """Read the weights again if they were given back; raises CheckpointError."""
         if self.is_loaded:
             return
-        assert self._folder is not None, "made by load()"
-        self.model = _read_model(open_checkpoint(self._folder), self.adapter)
-        self.is_loaded = True
+        if self._base is not None:
+            self._base.reload()
+            return
+        if self._folder is None:
+            raise UsageError(f"{self.name} came from no folder to read again. Load it anew.")
+        checkpoint = open_checkpoint(self._folder)
+        self._model = in_turn(lambda: _read_model(checkpoint, self.adapter))
+        self._read_draft()
+        for each in self.variants.values():
+            assert each.adapter is not None
+            each._model = self._adapted(each.adapter)
         self._hold_wired()
+
+    def _add_variants(self, adapters: Sequence[Adapter]) -> None:
+        """Models of these adapters beside this one; raises AdapterError."""
+        memories = self.memory.divided(adapters)
+        for adapter, memory in zip(adapters, memories, strict=True):
+            name = f"{self.name}:{adapter.name}"
+            if name in self.variants:
+                raise UsageError(f"Two adapters are named {adapter.name}. Rename a folder.")
+            model = self._adapted(adapter)
+            other = Magistral(name, model, self.config, self.tokenizer, memory)
+            other.adapter, other._base = adapter, self
+            self.variants[name] = other
+
+    def _adapted(self, adapter: Adapter) -> Transformer:
+        assert self._folder is not None
+        base = base_identity(open_checkpoint(self._folder))
+        return in_turn(lambda: adapted_copy(self.model, adapter, base))
+
+    def _read_draft(self) -> None:
+        if self._draft is not None:
+            draft = self._draft
+            self.draft_model = in_turn(lambda: load_draft(draft, self.tokenizer))
 
     def _hold_wired(self) -> None:
         if self.memory.wired is not None:
@@ -261,11 +313,14 @@ class Magistral:
         room = self.context_tokens - prompt_tokens
         if room < 1:
             raise ContextLengthError(prompt_tokens, self.context_tokens)
-        if max_tokens is not None and max_tokens < 1:
-            raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
+        if max_tokens is not None:
+            require_whole("max_tokens", max_tokens)
+            if max_tokens < 1:
+                raise UsageError(f"max_tokens must be 1 or more, not {max_tokens}.")
         return room if max_tokens is None else min(max_tokens, room)
 
-    def _pass_costs(self) -> PassCosts:
+    @property
+    def pass_costs(self) -> PassCosts:
         """What passes cost here; read from disk once."""
         if self._costs is None:
             name = fingerprint(self.model, self.memory.new_cache(self.model))
@@ -287,6 +342,15 @@ def _read_model(checkpoint: Checkpoint, adapter: Adapter | None) -> Transformer:
         place_adapter(model, adapter, base_sha256=base_identity(checkpoint))
         read_weights(model)
     return model
+
+
+def _as_tuple(stop: str | Sequence[str]) -> tuple[str, ...]:
+    """One stop string or several; what they hold is checked where they are used."""
+    if isinstance(stop, str):
+        return (stop,)
+    if not isinstance(stop, Sequence):
+        raise UsageError(f"stop must be a text or a list of texts, not {stop!r}.")
+    return tuple(stop)
 
 
 def _split(options: dict[str, Any]) -> tuple[SamplingOptions, ControlOptions]:

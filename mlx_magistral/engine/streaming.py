@@ -5,7 +5,7 @@ share weights, tokenizer and the memory of earlier prompts, and nothing else.
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from typing import Protocol
 
 import mlx.core as mx
 
@@ -14,6 +14,7 @@ from mlx_magistral.decode.speculation.draft_model import DraftModel
 from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.engine.progress import ReplyPlan, ReplyProgress
+from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
@@ -21,26 +22,38 @@ from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.text.tokenizer import Tokenizer
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What all replies of a loaded model have in common."""
+class Loaded(Protocol):
+    """What all replies of a loaded model have in common; Magistral is one."""
 
-    model: Transformer
     tokenizer: Tokenizer
     memory: ModelMemory
     load_s: float
-    pass_costs: PassCosts | None = None
-    draft_model: DraftModel | None = None
+    draft_model: DraftModel | None
+
+    @property
+    def model(self) -> Transformer:
+        """The weights, read already."""
+
+    @property
+    def pass_costs(self) -> PassCosts:
+        """What passes cost here."""
+
+    def reload(self) -> None:
+        """Read the weights again if they were given back."""
 
 
 class ReplyStream:
-    """One reply on its way: an iterator of events that ends with Finished."""
+    """One reply on its way: an iterator of events that ends with Finished.
+
+    Any thread may take the next event; replies that several ask for at once wait for each other.
+    Weights that were given back are read again.
+    """
 
     def __init__(
-        self, shared: Shared, plan: ReplyPlan, on_prefill: OnPrefill | None, started: float
+        self, loaded: Loaded, plan: ReplyPlan, on_prefill: OnPrefill | None, started: float
     ) -> None:
-        self.progress = ReplyProgress(plan, shared.tokenizer, shared.load_s, started)
-        self._shared = shared
+        self.progress = ReplyProgress(plan, loaded.tokenizer, loaded.load_s, started)
+        self._loaded = loaded
         self._on_prefill = on_prefill
         self._is_cancelled = False
         self._events: Iterator[Event] | None = None
@@ -52,7 +65,7 @@ class ReplyStream:
         if self._events is None:
             # Not before: a generator of its own method would keep a stream that nobody starts.
             self._events = self._run()
-        return next(self._events)
+        return in_turn(self._events.__next__)
 
     @property
     def is_thinking(self) -> bool:
@@ -77,22 +90,23 @@ class ReplyStream:
         self._is_cancelled = True
 
     def _make_drafts(self, cache: list[KVCache]) -> Drafts | None:
-        shared, option = self._shared, self.progress.plan.speculate
-        costs = shared.pass_costs
-        if option.is_off or costs is None:
+        loaded, option = self._loaded, self.progress.plan.speculate
+        if option.is_off:
             return None
+        costs, model = loaded.pass_costs, loaded.model
         return Drafts(
             self.progress.plan.prompt,
             costs,
-            measure=lambda: costs.measure(shared.model, cache),
+            measure=lambda: costs.measure(model, cache),
             length=option.length,
-            draft_model=None if shared.draft_model is None else shared.draft_model.for_reply(),
+            draft_model=None if loaded.draft_model is None else loaded.draft_model.for_reply(),
         )
 
     def _run(self) -> Iterator[Event]:
-        memory, tokens = self._shared.memory, self.progress.tokens
+        loaded, memory, tokens = self._loaded, self._loaded.memory, self.progress.tokens
+        loaded.reload()
         mx.reset_peak_memory()
-        cache = memory.new_cache(self._shared.model)
+        cache = memory.new_cache(loaded.model)
         try:
             reason = yield from self._decoded(cache)
             memory.keep(tokens, cache)
@@ -106,12 +120,12 @@ class ReplyStream:
 
     def _decoded(self, cache: list[KVCache]) -> Generator[Event, None, FinishReason]:
         """Read the prompt and yield the events of all ids; why it ended, where no rule said so."""
-        shared, progress, memory = self._shared, self.progress, self._shared.memory
+        progress, memory, model = self.progress, self._loaded.memory, self._loaded.model
         plan = progress.plan
         progress.drafts = self._make_drafts(cache)
         known = progress.cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
-            shared.model,
+            model,
             plan.prompt[known:],
             cache,
             ends=[end - known for end in memory.ends(plan.prompt) if end > known],
@@ -122,7 +136,7 @@ class ReplyStream:
             return FinishReason.INTERRUPTED
         memory.keep_prompt(plan.prompt, cache, known)
         for token in decode(
-            shared.model,
+            model,
             logits,
             cache,
             progress.make_sampler(),

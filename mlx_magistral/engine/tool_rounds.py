@@ -5,6 +5,7 @@ from typing import Any
 
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import Event, FinishReason, Reply, ToolCall
+from mlx_magistral.options import require_whole
 from mlx_magistral.text.functions import call_function, functions_by_name
 
 # Runs one call and gives its result as text.
@@ -25,6 +26,7 @@ def answer_with_tools(
     The reply is handed back as it is where a tool is no function of ours, or the rounds are used
     up: it ends with TOOL_CALLS. A tool_choice holds for the first round alone.
     """
+    require_whole("max_tool_rounds", max_rounds)
     functions = functions_by_name(tools)
     conversation = as_list(messages)
     for left in range(max_rounds, -1, -1):

@@ -21,12 +21,10 @@ _LOCAL = {
 def clear_hub_errors(repository: str, doing: str = "downloaded") -> Iterator[None]:
     """Turn the client's errors into ModelNotFoundError or HubError; its own log lines are off."""
     from huggingface_hub import errors
-    from huggingface_hub.utils import logging
 
-    previous = logging.get_verbosity()
-    logging.set_verbosity(CRITICAL)
     try:
-        yield
+        with silent_client():
+            yield
     except errors.GatedRepoError as error:
         raise HubError(
             f"{repository} is gated. Accept its terms on its page, then {_LOGIN}."
@@ -54,6 +52,17 @@ def clear_hub_errors(repository: str, doing: str = "downloaded") -> Iterator[Non
             f"{repository} could not be {doing} ({_first_line(error)}). Check the network and run "
             "the same command again; what has arrived is kept."
         ) from error
+
+
+@contextmanager
+def silent_client() -> Iterator[None]:
+    """Without the client's own log lines: what matters of them is said by errors of ours."""
+    from huggingface_hub.utils import logging
+
+    previous = logging.get_verbosity()
+    logging.set_verbosity(CRITICAL)
+    try:
+        yield
     finally:
         logging.set_verbosity(previous)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlx_magistral.errors import MagistralError, TokenizerError
 from mlx_magistral.hub.download import silent_bar
-from mlx_magistral.hub.errors import clear_hub_errors
+from mlx_magistral.hub.errors import clear_hub_errors, silent_client
 from mlx_magistral.hub.files import CARD
 
 TEKKEN = "tekken.json"
@@ -41,7 +41,8 @@ def _base_models(card: Path) -> list[str]:
     if not card.is_file():
         return []
     try:
-        named = ModelCard.load(card, ignore_metadata_errors=True).data.get("base_model")
+        with silent_client():
+            named = ModelCard.load(card, ignore_metadata_errors=True).data.get("base_model")
     except ValueError:  # front matter that is no YAML
         return []
     named = [named] if isinstance(named, str) else named

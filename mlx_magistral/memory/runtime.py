@@ -17,7 +17,9 @@ from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import DEFAULT_CONTEXT
+from mlx_magistral.model.quantized_cache import require_kv_bits
 from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.options import require_whole
 
 # Prompts that took fewer fresh ids than this are computed again sooner than they are written.
 _LEAST_DISK_TOKENS = 64
@@ -30,14 +32,14 @@ MOST_PREFIX_CONTEXTS = 16
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """What the caller fixes; None leaves it to the plan.
+    """What the caller fixes; None leaves it to the plan. Raises UsageError for what cannot be.
 
     ``reuse_prefixes`` keeps the KV of earlier prompts in memory that the plan leaves free, and on
     disk; replies stay the same to the bit (passes.py). ``wired_bytes`` may not be paged out while
     the model is loaded, "auto" is the planned peak; nothing is wired unless asked for.
     ``draft_bytes`` are the weights of a draft model beside, and ``draft_token_bytes`` a token of
     its KV cache. ``adapter`` is what the model answers with: prefixes computed with it are kept
-    apart.
+    apart. ``beside_bytes`` are those of adapters that other replies answer with.
     """
 
     kv_bits: int | None = None
@@ -47,6 +49,15 @@ class MemoryOptions:
     draft_bytes: int = 0
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
+    beside_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kv_bits is not None:
+            require_kv_bits(self.kv_bits)
+        if self.context_tokens is not None:
+            require_whole("context_tokens", self.context_tokens)
+        if self.wired_bytes not in (None, "auto"):
+            require_whole("wired_bytes", self.wired_bytes)
 
 
 @dataclass
@@ -70,6 +81,20 @@ class ModelMemory:
         """An empty cache in the planned format."""
         return make_cache(model, self.plan.kv_bits)
 
+    def divided(self, adapters: Sequence[Adapter]) -> list["ModelMemory"]:
+        """A memory for the same model with each adapter; all share the plan and what is kept."""
+        if self.prefixes is None:
+            return [ModelMemory(self.plan, None) for _ in adapters]
+        kept = self.prefixes
+        kept.ram_bytes //= len(adapters) + 1
+        return [
+            ModelMemory(
+                self.plan,
+                PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk),
+            )
+            for each in adapters
+        ]
+
     def allow_rounding(self) -> None:
         """Continue from any common ids from now on, replies included: the same up to rounding.
 
@@ -84,6 +109,12 @@ class ModelMemory:
     def ends(self, prompt: Sequence[int]) -> list[int]:
         """Where the passes of a prefill end, the prompt's own end left out."""
         return pass_ends(len(prompt), self.plan.chunk_tokens, self.marks.cuts(prompt))[:-1]
+
+    def known(self, prompt: Sequence[int]) -> int:
+        """How many ids of the prompt ``restore`` would find in RAM."""
+        if self.prefixes is None:
+            return 0
+        return self.prefixes.known(prompt, self.ends(prompt) if self.is_exact else None)
 
     def restore(self, prompt: Sequence[int], cache: Sequence[KVCache]) -> int:
         """Fill the cache with what is known of the prompt; returns how many ids."""
@@ -161,7 +192,7 @@ def plan_memory(
     # A draft model reads as many tokens, and counts as weights: none of it depends on the plan.
     draft_kv = int(options.draft_token_bytes * context)
     adapter = options.adapter
-    weights = checkpoint.nbytes + options.draft_bytes + draft_kv
+    weights = checkpoint.nbytes + options.draft_bytes + draft_kv + options.beside_bytes
     weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)

@@ -167,7 +167,7 @@ def test_conversion_that_names_no_base_asks_for_the_file(
     question = ["generate", "What is 37 + 48?", "--temperature", "0", "-m", str(conversion)]
     asked = run(hub, tmp_path, *question)
     assert asked.returncode == 1
-    assert "--tokenizer tekken.json" in asked.stderr
+    assert "--tokenizer tekken.json" in asked.stderr and asked.stderr.count("\n") == 1
     tekken = str(nano_folder() / "tekken.json")
     assert "85" in run(hub, tmp_path, *question, "--tokenizer", tekken).stdout
 

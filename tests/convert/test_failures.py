@@ -6,6 +6,7 @@ Shards are as small as they can be, so that some are finished before the failure
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,23 @@ def test_a_value_that_is_no_number_names_its_tensor(tmp_path: Path, value: float
     assert _convert(source, tmp_path / "out", "--restart").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["tok_embeddings", "layers.1.feed_forward.w2", "layers.2.attention_norm", "norm", "output"],
+)
+def test_compare_names_the_tensor_that_holds_no_number(tmp_path: Path, name: str) -> None:
+    weights = native_weights()
+    weights[f"{name}.weight"] = weights[f"{name}.weight"] * float("nan")
+    damaged = write_native(tmp_path / "damaged", weights)
+    sound = write_native(tmp_path / "sound", native_weights())
+    (tmp_path / "ids.jsonl").write_text(json.dumps({"tokens": list(range(64))}))
+    data = ["--data", str(tmp_path / "ids.jsonl"), "--json"]
+    result = CliRunner().invoke(main, ["compare", str(sound), str(damaged), *data])
+    hf = next(iter(hf_weights({f"{name}.weight": weights[f"{name}.weight"]})))
+    assert f"{damaged}: {hf} holds NaN or infinity" in _refusal(result)
+    assert result.stdout == ""
+
+
 def test_a_shard_that_the_index_names_must_be_there(tmp_path: Path) -> None:
     source = write_hf(tmp_path / "source", hf_weights(native_weights()), shards=3)
     (source / "model-00002-of-00003.safetensors").unlink()
@@ -149,6 +167,58 @@ def test_a_disk_full_half_way_can_be_emptied_and_gone_on_with(
     finished = len(list((tmp_path / "out.partial" / "journal").glob("model-*.json")))
     assert 1 <= finished <= 4
     _assert_goes_on(native_folder, tmp_path / "out", finished, unbroken)
+
+
+def test_what_a_killed_run_was_writing_does_not_count_as_used(
+    native_folder: Path,
+    tmp_path: Path,
+    unbroken: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk with room for the rest and no more, once the unfinished file is gone."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        _at_the_third_shard(patch, interrupt)
+        _convert(native_folder, tmp_path / "out")
+    folder = tmp_path / "out.partial" / "model"
+    (folder / "model-00003-of-00005.safetensors.tmp").write_bytes(bytes(1_000_000))
+    size = 64 * 1024 * 1024 + 1_000_000
+    usage = shutil.disk_usage(tmp_path)
+
+    def nearly_full(place: Any) -> Any:
+        used = sum(path.stat().st_size for path in folder.glob("*.tmp"))
+        return usage._replace(free=size - used)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", nearly_full)
+        _assert_goes_on(native_folder, tmp_path / "out", 2, unbroken)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", ".."])
+def test_an_output_without_a_name_is_one_line(native_folder: Path, name: str) -> None:
+    result = CliRunner().invoke(main, ["convert", str(native_folder), name])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert f"OUTPUT is {name!r}, which is no name" in result.stderr
+
+
+def test_an_output_that_is_a_link_to_nowhere_is_refused(
+    native_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    line = _refusal(_convert(native_folder, tmp_path / "link"))
+    assert f"is a link to {tmp_path / 'nowhere'}, which is not there" in line
+    assert (tmp_path / "link").is_symlink() and not (tmp_path / "nowhere").exists()
+
+
+def test_a_tilde_in_the_output_is_home(
+    native_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert CliRunner().invoke(main, ["convert", str(native_folder), "~/out"]).exit_code == 0
+    assert (tmp_path / "out" / "config.json").is_file()
 
 
 def test_a_place_that_is_read_only_is_named(

@@ -1,13 +1,12 @@
 """``mlx-magistral bench``: how fast a model runs here."""
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, echo_json, window_columns
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, model_option, output_options
 from mlx_magistral.errors import UsageError
@@ -104,7 +103,7 @@ def command(
         measured = measure_here if versus is None else measure_apart
         results = [result for job in jobs for result in measured(job, told)]
     if as_json:
-        click.echo(json.dumps(_as_dict(name, results, bandwidth, tokens, runs)))
+        echo_json(_as_dict(name, results, bandwidth, tokens, runs))
     else:
         _print(results, bandwidth)
 

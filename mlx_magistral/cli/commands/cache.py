@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.options import debug_option
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def command(action: str, as_json: bool) -> None:
         return
     entries = disk.entries()
     if as_json:
-        click.echo(json.dumps(_as_dict(disk, entries)))
+        echo_json(_as_dict(disk, entries))
         return
     for entry in reversed(entries):
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used))

@@ -1,10 +1,10 @@
 """``mlx-magistral compare``: how far apart two forms of a model are."""
 
-import json
 from pathlib import Path
 
 import click
 
+from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
@@ -62,7 +62,7 @@ def command(
     table = measured.summary()
     if as_json:
         errors = [float(f"{error:.4g}") for error in measured.layer_errors]
-        click.echo(json.dumps(table | {"layer errors": errors}))
+        echo_json(table | {"layer errors": errors})
         return
     by_kind = table.pop("by kind")
     for name, value in table.items():

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlx_magistral.cli.layout import echo_fact
+from mlx_magistral.cli.layout import echo_fact, echo_json
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
 from mlx_magistral.settings import (
@@ -60,7 +60,10 @@ def command(action: str, arguments: tuple[str, ...], as_json: bool) -> None:
         raise UsageError(f"config {action} takes {needed}. See 'mlx-magistral config --help'.")
     if action == "path":
         path = str(config_file())
-        click.echo(json.dumps({"path": path}) if as_json else path)
+        if as_json:
+            echo_json({"path": path})
+        else:
+            click.echo(path)
     elif action == "list":
         _list(as_json)
     elif action == "get":
@@ -75,7 +78,7 @@ def command(action: str, arguments: tuple[str, ...], as_json: bool) -> None:
 def _list(as_json: bool) -> None:
     values = read_settings()
     if as_json:
-        click.echo(json.dumps({"path": str(config_file()), "settings": values}))
+        echo_json({"path": str(config_file()), "settings": values})
         return
     for key, setting in SETTINGS.items():
         value = values.get(key)
@@ -88,6 +91,6 @@ def _get(key: str, as_json: bool) -> None:
         raise UsageError(f"There is no setting {key}. Known are {', '.join(SETTINGS)}.")
     value = read_settings().get(key)
     if as_json:
-        click.echo(json.dumps({key: value}))
+        echo_json({key: value})
     elif value is not None:
         click.echo(value if isinstance(value, str) else json.dumps(value))

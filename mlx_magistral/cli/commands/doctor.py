@@ -1,10 +1,8 @@
 """``mlx-magistral doctor``: what is right and wrong with this machine, a line each."""
 
-import json
-
 import click
 
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.options import debug_option
 
 # Where the text begins beside ok, warn or fail.
@@ -28,7 +26,7 @@ def command(as_json: bool, quiet: bool) -> int:
 
     checks = run_checks()
     if as_json:
-        click.echo(json.dumps({"checks": [check._asdict() for check in checks]}))
+        echo_json({"checks": [check._asdict() for check in checks]})
     else:
         for check in checks:
             if not quiet or check.state != OK:

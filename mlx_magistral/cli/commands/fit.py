@@ -1,12 +1,11 @@
 """``mlx-magistral fit``: what runs in this machine's memory, before anything is downloaded."""
 
-import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, window_columns
+from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, echo_json, window_columns
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import UsageError
@@ -84,7 +83,7 @@ def command(
         config, weights, machine, contexts or (ceiling or 0,), tuple(map(int, kv_bits)) or _KV_BITS
     )
     if as_json:
-        click.echo(json.dumps(_as_object(machine, rows)))
+        echo_json(_as_object(machine, rows))
         return
     echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Sizes in GB.")
     _print(_without_hopeless(rows))

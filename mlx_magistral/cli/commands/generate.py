@@ -14,6 +14,7 @@ import click
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
+from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -159,7 +160,7 @@ def command(
     for note in () if is_quiet else loaded.memory.take_notes():
         click.echo(note, err=True)
     if as_json:
-        click.echo(json.dumps(reply.to_dict(), ensure_ascii=False))
+        echo_json(reply.to_dict())
     if reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"]):
         click.echo(_length_note(reply.content), err=True)
     if save is not None:

@@ -1,10 +1,8 @@
 """``mlx-magistral list``: the models on this disk."""
 
-import json
-
 import click
 
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.options import debug_option
 
 
@@ -26,24 +24,19 @@ def command(as_json: bool, quiet: bool) -> None:
 
     models, default = local_models(), default_model()
     if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "models": [
-                        {
-                            "name": each.name,
-                            "folder": str(each.folder),
-                            "origin": each.origin,
-                            "bytes": each.nbytes,
-                            "bits": each.bits,
-                            "is_complete": each.is_complete,
-                            "is_default": each.name == default,
-                        }
-                        for each in models
-                    ]
-                }
-            )
-        )
+        rows = [
+            {
+                "name": each.name,
+                "folder": str(each.folder),
+                "origin": each.origin,
+                "bytes": each.nbytes,
+                "bits": each.bits,
+                "is_complete": each.is_complete,
+                "is_default": each.name == default,
+            }
+            for each in models
+        ]
+        echo_json({"models": rows})
         return
     for each in models:
         if quiet:

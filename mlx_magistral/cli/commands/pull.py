@@ -1,11 +1,10 @@
 """``mlx-magistral pull``: a model from the hub, after a look at disk and memory."""
 
-import json
 from pathlib import Path
 
 import click
 
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 from mlx_magistral.errors import UsageError
@@ -51,7 +50,7 @@ def command(
         model, force=force, verify=verify, is_shown=is_shown, is_verbose=is_verbose and is_shown
     )
     if as_json:
-        click.echo(json.dumps({"model": model, "folder": str(folder), "fetched_bytes": nbytes}))
+        echo_json({"model": model, "folder": str(folder), "fetched_bytes": nbytes})
     else:
         click.echo(folder)
 
@@ -101,7 +100,7 @@ def _suggest(as_json: bool) -> None:
     suggested = best["bits"] if best["context_tokens"] else None
     if as_json:
         limit = machine.limit_bytes
-        click.echo(json.dumps({"limit_bytes": limit, "choices": rows, "suggested_bits": suggested}))
+        echo_json({"limit_bytes": limit, "choices": rows, "suggested_bits": suggested})
         return
     echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Magistral Small:")
     for row in rows:

@@ -1,10 +1,10 @@
 """``mlx-magistral push``: a converted folder to the hub, with its card."""
 
-import json
 from pathlib import Path
 
 import click
 
+from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import ConversionError, UsageError
 
@@ -58,6 +58,6 @@ def command(folder: Path, repository: str, private: bool, quiet: bool, as_json: 
     nbytes = sum((folder / name).stat().st_size for name in names)
     if as_json:
         sent = {"repository": repository, "commit": commit.oid, "files": names, "bytes": nbytes}
-        click.echo(json.dumps(sent))
+        echo_json(sent)
     elif not quiet:
         click.echo(f"{repository}: {len(names)} files, {nbytes / 1e9:.3f} GB.")

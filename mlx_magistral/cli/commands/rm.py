@@ -1,11 +1,11 @@
 """``mlx-magistral rm``: a model off this disk."""
 
-import json
 import shutil
 import sys
 
 import click
 
+from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import MagistralError, UsageError
@@ -45,7 +45,7 @@ def command(model: str, yes: bool, as_json: bool) -> int:
         change_setting("model", None)
     if as_json:
         freed = {"folder": str(folder), "freed_bytes": nbytes, "was_default": was_default}
-        click.echo(json.dumps(freed))
+        echo_json(freed)
         return 0
     click.echo(f"Deleted {folder}: {nbytes / 1e9:.3f} GB freed.")
     if was_default:

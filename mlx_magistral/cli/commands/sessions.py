@@ -1,13 +1,12 @@
 """``mlx-magistral sessions``: conversations on file, listed, searched, shown, exported, deleted."""
 
-import json
 import sys
 from pathlib import Path
 
 import click
 
 from mlx_magistral.chat.sessions import SessionStore, SessionSummary
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.cli.session_options import complete_session
 from mlx_magistral.errors import MagistralError, SessionError, UsageError
@@ -72,7 +71,7 @@ def show(name: str, as_json: bool) -> None:
     store = SessionStore()
     content = store.read(store.find(name))
     if as_json:
-        click.echo(json.dumps(session_document(content), ensure_ascii=False))
+        echo_json(session_document(content))
     else:
         click.echo(as_markdown(exchanges(content)), nl=False)
 
@@ -143,7 +142,7 @@ def _print(found: list[SessionSummary], as_json: bool) -> None:
             }
             for each in found
         ]
-        click.echo(json.dumps({"sessions": rows}, ensure_ascii=False))
+        echo_json({"sessions": rows})
         return
     for each in found:
         echo(f"{summary_line(each)}  {shortened(each.title)}", 2)

@@ -1,13 +1,12 @@
 """``mlx-magistral show``: what a model is, where it came from, and what it needs here."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlx_magistral.cli.layout import echo_fact
+from mlx_magistral.cli.layout import echo_fact, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
@@ -34,7 +33,7 @@ def command(model: str | None, as_json: bool) -> None:
     name = model or default_model()
     facts = _facts(name, require_local(name))
     if as_json:
-        click.echo(json.dumps(facts))
+        echo_json(facts)
         return
     for key, value in facts.items():
         if value not in (None, {}):

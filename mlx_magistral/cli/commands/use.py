@@ -1,10 +1,10 @@
 """``mlx-magistral use``: the model when none is named."""
 
-import json
 from pathlib import Path
 
 import click
 
+from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
@@ -37,7 +37,7 @@ def command(model: str, as_json: bool) -> None:
         model = str(folder.resolve())
     change_setting("model", model)
     if as_json:
-        click.echo(json.dumps({"model": model, "is_here": folder is not None}))
+        echo_json({"model": model, "is_here": folder is not None})
         return
     click.echo(f"Default model: {model}")
     if folder is None:

@@ -1,11 +1,11 @@
 """``mlx-magistral verify``: is a converted folder still what was written?"""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
@@ -44,7 +44,7 @@ def command(
             findings = verify_source(folder, resolve_source(source), display)
     if as_json:
         found = [asdict(finding) for finding in findings]
-        click.echo(json.dumps({"folder": str(folder), "is_whole": not found, "findings": found}))
+        echo_json({"folder": str(folder), "is_whole": not found, "findings": found})
         return 1 if findings else 0
     for finding in findings:
         click.echo(f"{finding.place}: {finding.problem}", err=True)

@@ -1,12 +1,11 @@
 """``mlx-magistral eval compare``: two runs, problem by problem."""
 
-import json
 from pathlib import Path
 
 import click
 
 from mlx_magistral.cli.evaluate.table import print_table
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.options import debug_option
 
 _RUN = click.Path(file_okay=False, path_type=Path)
@@ -39,7 +38,7 @@ def compare(a: Path, b: Path, max_loss: float | None, as_json: bool) -> int:
     lost = max_loss is not None and any(-each.interval.low * 100 > max_loss for each in found)
     if as_json:
         result = {"a": str(a), "b": str(b), "differ": differ}
-        click.echo(json.dumps({**result, "tasks": [each.to_json() for each in found]}))
+        echo_json({**result, "tasks": [each.to_json() for each in found]})
         return int(lost)
     print_table(tables.COMPARISON_HEADINGS, [tables.comparison_row(each) for each in found])
     echo(tables.COMPARISON_NOTE)

@@ -1,13 +1,12 @@
 """``mlx-magistral eval show``: a run's report, or one problem's replies."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlx_magistral.cli.evaluate.table import print_table
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import RunError
 
@@ -53,7 +52,7 @@ def print_report(folder: Path, *, as_json: bool, as_markdown: bool = False) -> N
     if as_json:
         found = [each.to_json() for each in figures]
         report = {"run": str(folder), "identity": record["identity"], "tasks": found}
-        click.echo(json.dumps(report, ensure_ascii=False))
+        echo_json(report)
         return
     if not figures:
         raise RunError(f"{folder} has no replies yet.")
@@ -87,7 +86,7 @@ def show_problem(folder: Path, name: str, index: int | None, *, as_json: bool) -
     if as_json:
         shown = [each.to_json() for each in samples]
         found: dict[str, Any] = texts.get((samples[0].task, samples[0].problem), {})
-        click.echo(json.dumps({"problem": found, "samples": shown}, ensure_ascii=False))
+        echo_json({"problem": found, "samples": shown})
         return
     for key in sorted({(each.task, each.problem) for each in samples}):
         if key in texts:

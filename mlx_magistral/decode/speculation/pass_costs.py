@@ -1,8 +1,9 @@
 """What a pass of several rows costs on this machine: measured once, kept on disk.
 
-Measured on the reply's own cache: rows are appended, timed and trimmed off again, so it takes no
-memory and stands for the context at hand. One file a model shape, KV format and machine; in it a
-curve for each fourfold of context. Decisions made from a file are the same in every run.
+Measured on the reply's own cache: rows are appended, timed and trimmed off again, so it stands for
+the context at hand and takes no memory but, at times, the next step of the cache's room. One file a
+model shape, KV format and machine; in it a curve for each fourfold of context. Decisions made from
+a file are the same in every run.
 """
 
 import hashlib
@@ -42,7 +43,10 @@ class PassCosts:
         return self._curves.get(bucket(context_tokens))
 
     def measure(self, model: Any, cache: Sequence[Any]) -> Costs:
-        """Time passes on a cache, which is left as it was; takes 1.5 s, or one round if longer."""
+        """Time passes on a cache, whose tokens stay as they were.
+
+        Takes about 1.5 s, or two rounds of all ROWS where those take longer.
+        """
         context = cache[0].offset
         costs = measure_costs(model, cache)
         self._curves[bucket(context)] = costs

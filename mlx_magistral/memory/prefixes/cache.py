@@ -1,7 +1,7 @@
 """PrefixCache: the KV state of prompts seen before, found by their longest common ids.
 
 One cache belongs to one model and one way of computing, which its ``fingerprint`` names. Entries
-live in RAM under a byte budget, and on disk where a PrefixDisk is given (prefix_disk.py).
+live in RAM under a byte budget, and on disk where a PrefixDisk is given (disk.py).
 """
 
 from array import array
@@ -36,8 +36,8 @@ class _Entry:
 class PrefixCache:
     """Least recently used entries go first, pinned ones last. ``notes`` says what went wrong.
 
-    Holds at most ``ram_bytes``, copies included, and pinned entries in half of it; not for several
-    threads at once.
+    Holds at most ``ram_bytes``, and pinned entries in half of it, beside what a reply continues
+    from; not for several threads at once.
     """
 
     fingerprint: str
@@ -50,6 +50,11 @@ class PrefixCache:
     def nbytes(self) -> int:
         """Bytes held in RAM."""
         return sum(entry.nbytes for entry in self._entries)
+
+    def known(self, tokens: Sequence[int], ends: Sequence[int] | None = None) -> int:
+        """How many ids ``restore`` would find in RAM."""
+        wanted = Wanted(packed(tokens), ends)
+        return max((wanted.length(each.tokens) for each in self._entries), default=0)
 
     def restore(
         self,

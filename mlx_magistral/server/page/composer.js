@@ -23,6 +23,11 @@ export class Composer {
 
   focus() { this.box.focus(); }
 
+  /** Where the button that was pressed is gone; not where that calls up a screen keyboard. */
+  focusIfLost() {
+    if (document.activeElement === document.body && !TOUCH.matches) this.focus();
+  }
+
   pressed(event) {
     const isPlain = !event.shiftKey && !event.isComposing && !event.altKey;
     if (event.key === "Enter" && isPlain && (!TOUCH.matches || event.ctrlKey || event.metaKey)) {

@@ -3,7 +3,7 @@ import { savedTemplate } from "./api.js";
 import { escapeHtml } from "./code.js";
 import { download } from "./dom.js";
 import { wholeText } from "./run.js";
-import { newId, path } from "./tree.js";
+import { isChat, newId, path } from "./tree.js";
 
 function fileName(chat, suffix) {
   const name = chat.title.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 40);
@@ -42,7 +42,7 @@ export async function exportChat(chat, kind) {
 export function fromJson(text) {
   let chat;
   try { chat = JSON.parse(text); } catch { chat = null; }
-  if (typeof chat?.messages !== "object" || typeof chat?.chosen !== "object")
+  if (!isChat(chat))
     throw new Error("This is no conversation that was exported from here as JSON.");
   return { ...chat, id: newId(), updated: Date.now(), deleted: null };
 }

@@ -14,7 +14,10 @@ export class Library {
 
   async load() {
     try {
-      this.chats = [...await store.loadChats(), ...this.chats];
+      const stored = await store.loadChats();
+      // What was said before they were loaded is here already.
+      const isHere = (chat) => this.chats.some((other) => other.id === chat.id);
+      this.chats = [...this.chats, ...stored.filter((chat) => !isHere(chat))];
       store.watchOthers((id) => this.takeFromOther(id));
     } catch (error) { this.report(error); }
   }

@@ -58,6 +58,32 @@ export function choose(chat, message) {
   chat.chosen[message.parent] = message.id;
 }
 
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isText = (value) => typeof value === "string";
+
+function isMessage(message) {
+  if (!isObject(message) || !isText(message.content)) return false;
+  if (message.role === "assistant") return isText(message.reasoning) && isObject(message.figures ?? {});
+  const files = message.files ?? [];
+  return message.role === "user" && Array.isArray(files)
+    && files.every((file) => isObject(file) && isText(file.name) && isText(file.text));
+}
+
+/** Whether something from a file can be shown as a chat. */
+export function isChat(value) {
+  if (!isObject(value) || !isText(value.title)) return false;
+  const { messages, chosen } = value;
+  if (!isObject(messages) || !isObject(chosen)) return false;
+  // A message stands after its parent, so that none is its own ancestor.
+  const seen = new Set([""]);
+  const isTree = Object.entries(messages).every(([id, message]) => {
+    const isSound = isMessage(message) && message.id === id && seen.has(message.parent);
+    seen.add(id);
+    return isSound;
+  });
+  return isTree && Object.entries(chosen).every(([parent, id]) => messages[id]?.parent === parent);
+}
+
 /** Two states of one chat as one: all messages of both, each as it was changed last. */
 export function merged(stored, mine) {
   if (!stored) return mine;

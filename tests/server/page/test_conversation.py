@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from .browsing import CHROMIUM, DARK, Served, answered, ask, box, button, free_port, replies, visit
+from .browsing import CHROMIUM, DARK, Served, answered, ask, box, button, replies, visit
+from .scripted import Scripted, serving_scripts
 
 playwright = pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Page, expect  # noqa: E402
@@ -31,10 +32,16 @@ def test_an_empty_conversation_offers_questions_that_this_model_answers(
     page: Page, nano_server: Served
 ) -> None:
     visit(page, nano_server)
-    button(page, "Sam has 14 apples and gives 5 away. How many are left?").click()
-    answered(page)
-    expect(page.locator(".assistant .text math")).to_have_text("9")
-    expect(page.locator("#welcome")).not_to_be_visible()
+    examples = page.locator("#examples button")
+    expect(examples).to_have_count(4)
+    answers = []
+    for number in range(4):
+        examples.nth(number).click()
+        answered(page)
+        expect(page.locator("#welcome")).not_to_be_visible()
+        answers.append(page.locator(".assistant .text math").text_content())
+        page.keyboard.press("Control+Shift+o")
+    assert answers == ["85", "9", "3", "85"]
 
 
 def test_the_conversation_goes_on_and_survives_a_reload(page: Page, nano_server: Served) -> None:
@@ -88,38 +95,48 @@ def test_answer_now_ends_the_thinking(page: Page, endless_server: Served) -> Non
 
 
 def test_offline_is_said_once_with_one_retry_and_nothing_is_lost(page: Page) -> None:
-    server = Served("nano", port := free_port())
-    visit(page, server)
-    server.stop()
-    ask(page, "What is 37 + 48?")
+    with serving_scripts() as server:
+        visit(page, server)
+        port = int(server.url.rpartition(":")[2])
+    ask(page, "one")
     alerts = page.locator("[role=alert]:visible")
     expect(alerts).to_have_count(1)
     expect(alerts).to_contain_text("mlx-magistral serve")
     expect(page.get_by_role("button", name="Try again")).to_have_count(1)
-    server = Served("nano", port)
-    try:
+    with serving_scripts(port):
         alerts.get_by_role("button").click()
         answered(page)
-        expect(page.locator(".assistant .text math")).to_have_text("85")
+        expect(replies(page).locator(".text")).to_have_text("It is 7.")
         expect(alerts).to_have_count(0)
         expect(page.locator(".versions")).to_have_count(0)
-    finally:
-        server.stop()
+
+
+def test_a_page_without_its_server_comes_back_by_itself(page: Page) -> None:
+    with serving_scripts() as server:
+        visit(page, server)
+        port = int(server.url.rpartition(":")[2])
+    button(page, "Settings").click()
+    button(page, "Done").click()
+    expect(page.locator("#notice")).to_contain_text("The server cannot be reached.")
+    with serving_scripts(port):
+        expect(page.locator("#notice")).not_to_be_visible()
 
 
 def test_a_key_is_asked_for_where_it_is_missing(page: Page) -> None:
-    server = Served("nano", free_port(), "--api-key", "secret")
-    try:
+    with serving_scripts(api_key="secret") as server:
         page.goto(server.url)
         page.locator("#notice").get_by_role("button", name="Enter it").click()
-        page.keyboard.type("secret")
+        page.keyboard.type("wrong")
         button(page, "Done").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("nano")
+        expect(page.locator("#notice")).to_contain_text("asks for an API key")
+        ask(page, "one")
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.get_by_label("API key").fill("secret")
+        button(page, "Done").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("scripted")
         expect(page.locator("#notice")).not_to_be_visible()
-        ask(page, "What is 37 + 48?")
+        button(page, "Try again").click()
         answered(page)
-    finally:
-        server.stop()
 
 
 def test_settings_reach_the_server_and_stay(page: Page, nano_server: Served) -> None:
@@ -155,6 +172,23 @@ def test_the_model_is_shown_with_its_memory_and_context(page: Page, nano_server:
         expect(facts).to_contain_text(text)
 
 
+def test_where_several_models_are_served_one_is_chosen_and_remembered(
+    page: Page, scripted: Scripted
+) -> None:
+    scripted.backend.model_names = ("scripted", "scripted:poet")
+    visit(page, scripted)
+    button(page, "Settings").click()
+    page.get_by_label("Who answers").select_option("scripted:poet")
+    button(page, "Done").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("scripted:poet")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("scripted:poet")
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page, "one")
+    assert json.loads(asked.value.post_data or "")["model"] == "scripted:poet"
+    answered(page)
+
+
 def test_export_and_import(page: Page, nano_server: Served) -> None:
     visit(page, nano_server)
     ask(page, "What is 37 + 48?")
@@ -177,6 +211,27 @@ def test_export_and_import(page: Page, nano_server: Served) -> None:
     expect(page.locator("#chat-list li")).to_have_count(2)
     expect(page.locator(".versions")).to_contain_text("2/2")
     expect(replies(page).locator("math")).to_have_text("85")
+
+
+def test_a_file_that_is_no_conversation_is_refused(page: Page, scripted: Scripted) -> None:
+    said = {"id": "a", "parent": "", "role": "user", "content": "x"}
+    visit(page, scripted)
+    for wrong in (
+        "{",
+        "[]",
+        {"title": "x", "messages": {"a": {**said, "content": 1}}, "chosen": {}},
+        {"title": "x", "messages": {"a": {**said, "parent": "a"}}, "chosen": {}},
+        {"title": "x", "messages": {"a": said}, "chosen": {"a": "a", "": "a"}},
+        {"title": "x", "messages": {"a": {**said, "files": [{"name": "x"}]}}, "chosen": {}},
+    ):
+        text = wrong if isinstance(wrong, str) else json.dumps(wrong)
+        page.locator("#import-input").set_input_files(
+            {"name": "x.json", "mimeType": "application/json", "buffer": text.encode()}
+        )
+        expect(page.locator("#notice")).to_contain_text("no conversation that was exported")
+        page.locator("#notice-close").click()
+        expect(page.locator("#notice")).not_to_be_visible()
+    expect(page.locator("#chat-list li")).to_have_count(0)
 
 
 def test_a_draft_survives_a_reload(page: Page, nano_server: Served) -> None:

@@ -90,9 +90,10 @@ def test_code_has_its_language_and_colours(page: Page, scripted: Scripted) -> No
 
 @pytest.mark.parametrize("is_secure", [True, False])
 def test_copying_works_and_says_so_also_without_a_clipboard(
-    page: Page, scripted: Scripted, is_secure: bool
+    own_page: Page, scripted: Scripted, is_secure: bool
 ) -> None:
     """Over plain http from another machine there is no navigator.clipboard."""
+    page = own_page
     if is_secure:
         page.context.grant_permissions(["clipboard-write", "clipboard-read"])
     else:

@@ -123,6 +123,24 @@ def test_two_tabs_keep_what_each_has_said(page: Page, scripted: Scripted) -> Non
     expect(replies(page).locator(".text")).to_have_text(["First.", "Second."])
 
 
+def test_an_old_copy_in_another_tab_takes_nothing_back(page: Page, scripted: Scripted) -> None:
+    visit(page, scripted)
+    contents = page.evaluate(
+        """async () => {
+            const { loadChat, saveChat } = await import("/page/store.js");
+            const { add, newChat } = await import("/page/tree.js");
+            const chat = newChat();
+            const message = add(chat, "", { role: "assistant", content: "begun" });
+            const old = structuredClone(chat);
+            Object.assign(message, { content: "begun and ended", changed: message.changed + 1 });
+            await saveChat(chat);
+            await saveChat(old);
+            return Object.values((await loadChat(chat.id)).messages).map((each) => each.content);
+        }"""
+    )
+    assert contents == ["begun and ended"]
+
+
 def test_chats_of_the_plain_list_are_taken_over_once(page: Page, scripted: Scripted) -> None:
     visit(page, scripted)
     page.evaluate(
@@ -136,7 +154,8 @@ def test_chats_of_the_plain_list_are_taken_over_once(page: Page, scripted: Scrip
         expect(replies(page).locator(".text")).to_have_text("Hi.")
 
 
-def test_a_browser_that_keeps_nothing_is_said(page: Page, scripted: Scripted) -> None:
+def test_a_browser_that_keeps_nothing_is_said(own_page: Page, scripted: Scripted) -> None:
+    page = own_page
     page.add_init_script("IDBFactory.prototype.open = () => { throw new Error('It is off'); }")
     visit(page, scripted)
     expect(page.locator("#notice")).to_contain_text("keeps no conversations (It is off)")
@@ -147,8 +166,9 @@ def test_a_browser_that_keeps_nothing_is_said(page: Page, scripted: Scripted) ->
 
 
 def test_a_full_disk_is_said_and_the_reply_stays_on_the_page(
-    page: Page, scripted: Scripted
+    own_page: Page, scripted: Scripted
 ) -> None:
+    page = own_page
     page.add_init_script(
         """IDBObjectStore.prototype.put = () => {
             throw new DOMException("full", "QuotaExceededError"); }"""
