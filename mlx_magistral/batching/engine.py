@@ -1,8 +1,8 @@
 """BatchEngine: the thread that all replies of a model are made on, and the queue in front of it.
 
 Other threads submit, cancel and ask for numbers; events are told from the engine's thread, in
-order. Nothing here ends in the middle for want of memory: what has no room waits, and where too
-much waits already a new reply is refused with the time to come back.
+order. Nothing here ends in the middle for want of memory: what has no room waits, which costs none,
+and where too many wait already a new reply is refused with the time to come back.
 """
 
 import threading
@@ -53,11 +53,16 @@ class BatchEngine:
         self._thread = threading.Thread(target=self._run, name="mlx-magistral", daemon=True)
         self._thread.start()
 
-    def submit(self, progress: ReplyProgress, on_event: OnEvent) -> Sequence:
-        """Queue a reply; raises OverloadedError where it would have to wait too long."""
-        sequence = Sequence(progress, on_event)
+    def submit(
+        self, progress: ReplyProgress, on_event: OnEvent, variant: Magistral | None = None
+    ) -> Sequence:
+        """Queue a reply; raises OverloadedError where it would have to wait too long.
+
+        ``variant`` is one of the model's, where the reply is not the model's own.
+        """
+        sequence = Sequence(progress, on_event, variant or self._model)
         with self._changed:
-            self._require_room(sequence)
+            self._require_place()
             self._waiting.append(sequence)
             self._changed.notify_all()
         return sequence
@@ -83,7 +88,7 @@ class BatchEngine:
         self._is_cancelling = True
         self._thread.join()
 
-    def _require_room(self, sequence: Sequence) -> None:
+    def _require_place(self) -> None:
         if self._is_closing:
             raise OverloadedError("The server is shutting down.", _DRAIN_RETRY_S)
         waiting = len(self._waiting)
@@ -92,15 +97,6 @@ class BatchEngine:
         if ahead >= self._options.max_batch + self._options.max_queue:
             raise QueueFullError(
                 f"{waiting} replies are waiting already. Ask again in {retry_s} s.", retry_s
-            )
-        lengths = [self._scheduler.first_length(each) for each in (*self._waiting, sequence)]
-        needed = self._scheduler.kv_budget.bytes_for_all(lengths) + self._running_bytes
-        if ahead and needed > self._scheduler.kv_budget.total_bytes:
-            raise OverloadedError(
-                f"This prompt and those before it need {needed / 1e9:.2f} GB for their tokens, and "
-                f"there are {self._scheduler.kv_budget.total_bytes / 1e9:.2f} GB. "
-                f"Ask again in {retry_s} s.",
-                retry_s,
             )
 
     def _run(self) -> None:

@@ -3,26 +3,29 @@
 from mlx_magistral.memory.machine import Backend
 from mlx_magistral.memory.plan import MemoryPlan
 
-# Rows of prompt beside replies that decode, at least. A Mac's GPU does 128 rows of a 24B model in
-# about the time of 5 to 10 decode steps, by arithmetic, not measured; a CPU's time goes with rows.
-BUSY_CHUNK_TOKENS = {Backend.METAL: 128, Backend.CPU: 64}
-# More where a pass of more takes no longer than this: small models, fast machines.
+# Beside replies that decode a pass takes about this long, their own ids included, ...
 BUSY_PASS_S = 0.1
+# ... but reads so many rows of prompts at least, or those would never be read.
+LEAST_ROWS = 32
+# What a pass is taken to do before one was measured.
+_FIRST_ROWS = {Backend.METAL: 128, Backend.CPU: 64}
 
 
 class PrefillChunk:
-    """A full chunk where nobody decodes; what those passes take says what fits beside others."""
+    """A full chunk where nobody decodes; beside others what fits, by the latest pass's time."""
 
     def __init__(self, plan: MemoryPlan) -> None:
         self._chunk = plan.chunk_tokens
-        self._least_busy = min(BUSY_CHUNK_TOKENS[plan.machine.backend], plan.chunk_tokens)
-        self._busy = self._least_busy
+        self._least = min(LEAST_ROWS, self._chunk)
+        self._busy = min(_FIRST_ROWS[plan.machine.backend], self._chunk)
 
     def limit(self, is_busy: bool) -> int:
         """Rows of the next pass; ``is_busy`` says that replies decode in it."""
         return self._busy if is_busy else self._chunk
 
     def measure(self, rows: int, seconds: float) -> None:
-        """A pass that read ``rows`` of prompts, and nothing else, took so long."""
-        fitting = int(rows / seconds * BUSY_PASS_S) if seconds > 0 else self._chunk
-        self._busy = min(max(fitting, self._least_busy), self._chunk)
+        """A pass that read ``rows`` of prompts took so long, all that it did counted."""
+        if rows == 0 or seconds <= 0:
+            return
+        fitting = int(rows * BUSY_PASS_S / seconds)
+        self._busy = min(max(fitting, self._least), self._chunk)

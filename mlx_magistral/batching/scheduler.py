@@ -1,7 +1,8 @@
 """Scheduler: which replies take part in the next pass, and that pass.
 
 Replies that decode each put in the one id they drew; what is left of the pass reads prompts, oldest
-reply first, in pieces small enough that nobody who decodes waits long. A reply takes its place
+reply first, in pieces small enough that nobody who decodes waits long, and what several begin with
+only once. A reply takes its place
 between any two passes and gives it up as soon as it ends. Belongs to one thread, MLX's rule: its
 streams are per thread.
 """
@@ -13,6 +14,7 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_magistral.batching.beginnings import find_beginning
 from mlx_magistral.batching.forward import Segment, run_pass
 from mlx_magistral.batching.kv_budget import KVBudget
 from mlx_magistral.batching.prefill_chunk import PrefillChunk
@@ -28,14 +30,17 @@ class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
     def __init__(self, model: Magistral, max_batch: int) -> None:
+        self._memories = [model.memory, *(each.memory for each in model.variants.values())]
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
-        model.memory.allow_rounding()
-        self.kv_budget = KVBudget(model.config, model.memory)
+        for memory in self._memories:
+            memory.allow_rounding()
+        self.kv_budget = KVBudget(model.config, model.memory, self._memories[1:])
         self.running: list[Sequence] = []
-        self._model = model
         self._max_batch = max_batch
         self._kept = KeptBuffers(self.kv_budget.kept_bytes)
         self._prefill_chunk = PrefillChunk(model.memory.plan)
+        self._rows_under_way = 0  # of prompts, in a pass that others decode in
+        self._pass_over_at = time.perf_counter()  # the latest that was waited for
 
     def has_place_for(self, sequence: Sequence) -> bool:
         """Whether there is a place, and memory for all that was said and asked."""
@@ -45,7 +50,7 @@ class Scheduler:
         return not is_full and self.kv_budget.holds([*self._lengths(), self.first_length(sequence)])
 
     def start(self, sequence: Sequence) -> None:
-        """Give a reply its place and its cache; weights that were given back are read again."""
+        """Give a reply its place; weights that were given back are read again."""
         self.running.append(sequence)
         self._guarded(sequence, self._start)
         self._drop_finished()
@@ -67,13 +72,14 @@ class Scheduler:
                 sequence.fail(error)
         for sequence in decoding:
             if not sequence.is_over:
-                self._guarded(sequence, lambda each: each.read(self._model.model))
+                self._guarded(sequence, Sequence.read)
         self._drop_finished()
         return paused
 
     def write_prompts(self, is_idle: Callable[[], bool]) -> None:
         """What is due to the disk, while nothing else is to do."""
-        self._model.memory.write_prompts(is_idle)
+        for memory in self._memories:
+            memory.write_prompts(is_idle)
 
     @staticmethod
     def first_length(sequence: Sequence) -> int:
@@ -89,58 +95,80 @@ class Scheduler:
         if sequence.is_cancelled:
             sequence.finish(FinishReason.INTERRUPTED)
             return
-        self._model.reload()
-        sequence.start(self._model.model, self._model.memory)
+        sequence.loaded.reload()
 
     def _pass(self, decoding: list[Sequence]) -> None:
         """One id of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
-        started_at = time.perf_counter()
         reading = self._prompts(self._prefill_chunk.limit(bool(decoding)))
         saying = [
             (sequence, Segment(inputs, sequence.cache, sequence.driver.wanted_logits))
             for sequence in decoding
             if sequence.driver is not None and (inputs := sequence.driver.inputs) is not None
         ]
-        if saying or reading:
-            segments = [segment for _, segment in saying + reading]
-            # A pass that reads alone is waited for anyway, and nobody may want it any longer.
-            readers = [sequence for sequence, _ in reading]
-            parts = run_pass(
-                self._model.model,
-                segments,
-                None if decoding else lambda: all(each.is_cancelled for each in readers),
-            )
-            if not parts:
-                return
-            started = self._draw([sequence for sequence, _ in saying], parts[: len(saying)])
-            states = [layer.state for sequence, _ in reading for layer in sequence.cache]
-            mx.async_eval(started, states)  # type: ignore[no-untyped-call]
-            if reading and not decoding:
-                # Nothing else waits here, and passes would pile up in the queue.
-                mx.eval(states)
-                rows = sum(len(segment.tokens) for _, segment in reading)
-                self._prefill_chunk.measure(rows, time.perf_counter() - started_at)
-            for (sequence, segment), logits in zip(reading, parts[len(saying) :], strict=True):
-                if segment.wanted:
-                    self._guarded(sequence, partial(self._begin, logits))
-        # One wait for all ids; the pass just dispatched goes on meanwhile.
-        mx.eval([each.driver.awaited for each in decoding if each.driver and not each.is_over])
+        rows = sum(len(segment.tokens) for _, segment in reading)
+        if decoding:
+            self._dispatch(saying, reading)
+            # One wait for all ids; the pass just dispatched goes on meanwhile. So what is over now
+            # is the pass before, which began as the one before that was over.
+            mx.eval([each.driver.awaited for each in decoding if each.driver and not each.is_over])
+            self._take_time(self._rows_under_way)
+            self._rows_under_way = rows
+        elif reading:
+            self._take_time(0)
+            # Nobody else waits here, passes would pile up, and nobody may want it any longer.
+            if self._dispatch([], reading, lambda: all(each.is_cancelled for each, _ in reading)):
+                mx.eval([layer.state for sequence, _ in reading for layer in sequence.cache])
+                self._take_time(rows)
         if reading:
             mx.clear_cache()
         self._kept.after_pass()
+
+    def _dispatch(
+        self,
+        saying: list[tuple[Sequence, Segment]],
+        reading: list[tuple[Sequence, Segment]],
+        is_cancelled: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Start computing a pass and the draws that come of it; False for one that is given up."""
+        parts = _logits(saying + reading, is_cancelled)
+        if not parts:
+            return False
+        started = self._draw([sequence for sequence, _ in saying], parts[: len(saying)])
+        states = [layer.state for sequence, _ in reading for layer in sequence.cache]
+        mx.async_eval(started, states)  # type: ignore[no-untyped-call]
+        for (sequence, segment), logits in zip(reading, parts[len(saying) :], strict=True):
+            if segment.wanted:
+                self._guarded(sequence, partial(self._begin, logits))
+        return True
+
+    def _take_time(self, rows: int) -> None:
+        """A pass is over that read so many rows of prompts."""
+        now = time.perf_counter()
+        self._prefill_chunk.measure(rows, now - self._pass_over_at)
+        self._pass_over_at = now
+        self._rows_under_way = 0
 
     def _prompts(self, budget: int) -> list[tuple[Sequence, Segment]]:
         """The next pieces of prompts, oldest reply first, ``budget`` rows in all."""
         reading = []
         for sequence in self.running:
+            if budget > 0 and not sequence.cache:
+                self._guarded(sequence, self._open)
             unread = sequence.unread
-            if budget == 0 or not unread:
+            if budget == 0 or not unread or not sequence.cache:
                 continue
             piece = unread[:budget]
             budget -= len(piece)
             is_last = len(piece) == len(unread)
             reading.append((sequence, Segment(mx.array(piece), sequence.cache, int(is_last))))
         return reading
+
+    def _open(self, sequence: Sequence) -> None:
+        """Give a reply its cache, unless somebody else is reading much of its prompt just now."""
+        loaded = sequence.loaded
+        found = find_beginning(sequence, [each for each in self.running if each.loaded is loaded])
+        if not found.is_worth_waiting(loaded.memory.known(sequence.progress.tokens)):
+            sequence.start(found.source, found.tokens)
 
     def _draw(self, sequences: list[Sequence], parts: list[mx.array]) -> list[mx.array]:
         """The next ids, all in one go, from each one's logits; returns what to start computing."""
@@ -164,7 +192,8 @@ class Scheduler:
     def _begin(self, logits: mx.array, sequence: Sequence) -> None:
         progress = sequence.progress
         if sequence.driver is None:
-            self._model.memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
+            memory = sequence.loaded.memory
+            memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
         sequence.begin(logits)
 
     def _make_room(self) -> list[Sequence]:
@@ -190,7 +219,7 @@ class Scheduler:
 
     def _keep(self, sequence: Sequence) -> None:
         # The disk is for when nobody waits: write_prompts.
-        self._model.memory.keep(sequence.progress.tokens, sequence.cache)
+        sequence.loaded.memory.keep(sequence.progress.tokens, sequence.cache)
 
     def _guarded(self, sequence: Sequence, action: Callable[[Sequence], Any]) -> None:
         """Do something for one reply; if that goes wrong, this reply ends and no other."""
@@ -198,3 +227,23 @@ class Scheduler:
             action(sequence)
         except Exception as error:  # A rule, a grammar or the caller's own callback: anything.
             sequence.fail(error)
+
+
+def _logits(
+    taking: list[tuple[Sequence, Segment]], is_cancelled: Callable[[], bool] | None
+) -> list[mx.array]:
+    """Each segment's logits; [] for nothing, and for a pass that was given up.
+
+    One pass for all replies of a model; those that answer with an adapter take one of their own.
+    """
+    places: dict[int, list[int]] = {}
+    for place, (sequence, _) in enumerate(taking):
+        places.setdefault(id(sequence.loaded), []).append(place)
+    parts: dict[int, mx.array] = {}
+    for own in places.values():
+        model = taking[own[0]][0].loaded.model
+        found = run_pass(model, [taking[place][1] for place in own], is_cancelled)
+        if not found:
+            return []
+        parts |= zip(own, found, strict=True)
+    return [parts[place] for place in range(len(taking))]

@@ -13,12 +13,12 @@ from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.engine.progress import ReplyProgress
+from mlx_magistral.engine.streaming import Loaded
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
-from mlx_magistral.memory.runtime import ModelMemory
+from mlx_magistral.memory.prefixes.match import packed
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import reserve
-from mlx_magistral.model.transformer import Transformer
 
 OnEvent = Callable[[Event | MagistralError], None]
 
@@ -26,9 +26,11 @@ OnEvent = Callable[[Event | MagistralError], None]
 class Sequence:
     """A reply's progress, its cache while it runs, and who is told of its events."""
 
-    def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
+    def __init__(self, progress: ReplyProgress, on_event: OnEvent, loaded: Loaded) -> None:
         self.progress = progress
-        self.cache: list[KVCache] = []
+        self.loaded = loaded  # whose reply it is: the batch's model, or a variant of it
+        self.prompt = packed(progress.plan.prompt)
+        self.cache: list[KVCache] = []  # empty until rows of it are read
         self.driver: Driver | None = None
         self.is_over = False
         self.started = time.monotonic()
@@ -60,13 +62,23 @@ class Sequence:
         tokens = self.progress.tokens
         return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
 
-    def start(self, model: Transformer, memory: ModelMemory) -> None:
-        """Get a cache, with what is known of the prompt in it."""
-        self.cache = memory.new_cache(model)
-        known = memory.restore(self.progress.tokens, self.cache)
-        reserve(self.cache, len(self.progress.tokens) - known)
+    def start(self, source: "Sequence | None" = None, source_tokens: int = 0) -> None:
+        """Get a cache, with what is known of the prompt in it: kept before, or by ``source``.
+
+        What another reply reads meanwhile does not count as cached: it was not there to be found.
+        """
+        tokens, memory, model = self.progress.tokens, self.loaded.memory, self.loaded.model
+        cache = memory.new_cache(model)
+        known = memory.restore(tokens, cache)
         if self.driver is None:
             self.progress.cached_tokens = known
+        if source is not None and source_tokens > known:
+            known, cache = source_tokens, memory.new_cache(model)
+            reserve(cache, len(tokens))
+            for layer, other in zip(cache, source.cache, strict=True):
+                layer.copy_from(other, known)
+        reserve(cache, len(tokens) - known)
+        self.cache = cache
 
     def pause(self) -> None:
         """Give the cache's memory back; ``start`` goes on where the reply was."""
@@ -88,7 +100,7 @@ class Sequence:
         assert self.driver is not None
         self.driver.accept(token)
 
-    def read(self, model: Transformer) -> None:
+    def read(self) -> None:
         """Take this step's ids and tell of their events; may end the reply."""
         assert self.driver is not None
         try:
@@ -98,7 +110,7 @@ class Sequence:
                     self.finish(self.progress.reason)
                     return
         except NotFinite as error:
-            raise not_finite_error(model, self.cache) from error
+            raise not_finite_error(self.loaded.model, self.cache) from error
         if self.driver.is_done:
             self.finish(FinishReason.LENGTH)
 

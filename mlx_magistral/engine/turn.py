@@ -8,9 +8,10 @@ native thread behind. So the main thread computes by itself, and one other for e
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cache
-from typing import TypeVar
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 import mlx.core as mx
 
@@ -18,6 +19,7 @@ _Result = TypeVar("_Result")
 
 # Taken again by the same thread where a callback of one reply asks for another.
 _LOCK = threading.RLock()
+_STARTING = threading.Lock()
 _WORKER_NAME = "mlx-magistral-decode"
 
 
@@ -28,9 +30,13 @@ def in_turn(work: Callable[[], _Result]) -> _Result:
     belongs to work that is given here as well.
     """
     asking = threading.current_thread()
-    if asking is threading.main_thread() or asking.name.startswith(_WORKER_NAME):
+    if asking is threading.main_thread() or asking.name == _WORKER_NAME:
         return _compute(work)
-    return _worker().submit(_compute, work).result()
+    future: Future[_Result] = Future()
+    with _STARTING:
+        jobs = _worker_jobs()
+    jobs.put((future, work))
+    return future.result()
 
 
 def _compute(work: Callable[[], _Result]) -> _Result:
@@ -39,8 +45,24 @@ def _compute(work: Callable[[], _Result]) -> _Result:
 
 
 @cache
-def _worker() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix=_WORKER_NAME)
+def _worker_jobs() -> "SimpleQueue[tuple[Future[Any], Callable[[], Any]]]":
+    """Where the worker takes its work; it is a daemon, so that no exit waits for a long prompt."""
+    jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = SimpleQueue()
+    threading.Thread(target=_work, args=(jobs,), name=_WORKER_NAME, daemon=True).start()
+    return jobs
+
+
+def _work(jobs: "SimpleQueue[tuple[Future[Any], Callable[[], Any]]]") -> None:
+    while True:
+        future, work = jobs.get()
+        try:
+            result = _compute(work)
+        except BaseException as error:  # Whatever it was, the thread that asked has it.
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+            del result
+        del future, work  # They may hold a whole KV cache.
 
 
 @cache

@@ -87,6 +87,13 @@ class KVCache:
         self._store = tuple(arrays)
         self.offset = arrays[0].shape[2]
 
+    def copy_from(self, other: "KVCache", tokens: int) -> None:
+        """Hold the first ``tokens`` tokens of another cache, in arrays of its own."""
+        assert tokens <= other.offset
+        self._store = tuple(array[..., :tokens, :] for array in other._store)
+        self.offset = tokens
+        self._make_room(tokens + 1, self._store)
+
     @property
     def state(self) -> tuple[mx.array, ...]:
         """The stored arrays, room included, for mx.eval; empty before the first token."""

@@ -20,7 +20,8 @@ class GenerationRequest:
 
     ``options`` holds fields of SamplingOptions and ControlOptions by name. ``logprobs`` is how many
     alternatives to report for each id, None for no logprobs at all. ``tool_choice`` is ``auto``,
-    ``none``, ``required`` or the name of a tool.
+    ``none``, ``required`` or the name of a tool. ``model`` is one of the backend's names; any other
+    means its own model.
     """
 
     messages: Sequence[Any] | None = None
@@ -34,6 +35,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
     def keywords(self) -> dict[str, Any]:
         """What ``Magistral.stream`` is called with."""
@@ -95,6 +97,11 @@ class Backend(Protocol):
     def model_name(self) -> str: ...
 
     @property
+    def model_names(self) -> Sequence[str]:
+        """All that a request may name: the model's own first, then NAME:ADAPTER."""
+        ...
+
+    @property
     def context_tokens(self) -> int: ...
 
     @property
@@ -111,8 +118,8 @@ class Backend(Protocol):
         """Queue a reply; ``on_event`` is called from the backend's own thread, in order.
 
         Raises PromptError, ContextLengthError or UsageError at once for a request that cannot be
-        right, QueueFullError where the queue is full, and OverloadedError where memory has no room
-        for it now or the backend is closing.
+        right, QueueFullError where the queue is full, and OverloadedError where the backend is
+        closing.
         """
         ...
 

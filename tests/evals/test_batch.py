@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from model.adapters.folders import write_adapter
 from openai.types.chat import ChatCompletion
 
 from mlx_magistral import Magistral
@@ -18,6 +19,8 @@ from mlx_magistral.cli.main import main
 from mlx_magistral.evals.batch.answers import open_lines, refusal
 from mlx_magistral.evals.batch.lines import RequestLine, read_requests
 from mlx_magistral.evals.line_file import LineFile
+from mlx_magistral.hub.resolve import nano_folder
+from mlx_magistral.model.checkpoint import open_checkpoint
 
 CHAT = "/v1/chat/completions"
 
@@ -207,3 +210,13 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(record["custom_id"] for record in records) == sorted(
         line["custom_id"] for line in lines
     )
+
+
+def test_replies_with_an_adapter_have_a_name_of_their_own(tmp_path: Path) -> None:
+    config = open_checkpoint(nano_folder()).config
+    adapter = write_adapter(tmp_path / "mine", config, size=0.5)
+    source = write(tmp_path / "in.jsonl", asked("a", "hello", max_tokens=3, temperature=0))
+    assert batch(source, "--adapter", str(adapter)).exit_code == 0
+    assert answers(source)["a"]["response"]["body"]["model"] == "nano+mine"
+    plain = batch(source)
+    assert plain.exit_code == 1 and "holds replies of nano+mine, not of nano" in plain.stderr

@@ -118,9 +118,9 @@ def test_an_error_in_one_ends_that_one(backend: Backend, monkeypatch: pytest.Mon
     engine = cast(Any, backend)._engine
     submit = engine.submit
 
-    def with_failing_rule(progress: Any, on_event: Any) -> Any:
+    def with_failing_rule(progress: Any, *others: Any) -> Any:
         progress.steering._rules = [Failing()]
-        return submit(progress, on_event)
+        return submit(progress, *others)
 
     good = Asked(backend, temperature=0)
     monkeypatch.setattr(engine, "submit", with_failing_rule)
@@ -154,15 +154,15 @@ def test_a_pass_that_fails_ends_those_in_it(
     assert Asked(backend, temperature=0).reply.content == "The sum is $\\boxed{85}$."
 
 
-def test_memory_for_all_that_wait_is_bounded(small_room: Magistral) -> None:
-    backend = make_backend(small_room)
+def test_waiting_costs_no_memory_and_is_refused_by_count_alone(small_room: Magistral) -> None:
+    """Four prompts of 600 ids each, of which one fits at a time."""
+    backend = make_backend(small_room, max_queue=8)
     try:
-        first = Asked(backend, **{**ENDLESS, "messages": "x " * 300})
-        first.has_begun.wait(WAIT_S)
-        with pytest.raises(OverloadedError, match="GB for their tokens"):
-            Asked(backend, **{**ENDLESS, "messages": "y " * 1000})
-        first.ticket.cancel()
-        assert first.wait().error is None
+        asked = [
+            Asked(backend, **{**ENDLESS, "messages": f"{place} " * 300, "max_tokens": 3})
+            for place in range(4)
+        ]
+        assert [each.reply.usage.completion_tokens for each in asked] == [3] * 4
     finally:
         backend.close(0)
 

@@ -17,11 +17,16 @@ def resolve_source(name: str) -> Source:
     Raises ConversionError for a GGUF file that is not there, else what opening raises.
     """
     path = Path(name).expanduser()
-    if is_gguf(path):
-        if not path.is_file():
-            raise ConversionError(f"There is no file {path}. Give the path of a GGUF file.")
-        return GgufSource(path)
-    return open_source(resolve_model(name))
+    if not is_one_file(path):
+        return open_source(resolve_model(name))
+    if not path.is_file():
+        raise ConversionError(f"There is no file {path}. Give the path of a GGUF file.")
+    return open_source(path)
+
+
+def is_one_file(path: Path) -> bool:
+    """Whether a path names a model that is one file, there or not, rather than a folder."""
+    return is_gguf(path)
 
 
 def open_source(path: Path) -> Source:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlx_magistral.cli.options import (
+    adapter_option,
     batch_memory_options,
     debug_option,
     model_option,
@@ -16,13 +17,14 @@ from mlx_magistral.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
     from mlx_magistral.cli.run_progress import RunProgress
+    from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.evals.batch.lines import RequestLine
     from mlx_magistral.evals.line_file import LineFile
 
 
 class _Batch(SectionedCommand):
     sections = {
-        "Files": ["output", "model", "tokenizer"],
+        "Files": ["output", "model", "adapter", "tokenizer"],
         "For requests that do not say": [
             *("temperature", "top_p", "max_tokens", "thinking_token_budget", "seed")
         ],
@@ -41,6 +43,7 @@ class _Batch(SectionedCommand):
     help="Where the answers go, one a line as they are finished.",
 )
 @model_option
+@adapter_option
 @click.option("--temperature", type=click.FloatRange(0), help="[default: 0.7]")
 @click.option("--top-p", type=float, help="[default: 0.95]")
 @click.option("--max-tokens", type=click.IntRange(1), help="[default: the rest of the context]")
@@ -76,14 +79,18 @@ def command(source: Path, output: Path, model: str | None, **options: Any) -> in
     refuse_same_file(source, output)
     lines = read_requests(source)
     name = model or default_model()
+    adapter = options.pop("adapter")
+    # Replies with an adapter are not those of the model alone: they have another name.
+    said_by = name if adapter is None else f"{name}+{Path(adapter).resolve().name}"
     with (
         LineFile(output) as answers,
         RunProgress(is_quiet=is_quiet, is_verbose=is_verbose) as shown,
     ):
-        left = open_lines(answers, lines, name)
+        left = open_lines(answers, lines, said_by)
         shown.note(f"{len(lines):,} requests, {len(lines) - len(left):,} of them answered.")
         if left:
-            _answer(name, left, len(lines), answers, shown, options)
+            loaded = _load(name, adapter, options)
+            _answer(loaded, said_by, left, len(lines), answers, shown, options)
         failed = count_refused(answers)
     if not is_quiet:
         failures = f", {failed:,} of them with an error" if failed else ""
@@ -91,8 +98,17 @@ def command(source: Path, output: Path, model: str | None, **options: Any) -> in
     return 1 if failed else 0
 
 
+def _load(name: str, adapter: str | None, options: dict[str, Any]) -> "Magistral":
+    from mlx_magistral.cli.fetching import fetch_named
+    from mlx_magistral.engine.magistral import Magistral
+
+    fetch_named(name, options["tokenizer"])
+    return Magistral.load(name, **take_memory(options), adapter=adapter)
+
+
 def _answer(
-    name: str,
+    loaded: "Magistral",
+    said_by: str,
     left: list["RequestLine"],
     total: int,
     answers: "LineFile",
@@ -100,19 +116,15 @@ def _answer(
     options: dict[str, Any],
 ) -> None:
     from mlx_magistral.cli.batch_bodies import server_protocols
-    from mlx_magistral.cli.fetching import fetch_named
-    from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.evals.batch.run import BatchRun
     from mlx_magistral.evals.replies import ReplyPool
     from mlx_magistral.evals.tally import Tally
     from mlx_magistral.evals.width import fitting_width
 
-    fetch_named(name)
-    loaded = Magistral.load(name, **take_memory(options))
     width = options.pop("width") or fitting_width(loaded)
     given = {key: value for key, value in options.items() if value is not None}
     tally = Tally(total, total - len(left))
-    run = BatchRun(answers, server_protocols(loaded.name, given), tally)
+    run = BatchRun(answers, server_protocols(said_by, given), tally)
     with ReplyPool(loaded, width) as pool:
         run.run(pool, left, lambda: shown.update(tally))
     shown.finish(tally)

@@ -130,13 +130,12 @@ def _fetch_source(
 ) -> tuple["Source", "CalibrationText | None"]:
     """The source, downloaded where it is a hub id, after a look at all that can be refused."""
     from magistral_convert.pipeline import check_conversion
-    from magistral_convert.sources.kinds import resolve_source
+    from magistral_convert.sources.kinds import is_one_file, resolve_source
     from magistral_convert.sources.safetensors import SafetensorsSource
     from mlx_magistral.cli.fetching import fetch_examined
     from mlx_magistral.hub.examine import examine, require_vocabulary
-    from mlx_magistral.hub.resolve import is_gguf
 
-    if is_gguf(Path(name).expanduser()):
+    if is_one_file(Path(name).expanduser()):
         opened = resolve_source(name)
         tekken = tokenizer or opened.folder / "tekken.json"
         if tekken.is_file():

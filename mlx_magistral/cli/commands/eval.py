@@ -3,6 +3,7 @@
 import click
 
 from mlx_magistral.cli.evaluate.compare import compare
+from mlx_magistral.cli.evaluate.plot import plot
 from mlx_magistral.cli.evaluate.run import run
 from mlx_magistral.cli.evaluate.show import show
 from mlx_magistral.cli.options import debug_option
@@ -30,9 +31,11 @@ def command() -> None:
       mlx-magistral eval nano -m nano --limit 50
       mlx-magistral eval show RUN
       mlx-magistral eval compare RUN_A RUN_B
+      mlx-magistral eval plot RUN
     """
 
 
 command.add_command(run)
 command.add_command(show)
 command.add_command(compare)
+command.add_command(plot)

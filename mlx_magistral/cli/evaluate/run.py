@@ -167,7 +167,7 @@ def _load(options: dict[str, Any], shown: "RunProgress") -> "Magistral":
     from mlx_magistral.hub.resolve import default_model
 
     name = options.pop("model") or default_model()
-    fetch_named(name)
+    fetch_named(name, options["tokenizer"])
     loaded = Magistral.load(name, **take_memory(options), adapter=options.pop("adapter"))
     if loaded.memory.note is not None:
         shown.note(loaded.memory.note)

@@ -1,18 +1,14 @@
 """What a run will cost, before it begins: replies, tokens, and hours on this machine."""
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mlx_magistral.engine.magistral import Magistral
-from mlx_magistral.evals.replies import Job, ReplyPool
 from mlx_magistral.evals.run.order import Planned
 from mlx_magistral.evals.run.runner import Questioning
 from mlx_magistral.evals.run.sample import Sample
 from mlx_magistral.evals.tally import duration
 from mlx_magistral.evals.tasks.problem import Task
 
-_PROBE_TOKENS = 32
 # Replies of a task that say what the others come to.
 _ENOUGH = 8
 
@@ -56,31 +52,6 @@ def expected_tokens(
         guess = min(guess, questioning.drawings[name].max_tokens)
         expected[name] = sum(found) / len(found) if len(found) >= _ENOUGH else guess
     return expected
-
-
-def measure_speed(
-    model: Magistral, width: int, questions: Sequence[Planned], asked: Questioning
-) -> float:
-    """Tokens a second with ``width`` replies at once, over a few of each; prompts not counted."""
-    jobs = [
-        Job(
-            index, {**asked.options(questions[index % len(questions)]), "max_tokens": _PROBE_TOKENS}
-        )
-        for index in range(width)
-    ]
-    begun = {"at": 0.0}
-
-    def first(_: object) -> None:
-        begun["at"] = begun["at"] or time.monotonic()
-
-    jobs = [job._replace(watch=first) for job in jobs]
-    with ReplyPool(model, width) as pool:
-        tokens = sum(
-            each.said.finished.usage.completion_tokens
-            for each in pool.make(jobs)
-            if each.error is None
-        )
-    return max(tokens, 1) / max(time.monotonic() - begun["at"], 1e-3)
 
 
 def run_cost(

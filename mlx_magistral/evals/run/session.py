@@ -7,12 +7,13 @@ from pathlib import Path
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.evals.replies import ReplyPool
-from mlx_magistral.evals.run.cost import Cost, expected_tokens, measure_speed, run_cost
+from mlx_magistral.evals.run.cost import Cost, expected_tokens, run_cost
 from mlx_magistral.evals.run.folder import RunFolder, default_folder
 from mlx_magistral.evals.run.identity import run_identity, session_facts
 from mlx_magistral.evals.run.order import Planned, chosen_problems, plan_samples
 from mlx_magistral.evals.run.protocol import Recipe
 from mlx_magistral.evals.run.runner import Judge, Questioning, Runner
+from mlx_magistral.evals.run.speed import measure_speed
 from mlx_magistral.evals.tally import Tally
 from mlx_magistral.evals.tasks.problem import Task
 from mlx_magistral.evals.width import fitting_width
@@ -72,7 +73,8 @@ class Session:
     def cost(self, folder: RunFolder, left: Sequence[Planned]) -> Cost:
         """Of what is left, by a short measurement of this machine's speed."""
         expected = expected_tokens(self._tasks, self._asked, folder.samples())
-        speed = measure_speed(self._model, self.width, left, self._asked)
+        asked = [self._asked.options(each) for each in left[: self.width]]
+        speed = measure_speed(self._model, min(self.width, len(left)), asked)
         return run_cost(left, expected, speed)
 
     def run(

@@ -51,6 +51,11 @@ class PrefixCache:
         """Bytes held in RAM."""
         return sum(entry.nbytes for entry in self._entries)
 
+    def known(self, tokens: Sequence[int], ends: Sequence[int] | None = None) -> int:
+        """How many ids ``restore`` would find in RAM."""
+        wanted = Wanted(packed(tokens), ends)
+        return max((wanted.length(each.tokens) for each in self._entries), default=0)
+
     def restore(
         self,
         tokens: Sequence[int],
