@@ -196,7 +196,13 @@ def _make(
     hours = options["hours"]
     deadline = None if hours is None else time.monotonic() + hours * 3600
     tally = Tally(total, total - len(left))
-    failures = session.run(folder, left, judges.judge, tally, lambda: shown.update(tally), deadline)
+    try:
+        failures = session.run(
+            folder, left, judges.judge, tally, lambda: shown.update(tally), deadline
+        )
+    except KeyboardInterrupt:
+        shown.note(f"{tally.done:,} of {total:,} replies are there; the same command goes on.")
+        raise
     shown.finish(tally)
     if failures:
         shown.note(f"{len(failures):,} replies failed; run the same command again. {failures[0]}")

@@ -172,6 +172,23 @@ def test_the_model_is_shown_with_its_memory_and_context(page: Page, nano_server:
         expect(facts).to_contain_text(text)
 
 
+def test_where_several_models_are_served_one_is_chosen_and_remembered(
+    page: Page, scripted: Scripted
+) -> None:
+    scripted.backend.model_names = ("scripted", "scripted:poet")
+    visit(page, scripted)
+    button(page, "Settings").click()
+    page.get_by_label("Who answers").select_option("scripted:poet")
+    button(page, "Done").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("scripted:poet")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("scripted:poet")
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page, "one")
+    assert json.loads(asked.value.post_data or "")["model"] == "scripted:poet"
+    answered(page)
+
+
 def test_export_and_import(page: Page, nano_server: Served) -> None:
     visit(page, nano_server)
     ask(page, "What is 37 + 48?")
