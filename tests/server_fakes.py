@@ -39,6 +39,7 @@ class FakeBackend:
     """Plays ``script`` at every request, or raises ``refusal``."""
 
     model_name = "fake"
+    model_names = ("fake",)
     context_tokens = 100
     places = 16
     facts: Mapping[str, Any] = {"n_params": 1}

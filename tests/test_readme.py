@@ -36,6 +36,18 @@ def home(tmp_path: Path) -> Path:
     )
     (tmp_path / "notes.txt").write_text("What is 2 + 3?")
     shutil.copytree(nano_folder(), tmp_path / "converted" / "magistral-4bit")
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {n} + {n}?"},
+                {"role": "assistant", "reasoning": f"{n}+{n}={n + n}", "content": str(n + n)},
+            ]
+        }
+        for n in range(9)
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, chats)))
+    requests = [{"messages": [{"role": "user", "content": f"{n} + 1?"}]} for n in range(3)]
+    (tmp_path / "requests.jsonl").write_text("\n".join(map(json.dumps, requests)))
     traces = [{"messages": [{"role": "user", "content": f"What is {n} + {n}?"}]} for n in range(9)]
     (tmp_path / "traces.jsonl").write_text("\n".join(map(json.dumps, traces)))
     problems = [{"problem": f"What is {n} + {n}?", "answer": n + n} for n in range(9)]
@@ -73,7 +85,7 @@ def test_shell_block_runs(home: Path, block: str) -> None:
 
 
 # Those that begin with a converted folder, and those that make one.
-LATER_PAGES = ["converting.md", "memory.md"]
+LATER_PAGES = ["converting.md", "memory.md", "training.md"]
 PAGES = [
     *LATER_PAGES,
     "quickstart.md",

@@ -53,9 +53,14 @@ class BatchEngine:
         self._thread = threading.Thread(target=self._run, name="mlx-magistral", daemon=True)
         self._thread.start()
 
-    def submit(self, progress: ReplyProgress, on_event: OnEvent) -> Sequence:
-        """Queue a reply; raises OverloadedError where it would have to wait too long."""
-        sequence = Sequence(progress, on_event)
+    def submit(
+        self, progress: ReplyProgress, on_event: OnEvent, variant: Magistral | None = None
+    ) -> Sequence:
+        """Queue a reply; raises OverloadedError where it would have to wait too long.
+
+        ``variant`` is one of the model's, where the reply is not the model's own.
+        """
+        sequence = Sequence(progress, on_event, variant or self._model)
         with self._changed:
             self._require_place()
             self._waiting.append(sequence)

@@ -4,7 +4,7 @@ The plan has room for one whole context. What it leaves free and that room are s
 many replies as fit; kept prefixes give way to them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.memory.sizes import kept_bytes, kv_bytes
@@ -13,12 +13,19 @@ from mlx_magistral.model.config import ModelConfig
 
 
 class KVBudget:
-    """Counts in whole allocation steps, as caches grow."""
+    """Counts in whole allocation steps, as caches grow.
 
-    def __init__(self, config: ModelConfig, memory: ModelMemory) -> None:
+    ``others`` are memories of models that share the weights, and so the plan.
+    """
+
+    def __init__(
+        self, config: ModelConfig, memory: ModelMemory, others: Sequence[ModelMemory] = ()
+    ) -> None:
         self._config = config
         self._memory = memory
-        self._prefix_bytes = memory.prefixes.ram_bytes if memory.prefixes else 0
+        kept = [each.prefixes for each in (memory, *others)]
+        self._prefixes = [prefixes for prefixes in kept if prefixes is not None]
+        self._prefix_bytes = [prefixes.ram_bytes for prefixes in self._prefixes]
         self.total_bytes = memory.plan.kv_bytes + max(memory.plan.free_bytes, 0)
         self.kept_bytes = kept_bytes(self.bytes_for(STEP_TOKENS), config.vocab_size)
 
@@ -33,8 +40,8 @@ class KVBudget:
     def holds(self, lengths: Iterable[int]) -> bool:
         """Whether caches of these many tokens fit, kept prefixes dropped where they must."""
         free = self.total_bytes - self.bytes_for_all(lengths)
-        prefixes = self._memory.prefixes
-        if free >= 0 and prefixes is not None:
-            prefixes.ram_bytes = min(self._prefix_bytes, free)
-            prefixes.shrink(prefixes.ram_bytes)
+        for prefixes, most in zip(self._prefixes, self._prefix_bytes, strict=True):
+            if free >= 0:
+                prefixes.ram_bytes = min(most, free // len(self._prefixes))
+                prefixes.shrink(prefixes.ram_bytes)
         return free >= 0

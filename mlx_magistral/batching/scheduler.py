@@ -30,11 +30,12 @@ class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
     def __init__(self, model: Magistral, max_batch: int) -> None:
+        self._memories = [model.memory, *(each.memory for each in model.variants.values())]
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
-        model.memory.allow_rounding()
-        self.kv_budget = KVBudget(model.config, model.memory)
+        for memory in self._memories:
+            memory.allow_rounding()
+        self.kv_budget = KVBudget(model.config, model.memory, self._memories[1:])
         self.running: list[Sequence] = []
-        self._model = model
         self._max_batch = max_batch
         self._kept = KeptBuffers(self.kv_budget.kept_bytes)
         self._prefill_chunk = PrefillChunk(model.memory.plan)
@@ -71,13 +72,14 @@ class Scheduler:
                 sequence.fail(error)
         for sequence in decoding:
             if not sequence.is_over:
-                self._guarded(sequence, lambda each: each.read(self._model.model))
+                self._guarded(sequence, Sequence.read)
         self._drop_finished()
         return paused
 
     def write_prompts(self, is_idle: Callable[[], bool]) -> None:
         """What is due to the disk, while nothing else is to do."""
-        self._model.memory.write_prompts(is_idle)
+        for memory in self._memories:
+            memory.write_prompts(is_idle)
 
     @staticmethod
     def first_length(sequence: Sequence) -> int:
@@ -93,7 +95,7 @@ class Scheduler:
         if sequence.is_cancelled:
             sequence.finish(FinishReason.INTERRUPTED)
             return
-        self._model.reload()
+        sequence.loaded.reload()
 
     def _pass(self, decoding: list[Sequence]) -> None:
         """One id of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
@@ -128,8 +130,7 @@ class Scheduler:
         is_cancelled: Callable[[], bool] | None = None,
     ) -> bool:
         """Start computing a pass and the draws that come of it; False for one that is given up."""
-        segments = [segment for _, segment in saying + reading]
-        parts = run_pass(self._model.model, segments, is_cancelled) if segments else []
+        parts = _logits(saying + reading, is_cancelled)
         if not parts:
             return False
         started = self._draw([sequence for sequence, _ in saying], parts[: len(saying)])
@@ -164,10 +165,10 @@ class Scheduler:
 
     def _open(self, sequence: Sequence) -> None:
         """Give a reply its cache, unless somebody else is reading much of its prompt just now."""
-        memory = self._model.memory
-        found = find_beginning(sequence, self.running)
-        if not found.is_worth_waiting(memory.known(sequence.progress.tokens)):
-            sequence.start(self._model.model, memory, found.source, found.tokens)
+        loaded = sequence.loaded
+        found = find_beginning(sequence, [each for each in self.running if each.loaded is loaded])
+        if not found.is_worth_waiting(loaded.memory.known(sequence.progress.tokens)):
+            sequence.start(found.source, found.tokens)
 
     def _draw(self, sequences: list[Sequence], parts: list[mx.array]) -> list[mx.array]:
         """The next ids, all in one go, from each one's logits; returns what to start computing."""
@@ -191,7 +192,8 @@ class Scheduler:
     def _begin(self, logits: mx.array, sequence: Sequence) -> None:
         progress = sequence.progress
         if sequence.driver is None:
-            self._model.memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
+            memory = sequence.loaded.memory
+            memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
         sequence.begin(logits)
 
     def _make_room(self) -> list[Sequence]:
@@ -217,7 +219,7 @@ class Scheduler:
 
     def _keep(self, sequence: Sequence) -> None:
         # The disk is for when nobody waits: write_prompts.
-        self._model.memory.keep(sequence.progress.tokens, sequence.cache)
+        sequence.loaded.memory.keep(sequence.progress.tokens, sequence.cache)
 
     def _guarded(self, sequence: Sequence, action: Callable[[Sequence], Any]) -> None:
         """Do something for one reply; if that goes wrong, this reply ends and no other."""
@@ -225,3 +227,23 @@ class Scheduler:
             action(sequence)
         except Exception as error:  # A rule, a grammar or the caller's own callback: anything.
             sequence.fail(error)
+
+
+def _logits(
+    taking: list[tuple[Sequence, Segment]], is_cancelled: Callable[[], bool] | None
+) -> list[mx.array]:
+    """Each segment's logits; [] for nothing, and for a pass that was given up.
+
+    One pass for all replies of a model; those that answer with an adapter take one of their own.
+    """
+    places: dict[int, list[int]] = {}
+    for place, (sequence, _) in enumerate(taking):
+        places.setdefault(id(sequence.loaded), []).append(place)
+    parts: dict[int, mx.array] = {}
+    for own in places.values():
+        model = taking[own[0]][0].loaded.model
+        found = run_pass(model, [taking[place][1] for place in own], is_cancelled)
+        if not found:
+            return []
+        parts |= zip(own, found, strict=True)
+    return [parts[place] for place in range(len(taking))]

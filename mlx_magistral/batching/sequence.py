@@ -13,13 +13,12 @@ from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
 from mlx_magistral.engine.progress import ReplyProgress
+from mlx_magistral.engine.streaming import Loaded
 from mlx_magistral.errors import GenerationError, MagistralError
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.prefixes.match import packed
-from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import reserve
-from mlx_magistral.model.transformer import Transformer
 
 OnEvent = Callable[[Event | MagistralError], None]
 
@@ -27,8 +26,9 @@ OnEvent = Callable[[Event | MagistralError], None]
 class Sequence:
     """A reply's progress, its cache while it runs, and who is told of its events."""
 
-    def __init__(self, progress: ReplyProgress, on_event: OnEvent) -> None:
+    def __init__(self, progress: ReplyProgress, on_event: OnEvent, loaded: Loaded) -> None:
         self.progress = progress
+        self.loaded = loaded  # whose reply it is: the batch's model, or a variant of it
         self.prompt = packed(progress.plan.prompt)
         self.cache: list[KVCache] = []  # empty until rows of it are read
         self.driver: Driver | None = None
@@ -62,18 +62,12 @@ class Sequence:
         tokens = self.progress.tokens
         return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
 
-    def start(
-        self,
-        model: Transformer,
-        memory: ModelMemory,
-        source: "Sequence | None" = None,
-        source_tokens: int = 0,
-    ) -> None:
+    def start(self, source: "Sequence | None" = None, source_tokens: int = 0) -> None:
         """Get a cache, with what is known of the prompt in it: kept before, or by ``source``.
 
         What another reply reads meanwhile does not count as cached: it was not there to be found.
         """
-        tokens = self.progress.tokens
+        tokens, memory, model = self.progress.tokens, self.loaded.memory, self.loaded.model
         cache = memory.new_cache(model)
         known = memory.restore(tokens, cache)
         if self.driver is None:
@@ -106,7 +100,7 @@ class Sequence:
         assert self.driver is not None
         self.driver.accept(token)
 
-    def read(self, model: Transformer) -> None:
+    def read(self) -> None:
         """Take this step's ids and tell of their events; may end the reply."""
         assert self.driver is not None
         try:
@@ -116,7 +110,7 @@ class Sequence:
                     self.finish(self.progress.reason)
                     return
         except NotFinite as error:
-            raise not_finite_error(model, self.cache) from error
+            raise not_finite_error(self.loaded.model, self.cache) from error
         if self.driver.is_done:
             self.finish(FinishReason.LENGTH)
 

@@ -24,10 +24,21 @@ class NotFinite(Exception):
 
 
 def not_finite_error(model: Transformer, cache: Sequence[Any]) -> GenerationError:
-    """The error that says where it began, found with what is in the reply's cache."""
+    """The error that says where it began, found with what is in the reply's cache.
+
+    It names the tensor that holds NaN or infinity, if one does: all weights are looked at for it.
+    """
+    began = f"The model's numbers are not finite from {_beginning(model, cache)} on"
+    parameters: Any = tree_flatten(dict(model))
+    wrong = next((name for name, array in parameters if not _is_finite([array])), None)
+    if wrong is not None:
+        return GenerationError(
+            f"{began}: {wrong} holds NaN or infinity, so the model is damaged. Convert it again, "
+            "or run `mlx-magistral pull NAME --verify` for one of the hub's."
+        )
     return GenerationError(
-        f"The model's numbers are not finite from {_beginning(model, cache)} on. Its weights are "
-        "damaged or too large for float16: convert it again from its source, or use bfloat16."
+        f"{began}, and its weights are. They are too large for float16: convert it again from its "
+        "source with --dtype bfloat16."
     )
 
 

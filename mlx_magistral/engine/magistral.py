@@ -26,6 +26,7 @@ from mlx_magistral.engine.progress import ReplyPlan
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.engine.tool_rounds import answer_with_tools
 from mlx_magistral.engine.turn import in_turn
+from mlx_magistral.engine.variants import adapted_copy
 from mlx_magistral.errors import ContextLengthError, UsageError
 from mlx_magistral.events import Reply
 from mlx_magistral.hub.examine import examine, refuse_vocabulary
@@ -70,6 +71,9 @@ class Magistral:
         self.load_s = 0.0
         self._folder: Path | None = None
         self.adapter: Adapter | None = None
+        # By NAME:ADAPTER; they share these weights, and are given back and read with them.
+        self.variants: dict[str, Magistral] = {}
+        self._base: Magistral | None = None
         self.draft_model: DraftModel | None = None
         self._made_guidance: Guidance | None = None
         self._draft: str | None = None
@@ -87,6 +91,7 @@ class Magistral:
         tokenizer: str | Path | None = None,
         draft: str | Path | None = None,
         adapter: str | Path | None = None,
+        variants: Sequence[str | Path] = (),
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
@@ -94,10 +99,11 @@ class Magistral:
         keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
         none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
         that guesses ahead (see ``speculate`` of stream). ``adapter`` is a folder that train, mlx-lm
-        or PEFT wrote for this model. Raises UsageError for an option that cannot be, before
-        anything is looked for; SettingsError, ModelNotFoundError, HubError, CheckpointError,
-        TokenizerError, AdapterError; MissingExtraError for a draft that needs mlx-lm; and
-        MemoryPlanError where the context does not fit.
+        or PEFT wrote for this model; ``variants`` are such folders for models beside this one that
+        share its weights (``variants`` of the result). Raises UsageError for an option that cannot
+        be, before anything is looked for; SettingsError, ModelNotFoundError, HubError,
+        CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that needs
+        mlx-lm; and MemoryPlanError where the context does not fit.
         """
         started = time.perf_counter()
         wanted = MemoryOptions(
@@ -119,6 +125,8 @@ class Magistral:
             draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
             adapter=None if adapter is None else read_adapter(adapter),
         )
+        others = [read_adapter(each) for each in variants]
+        wanted = replace(wanted, beside_bytes=sum(each.nbytes for each in others))
         if examined.repository is not None:
             # Refuses what does not fit before it is downloaded; prefixes go by the weights.
             plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
@@ -134,6 +142,7 @@ class Magistral:
         loaded.adapter = wanted.adapter
         loaded._draft = None if draft is None else str(draft)
         loaded._read_draft()
+        loaded._add_variants(others)
         loaded._hold_wired()
         loaded.load_s = time.perf_counter() - started
         return loaded
@@ -248,8 +257,10 @@ class Magistral:
     def unload(self) -> None:
         """Give back the memory of weights and kept prefixes until ``reload`` or the next reply."""
         self._model = self.draft_model = None
-        if self.memory.prefixes is not None:
-            self.memory.prefixes.shrink(0)
+        for each in (self, *self.variants.values()):
+            each._model = None
+            if each.memory.prefixes is not None:
+                each.memory.prefixes.shrink(0)
         if self.memory.wired is not None:
             self.memory.wired.release()
         mx.clear_cache()
@@ -258,12 +269,35 @@ class Magistral:
         """Read the weights again if they were given back; raises CheckpointError."""
         if self.is_loaded:
             return
+        if self._base is not None:
+            self._base.reload()
+            return
         if self._folder is None:
             raise UsageError(f"{self.name} came from no folder to read again. Load it anew.")
         checkpoint = open_checkpoint(self._folder)
         self._model = in_turn(lambda: _read_model(checkpoint, self.adapter))
         self._read_draft()
+        for each in self.variants.values():
+            assert each.adapter is not None
+            each._model = self._adapted(each.adapter)
         self._hold_wired()
+
+    def _add_variants(self, adapters: Sequence[Adapter]) -> None:
+        """Models of these adapters beside this one; raises AdapterError."""
+        memories = self.memory.divided(adapters)
+        for adapter, memory in zip(adapters, memories, strict=True):
+            name = f"{self.name}:{adapter.name}"
+            if name in self.variants:
+                raise UsageError(f"Two adapters are named {adapter.name}. Rename a folder.")
+            model = self._adapted(adapter)
+            other = Magistral(name, model, self.config, self.tokenizer, memory)
+            other.adapter, other._base = adapter, self
+            self.variants[name] = other
+
+    def _adapted(self, adapter: Adapter) -> Transformer:
+        assert self._folder is not None
+        base = base_identity(open_checkpoint(self._folder))
+        return in_turn(lambda: adapted_copy(self.model, adapter, base))
 
     def _read_draft(self) -> None:
         if self._draft is not None:

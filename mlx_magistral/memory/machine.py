@@ -6,6 +6,8 @@ from enum import Enum
 
 import mlx.core as mx
 
+from mlx_magistral.model import device
+
 GIB = 1 << 30
 # What macOS lets the GPU have, as the recommended working set reported for many Macs shows: 10.7 of
 # 16 GiB, 21.3 of 32, 48 of 64, 96 of 128. An assumption, for a simulated Mac alone: on a real one
@@ -24,7 +26,7 @@ class Backend(Enum):
     @classmethod
     def here(cls) -> "Backend":
         """Where MLX computes in this process."""
-        return cls.METAL if mx.default_device() == mx.gpu else cls.CPU
+        return cls.METAL if device.is_gpu() else cls.CPU
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class MemoryOptions:
     the model is loaded, "auto" is the planned peak; nothing is wired unless asked for.
     ``draft_bytes`` are the weights of a draft model beside, and ``draft_token_bytes`` a token of
     its KV cache. ``adapter`` is what the model answers with: prefixes computed with it are kept
-    apart.
+    apart. ``beside_bytes`` are those of adapters that other replies answer with.
     """
 
     kv_bits: int | None = None
@@ -49,6 +49,7 @@ class MemoryOptions:
     draft_bytes: int = 0
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
+    beside_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.kv_bits is not None:
@@ -79,6 +80,20 @@ class ModelMemory:
     def new_cache(self, model: Transformer) -> list[KVCache]:
         """An empty cache in the planned format."""
         return make_cache(model, self.plan.kv_bits)
+
+    def divided(self, adapters: Sequence[Adapter]) -> list["ModelMemory"]:
+        """A memory for the same model with each adapter; all share the plan and what is kept."""
+        if self.prefixes is None:
+            return [ModelMemory(self.plan, None) for _ in adapters]
+        kept = self.prefixes
+        kept.ram_bytes //= len(adapters) + 1
+        return [
+            ModelMemory(
+                self.plan,
+                PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk),
+            )
+            for each in adapters
+        ]
 
     def allow_rounding(self) -> None:
         """Continue from any common ids from now on, replies included: the same up to rounding.
@@ -177,7 +192,7 @@ def plan_memory(
     # A draft model reads as many tokens, and counts as weights: none of it depends on the plan.
     draft_kv = int(options.draft_token_bytes * context)
     adapter = options.adapter
-    weights = checkpoint.nbytes + options.draft_bytes + draft_kv
+    weights = checkpoint.nbytes + options.draft_bytes + draft_kv + options.beside_bytes
     weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
     require_fit(checkpoint.config, plan)

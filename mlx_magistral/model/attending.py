@@ -6,6 +6,8 @@ is hidden too. The two shortcuts here give the same bits with less work; Metal's
 
 import mlx.core as mx
 
+from mlx_magistral.model import device
+
 # Queries that attend in one go: fewer hide fewer keys from each other and take more operations.
 # Of 32, 64 and 128 the first two were equally fast for prompts of 158 to 512 tokens.
 BLOCK_ROWS = 64
@@ -15,7 +17,7 @@ Mask = mx.array | str | None  # boolean (rows, tokens), "causal", or all is seen
 
 def attend(q: mx.array, k: mx.array, v: mx.array, *, scale: float, mask: Mask) -> mx.array:
     """From q (B, n_heads, L, head_dim) to k and v (B, n_kv_heads, tokens, head_dim)."""
-    if q.shape[2] == 1 and mask is None and mx.default_device() == mx.cpu:
+    if q.shape[2] == 1 and mask is None and not device.is_gpu():
         return _attend_one(q, k, v, scale)
     return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask)
 
@@ -28,7 +30,7 @@ def attend_in_blocks(
     Holds no more at once than ``attend`` does, and often less.
     """
     length, tokens = q.shape[2], k.shape[2]
-    if mask != "causal" or length <= BLOCK_ROWS or mx.default_device() != mx.cpu:
+    if mask != "causal" or length <= BLOCK_ROWS or device.is_gpu():
         return attend(q, k, v, scale=scale, mask=mask)
     outs = []
     for start in range(0, length, BLOCK_ROWS):

@@ -217,6 +217,11 @@ def _refuse_scaling(content: dict[str, Any], source: Path | str) -> None:
     """Any rope_scaling but the one that scales nothing."""
     scaling = content.get("rope_scaling")
     if isinstance(scaling, dict) and scaling.get("rope_type", scaling.get("type")) == "default":
+        if content.get("rope_theta") is None and content.get("rope_parameters"):
+            raise CheckpointError(
+                f"{source}: rope_scaling stands beside rope_parameters, which alone has rope_theta:"
+                " transformers then takes 10000. Remove rope_scaling."
+            )
         return
     _refuse(content, ("rope_scaling",), source)
 

@@ -7,6 +7,7 @@ changes what some models say, so it is used on request only.
 import mlx.core as mx
 
 from mlx_magistral.errors import UsageError
+from mlx_magistral.model import device
 from mlx_magistral.model.attending import Mask
 from mlx_magistral.model.cache import KVCache
 
@@ -82,6 +83,13 @@ class QuantizedKVCache(KVCache):
             by_row = scores.reshape(B, G, H // G, L, -1)
             scores = mx.where(is_seen, by_row, -mx.inf).reshape(scores.shape)
         weights = mx.softmax(scores, axis=-1, precise=True)
+        if device.is_gpu():
+            # Each head by itself: up to 3 rows at a time Metal's kernel for vectors shares out the
+            # tokens, in 2,048 thread groups at 40,000; the one for more rows has 32.
+            weights = weights.reshape(B, G, H // G, L, -1)
+            codes, scales, biases = (
+                _repeated(array, H // G, self.offset) for array in self._store[3:]
+            )
         out = mx.quantized_matmul(weights, codes, scales, biases, False, size, self.bits)
         return out.reshape(B, H, L, D)
 
@@ -104,6 +112,13 @@ def group_size(head_dim: int) -> int:
         f"The KV cache of a model with head_dim {head_dim} cannot be quantized: MLX takes "
         "multiples of 32. Use --kv-bits 16."
     )
+
+
+def _repeated(array: mx.array, times: int, tokens: int) -> mx.array:
+    """Of (B, heads, room, n), which lies in one piece, (B, heads, times, tokens, n), not copied."""
+    B, heads, room, n = array.shape
+    strides = (heads * room * n, room * n, 0, n, 1)
+    return mx.as_strided(array, (B, heads, times, tokens, n), strides)
 
 
 def _causal(length: int, total: int) -> mx.array:

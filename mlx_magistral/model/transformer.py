@@ -10,6 +10,7 @@ the float ones when weights are loaded (weights.py). Sources: Mistral 7B (arXiv:
 # because mlx's modules are annotated in part only.
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 import mlx.core as mx
@@ -20,6 +21,7 @@ from mlx.nn.layers.embedding import Embedding
 from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 
+from mlx_magistral.model import device
 from mlx_magistral.model.attending import Mask, attend
 from mlx_magistral.model.config import ModelConfig
 
@@ -66,11 +68,17 @@ class Attention(Module):
         offset = 0 if cache is None else cache.offset
         q, k = self._rotate(q, getattr(cache, "query_offset", offset)), self._rotate(k, offset)
         out = _attended(q, k, v, scale=self.head_dim**-0.5, mask=mask, cache=cache)
-        return self.o_proj(out.transpose(0, 2, 1, 3).reshape(*querying.shape[:2], -1))
+        return self.o_proj(self._joined(out))
 
     def _split(self, x: mx.array, heads: int) -> mx.array:
         B, L, _ = x.shape
+        if L == 1:  # decode: the two axes change places where one of them is 1, and nothing moves
+            return x.reshape(B, heads, 1, self.head_dim)
         return x.reshape(B, L, heads, self.head_dim).transpose(0, 2, 1, 3)
+
+    def _joined(self, x: mx.array) -> mx.array:
+        B, _, L, _ = x.shape
+        return (x if L == 1 else x.transpose(0, 2, 1, 3)).reshape(B, L, -1)
 
     def _rotate(self, x: mx.array, offset: Any) -> mx.array:
         # traditional=False turns row k with row k + head_dim / 2: the HF order of q_proj, k_proj.
@@ -89,9 +97,9 @@ class MLP(Module):
         self.down_proj = Linear(config.hidden_dim, config.dim, bias=False)
 
     def __call__(self, x: mx.array) -> mx.array:
-        gate = self.gate_proj(x)
-        # Not nn.silu: it is compiled, which on a CPU starts a C++ compiler at the first token.
-        return self.down_proj(gate * mx.sigmoid(gate) * self.up_proj(x))
+        # Compiled, on a CPU it would start a C++ compiler at the first token.
+        activate = _fused_swiglu() if device.is_gpu() else _swiglu
+        return self.down_proj(activate(self.gate_proj(x), self.up_proj(x)))
 
 
 class Layer(Module):
@@ -173,6 +181,15 @@ class Transformer(Module):
     def layers(self) -> list[Layer]:
         """The decoder layers; mlx-lm makes its caches and places its adapters by this."""
         return self.model.layers
+
+
+def _swiglu(gate: mx.array, up: mx.array) -> mx.array:
+    return gate * mx.sigmoid(gate) * up
+
+
+@cache
+def _fused_swiglu() -> Callable[[mx.array, mx.array], mx.array]:
+    return mx.compile(_swiglu, shapeless=True)
 
 
 def _querying(x: mx.array, cache: LayerCache | None) -> mx.array:

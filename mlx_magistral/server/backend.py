@@ -20,7 +20,8 @@ class GenerationRequest:
 
     ``options`` holds fields of SamplingOptions and ControlOptions by name. ``logprobs`` is how many
     alternatives to report for each id, None for no logprobs at all. ``tool_choice`` is ``auto``,
-    ``none``, ``required`` or the name of a tool.
+    ``none``, ``required`` or the name of a tool. ``model`` is one of the backend's names; any other
+    means its own model.
     """
 
     messages: Sequence[Any] | None = None
@@ -34,6 +35,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    model: str | None = None
 
     def keywords(self) -> dict[str, Any]:
         """What ``Magistral.stream`` is called with."""
@@ -93,6 +95,11 @@ class Backend(Protocol):
 
     @property
     def model_name(self) -> str: ...
+
+    @property
+    def model_names(self) -> Sequence[str]:
+        """All that a request may name: the model's own first, then NAME:ADAPTER."""
+        ...
 
     @property
     def context_tokens(self) -> int: ...

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from collections.abc import Sequence as Names
 from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
@@ -42,6 +43,10 @@ class BatchBackend:
         return self._model.name
 
     @property
+    def model_names(self) -> Names[str]:
+        return (self._model.name, *self._model.variants)
+
+    @property
     def context_tokens(self) -> int:
         return self._model.context_tokens
 
@@ -70,7 +75,8 @@ class BatchBackend:
 
     def submit(self, request: GenerationRequest, on_event: OnEvent) -> Ticket:
         """Queue a reply, see Backend; also raises MissingExtraError for a grammar without one."""
-        return BatchTicket(self._engine.submit(self._prepare(request).progress, on_event))
+        progress = self._prepare(request).progress
+        return BatchTicket(self._engine.submit(progress, on_event, self._answering(request)))
 
     def count_tokens(self, request: GenerationRequest) -> int:
         """The prompt's ids, also where there are more than the context holds."""
@@ -89,7 +95,10 @@ class BatchBackend:
 
     def _prepare(self, request: GenerationRequest) -> ReplyStream:
         """A reply that nobody has started; the batch decodes it in place of the stream."""
-        return self._model.stream(**request.keywords(), speculate="off")
+        return self._answering(request).stream(**request.keywords(), speculate="off")
+
+    def _answering(self, request: GenerationRequest) -> Magistral:
+        return self._model.variants.get(request.model or "", self._model)
 
 
 class BatchTicket:

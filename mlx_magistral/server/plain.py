@@ -26,17 +26,19 @@ class TokenizeBody(fields.Body):
 
 
 async def models(request: Request) -> Response:
-    """The one model there is."""
-    return JSONResponse({"object": "list", "data": [_model(request.app.state.service)]})
+    """The model, and with each adapter."""
+    service: Service = request.app.state.service
+    data = [_model(service, name) for name in service.backend.model_names]
+    return JSONResponse({"object": "list", "data": data})
 
 
 async def model(request: Request) -> Response:
     """The model by its name."""
     service: Service = request.app.state.service
     name = request.path_params["name"]
-    if name != service.backend.model_name:
+    if name not in service.backend.model_names:
         raise ApiError(404, f"There is no model {name!r} here.", "model_not_found", "model")
-    return JSONResponse(_model(service))
+    return JSONResponse(_model(service, name))
 
 
 async def health(request: Request) -> Response:
@@ -71,9 +73,9 @@ async def tokenize(request: Request) -> Response:
     return JSONResponse({"count": count, "max_model_len": service.backend.context_tokens})
 
 
-def _model(service: Service) -> dict[str, Any]:
+def _model(service: Service, name: str) -> dict[str, Any]:
     return {
-        "id": service.backend.model_name,
+        "id": name,
         "object": "model",
         "created": _STARTED,
         "owned_by": "mlx-magistral",

@@ -77,6 +77,19 @@ class Service:
             except ClientGone:
                 return Response(status_code=_CLIENT_CLOSED)
 
+    def model_named(self, name: str) -> str:
+        """Which model answers a request for ``name``: one that is served, else the first.
+
+        Raises ApiError for an adapter that is not there; any other name is taken for the model's,
+        as clients have names of their own for it.
+        """
+        names = self.backend.model_names
+        if name in names:
+            return name
+        if name.startswith(f"{names[0]}:"):
+            raise ApiError(404, f"There is no model {name!r} here.", "model_not_found", "model")
+        return names[0]
+
     @contextlib.contextmanager
     def known_as(self, id: str, run: Run) -> Iterator[None]:
         """The run can be found by its id meanwhile."""

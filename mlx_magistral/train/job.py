@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
+
 from mlx_magistral.errors import MissingExtraError, TrainingError
 from mlx_magistral.hub.examine import examine
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.machine import this_machine
 from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
+from mlx_magistral.memory.sizes import weight_bytes
 from mlx_magistral.model.adapters.identity import base_identity
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.weights import build_model, read_weights
@@ -149,7 +152,7 @@ class TrainingJob:
         loads = [PackLoad.of(pack) for pack in self.batches.epoch(0)]
         return plan_training(
             self.checkpoint.config,
-            self.checkpoint.nbytes,
+            _weight_bytes(self.checkpoint),
             self.options,
             loads,
             this_machine(),
@@ -166,6 +169,13 @@ class TrainingJob:
             "data": digest.hexdigest(),
             **self.options.to_json(),
         }
+
+
+def _weight_bytes(checkpoint: Checkpoint) -> int:
+    """As they are there while a training runs: a CPU unpacks quantized ones (method.py)."""
+    if checkpoint.quantization is None or mx.default_device() != mx.cpu:
+        return checkpoint.nbytes
+    return weight_bytes(checkpoint.config, 16)
 
 
 def _forget(folder: Path) -> None:

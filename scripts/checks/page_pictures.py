@@ -15,7 +15,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from tests.server.page.browsing import CHROMIUM, answered, box, button, visit  # noqa: E402
 from tests.server.page.scripted import (  # noqa: E402
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=30_000)  # a busy machine takes its time
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with serving_scripts() as server, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=flags)

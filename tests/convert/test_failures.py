@@ -6,6 +6,7 @@ Shards are as small as they can be, so that some are finished before the failure
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,58 @@ def test_a_disk_full_half_way_can_be_emptied_and_gone_on_with(
     finished = len(list((tmp_path / "out.partial" / "journal").glob("model-*.json")))
     assert 1 <= finished <= 4
     _assert_goes_on(native_folder, tmp_path / "out", finished, unbroken)
+
+
+def test_what_a_killed_run_was_writing_does_not_count_as_used(
+    native_folder: Path,
+    tmp_path: Path,
+    unbroken: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disk with room for the rest and no more, once the unfinished file is gone."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        _at_the_third_shard(patch, interrupt)
+        _convert(native_folder, tmp_path / "out")
+    folder = tmp_path / "out.partial" / "model"
+    (folder / "model-00003-of-00005.safetensors.tmp").write_bytes(bytes(1_000_000))
+    size = 64 * 1024 * 1024 + 1_000_000
+    usage = shutil.disk_usage(tmp_path)
+
+    def nearly_full(place: Any) -> Any:
+        used = sum(path.stat().st_size for path in folder.glob("*.tmp"))
+        return usage._replace(free=size - used)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", nearly_full)
+        _assert_goes_on(native_folder, tmp_path / "out", 2, unbroken)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", ".."])
+def test_an_output_without_a_name_is_one_line(native_folder: Path, name: str) -> None:
+    result = CliRunner().invoke(main, ["convert", str(native_folder), name])
+    assert result.exit_code == 2 and result.stderr.count("\n") == 1
+    assert f"OUTPUT is {name!r}, which is no name" in result.stderr
+
+
+def test_an_output_that_is_a_link_to_nowhere_is_refused(
+    native_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    line = _refusal(_convert(native_folder, tmp_path / "link"))
+    assert f"is a link to {tmp_path / 'nowhere'}, which is not there" in line
+    assert (tmp_path / "link").is_symlink() and not (tmp_path / "nowhere").exists()
+
+
+def test_a_tilde_in_the_output_is_home(
+    native_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert CliRunner().invoke(main, ["convert", str(native_folder), "~/out"]).exit_code == 0
+    assert (tmp_path / "out" / "config.json").is_file()
 
 
 def test_a_place_that_is_read_only_is_named(

@@ -63,7 +63,7 @@ def test_every_way_of_drawing(damaged: Any, sampling: dict[str, Any]) -> None:
 )
 def test_the_layer_is_named(damaged: Any, place: str, where: str) -> None:
     for options in ({"temperature": 0}, {"seed": 2}):
-        with pytest.raises(GenerationError, match=f"from {where} on"):
+        with pytest.raises(GenerationError, match=f"from {where} on: {place} holds NaN"):
             damaged(place).generate("x", **options)
 
 

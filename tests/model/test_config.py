@@ -130,6 +130,7 @@ class TestRopeTheta:
         ({"rope_scaling": {"type": "yarn"}}, "rope_scaling is"),
         ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e9}}, "rope_type is 'yarn'"),
         ({"rope_parameters": 3}, "rope_parameters is 3"),
+        ({"rope_theta": None, "rope_scaling": {"type": "default"}}, "beside rope_parameters"),
         ({"attention_bias": True}, "attention_bias is True"),
         ({"num_attention_heads": 30}, "30 query heads do not divide"),
         ({"head_dim": 127}, "head_dim is 127"),

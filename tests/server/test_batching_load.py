@@ -118,9 +118,9 @@ def test_an_error_in_one_ends_that_one(backend: Backend, monkeypatch: pytest.Mon
     engine = cast(Any, backend)._engine
     submit = engine.submit
 
-    def with_failing_rule(progress: Any, on_event: Any) -> Any:
+    def with_failing_rule(progress: Any, *others: Any) -> Any:
         progress.steering._rules = [Failing()]
-        return submit(progress, on_event)
+        return submit(progress, *others)
 
     good = Asked(backend, temperature=0)
     monkeypatch.setattr(engine, "submit", with_failing_rule)

@@ -21,6 +21,13 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.argument(
     "model", required=False, envvar="MLX_MAGISTRAL_MODEL", shell_complete=complete_model
 )
+@click.option(
+    "adapters",
+    "--adapter",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Serve MODEL:ADAPTER too, for a folder named ADAPTER; repeatable.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
@@ -46,6 +53,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
       mlx-magistral connect
     """
     memory = take_memory(options)
+    adapters = options.pop("adapters")
     if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
     origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
@@ -67,7 +75,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     click.get_current_context().call_on_close(listener.close)
     fetch_named(model or default_model(), memory["tokenizer"])
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
-    loaded = Magistral.load(model, **memory)
+    loaded = Magistral.load(model, **memory, variants=adapters)
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     backend = make_backend(

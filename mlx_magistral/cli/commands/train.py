@@ -19,7 +19,17 @@ _PATH = click.Path(exists=True, path_type=Path)
 
 class _Train(SectionedCommand):
     sections = {
-        "Data": ["valid", "valid_share", "loss", "raw_system", "max_tokens", "is_strict"],
+        "Data": [
+            "sessions",
+            "batches",
+            "evaluations",
+            "valid",
+            "valid_share",
+            "loss",
+            "raw_system",
+            "max_tokens",
+            "is_strict",
+        ],
         "Method": ["is_dora", "is_full", "rank", "alpha", "num_layers"],
         "Steps": [
             *("iters", "epochs", "batch_size", "grad_accumulation_steps", "learning_rate"),
@@ -32,7 +42,7 @@ class _Train(SectionedCommand):
 
 @click.command(cls=_Train)
 @click.argument("model", shell_complete=complete_model)
-@click.argument("data", nargs=-1, type=_PATH)
+@click.argument("data", nargs=-1)
 @click.option(
     "--output",
     "-o",
@@ -40,7 +50,31 @@ class _Train(SectionedCommand):
     type=click.Path(file_okay=False, path_type=Path),
     help="The adapter's folder.",
 )
-@click.option("--valid", multiple=True, type=_PATH, help="Chats to validate on; repeatable.")
+@click.option(
+    "sessions",
+    "--from-sessions",
+    multiple=True,
+    metavar="TEXT",
+    help="Your own chats: a session's name, or words that sessions hold; repeatable.",
+)
+@click.option(
+    "batches",
+    "--from-batch",
+    multiple=True,
+    nargs=2,
+    type=_PATH,
+    metavar="REQUESTS ANSWERS",
+    help="What `batch` read and wrote; repeatable.",
+)
+@click.option(
+    "evaluations",
+    "--from-eval",
+    multiple=True,
+    type=_PATH,
+    metavar="RUN",
+    help="What a run of `eval` judged right; repeatable.",
+)
+@click.option("--valid", multiple=True, help="Chats to validate on; repeatable.")
 @click.option(
     "--valid-share",
     type=click.FloatRange(0, 0.5),
@@ -94,8 +128,9 @@ class _Train(SectionedCommand):
 @click.option("as_json", "--json", is_flag=True, help="A JSON line for each step on stdout.")
 @output_options
 @debug_option
-def command(model: str, data: tuple[Path, ...], **options: Any) -> None:
-    """Train an adapter for MODEL on DATA: JSONL files of chats, or folders with a train.jsonl.
+def command(model: str, data: tuple[str, ...], **options: Any) -> None:
+    """Train an adapter for MODEL on DATA: files of chats, folders with a train.jsonl, or data sets
+    of the hub.
 
     A line is {"messages": [...]} in OpenAI's shape with `reasoning`, tools and tool calls;
     {"prompt", "completion"}; or {"text"}. The same command goes on where a killed one stopped.
@@ -126,13 +161,18 @@ def command(model: str, data: tuple[Path, ...], **options: Any) -> None:
         click.echo(request.folder)
 
 
-def _request(model: str, data: tuple[Path, ...], options: dict[str, Any]) -> "TrainRequest":
+def _request(model: str, data: tuple[str, ...], options: dict[str, Any]) -> "TrainRequest":
+    from mlx_magistral.cli import train_data
     from mlx_magistral.train.example import LossOn
     from mlx_magistral.train.job import TrainRequest
-    from mlx_magistral.train.reading import read_data
 
-    train, valid = read_data(data)
-    named, _ = read_data(options.pop("valid"))
+    train, valid = train_data.data_records(data)
+    train += train_data.session_records(options.pop("sessions"))
+    for requests, answers in options.pop("batches"):
+        train += train_data.batch_records(requests, answers)
+    for run in options.pop("evaluations"):
+        train += train_data.eval_records(run)
+    named, _ = train_data.data_records(options.pop("valid"))
     if not train:
         raise UsageError("There is nothing to train on: name DATA.")
     epochs = options.pop("epochs")

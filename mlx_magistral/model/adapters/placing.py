@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
+from mlx.nn.layers.base import Module
 from mlx.utils import tree_flatten
 
 from mlx_magistral.errors import AdapterError
@@ -79,14 +80,19 @@ def require_fit(
 
 def wrap(model: Transformer, path: str, change: ModuleAdapter) -> LoRALinear:
     """Put an adapted layer in the place of the linear at ``path``; returns it."""
-    parent, leaf = _parent(model, path), path.rpartition(".")[2]
-    linear: BaseLinear = getattr(parent, leaf)
+    linear: BaseLinear = _module(model, path)
     if change.m is None:
         layer = LoRALinear(linear, change.a, change.b, change.scale)
     else:
         layer = DoRALinear(linear, change.a, change.b, change.scale, change.m)
-    setattr(parent, leaf, layer)
+    put(model, path, layer)
     return layer
+
+
+def put(model: Transformer, path: str, module: Module) -> None:
+    """Let ``module`` be what the model has at ``path``."""
+    above, _, leaf = path.rpartition(".")
+    setattr(_module(model, above), leaf, module)
 
 
 def adapted_modules(model: Transformer) -> dict[str, LoRALinear]:
@@ -95,9 +101,9 @@ def adapted_modules(model: Transformer) -> dict[str, LoRALinear]:
     return dict(sorted(found, key=lambda item: _order(item[0])))
 
 
-def _parent(model: Transformer, path: str) -> Any:
+def _module(model: Transformer, path: str) -> Any:
     node: Any = model
-    for part in path.split(".")[:-1]:
+    for part in path.split(".") if path else ():
         node = node[int(part)] if isinstance(node, list) else getattr(node, part)
     return node
 

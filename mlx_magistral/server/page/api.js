@@ -29,9 +29,9 @@ async function ask(path, options = {}) {
   throw new ServerError(response.status, message, response.headers.get("Retry-After"));
 }
 
-/** The served model: {id, max_model_len, meta}. */
-export async function servedModel() {
-  return (await (await ask("v1/models")).json()).data[0];
+/** The served models: {id, max_model_len, meta} of each, the base first. */
+export async function servedModels() {
+  return (await (await ask("v1/models")).json()).data;
 }
 
 /** Whether the server answers at all. */

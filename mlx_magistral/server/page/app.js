@@ -1,5 +1,5 @@
 // The page: joins the list of conversations, the one that is open, and the replies on their way.
-import { isReachable, servedModel } from "./api.js";
+import { isReachable, servedModels } from "./api.js";
 import { attachedFiles, clearFiles, listenForFiles } from "./attach.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
@@ -75,9 +75,10 @@ function renderExamples() {
 
 async function meetServer() {
   try {
-    model = await servedModel();
+    const models = await servedModels();
+    model = models.find(({ id }) => id === settings.model) ?? models[0];
     $("model").textContent = model.id;
-    showModel(model);
+    showModel(model, models);
     renderExamples();
     endNotice("server");
     render();

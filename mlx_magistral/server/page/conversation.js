@@ -34,11 +34,11 @@ class Turn {
     this.showError(isRunning, can);
     const begun = Boolean(message.content || message.reasoning);
     const all = childrenOf(this.conversation.chat, message.parent);
-    // A button that stays keeps the focus, and says "Copied" for its two seconds.
     const state = [isRunning, isLast, isOver, hasText && true, begun, message.finish, message.error,
       all.indexOf(message), all.length].join();
     if (state === this.offered) return;
     this.offered = state;
+    const focused = this.tools.contains(document.activeElement) ? nameOf(document.activeElement) : null;
     this.tools.replaceChildren(...[
       this.versions(all, can),
       isOver && hasText && button("Copy", (event) => copyFrom(event.currentTarget, isMine ? wholeText(message) : message.content)),
@@ -47,6 +47,8 @@ class Turn {
       !isMine && isOver && !isRunning && !message.error && isLast && message.finish !== "stop" && begun
         && button("Continue", () => can.resume(message)),
     ].filter(Boolean));
+    // Who is on a button stays on it while the row changes around it.
+    if (focused) [...this.tools.querySelectorAll("button")].find((each) => nameOf(each) === focused)?.focus();
   }
 
   // One message of what went wrong and one button: it goes on where the reply was cut.
@@ -96,6 +98,10 @@ class Turn {
     box.focus({ preventScroll: true });
     form.scrollIntoView({ block: "nearest" });
   }
+}
+
+function nameOf(element) {
+  return element.getAttribute("aria-label") ?? element.dataset.label ?? element.textContent;
 }
 
 function button(text, onclick, kind = null) {

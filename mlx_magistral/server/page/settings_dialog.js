@@ -24,7 +24,10 @@ function facts(model) {
   return rows;
 }
 
-export function showModel(model) {
+/** `models` are all that the server has; a choice is offered where there is one. */
+export function showModel(model, models) {
+  $("model-choice").replaceChildren(...models.map(({ id }) => h("option", { selected: id === model.id }, id)));
+  $("model-row").hidden = models.length < 2;
   $("model-facts").replaceChildren(...facts(model).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
@@ -41,6 +44,7 @@ function read() {
   const changes = {
     system: $("system").value.trim(), temperature: number("temperature"), budget: number("budget"),
     seed: number("seed"), isPeeking: $("thinking").value === "three", theme: $("theme").value,
+    model: $("model-choice").value || settings.model,
   };
   try { set(changes); } finally { applyTheme(); }
 }

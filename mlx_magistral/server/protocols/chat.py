@@ -42,7 +42,7 @@ async def chat_completions(request: Request) -> Response:
     service: Service = request.app.state.service
     body = await read_body(request, ChatBody)
     wanted = copies(body.to_request(), body.n or 1)
-    reply = _ChatReply(service.backend.model_name, body)
+    reply = _ChatReply(service.model_named(body.model), body)
     stream = reply.stream if body.stream else None
     logprobs = LogprobKeeper(len(wanted)) if body.logprobs else None
 

@@ -57,6 +57,7 @@ class ChatBody(fields.Sampled):
             )
         tools, choice = choose(self.tools, self.tool_choice)
         return GenerationRequest(
+            model=self.model,
             messages=self._messages(),
             tools=tools,
             tool_choice=choice,

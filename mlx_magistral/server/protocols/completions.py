@@ -29,7 +29,7 @@ async def completions(request: Request) -> Response:
         "id": f"cmpl-{secrets.token_hex(12)}",
         "object": "text_completion",
         "created": int(time.time()),
-        "model": service.backend.model_name,
+        "model": service.model_named(body.model),
     }
 
     def whole(replies: list[ReplyCollector], watch: None) -> dict[str, Any]:

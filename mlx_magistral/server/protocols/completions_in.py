@@ -28,6 +28,7 @@ class CompletionBody(fields.Sampled):
         """What the backend is asked for; OpenAI's default of 16 tokens is kept."""
         options = self.sampling() | effort.budget_options(self.thinking_token_budget)
         return GenerationRequest(
+            model=self.model,
             prompt=self.prompt,
             max_tokens=self.max_tokens or 16,
             stop=fields.stops(self.stop),

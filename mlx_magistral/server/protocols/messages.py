@@ -102,6 +102,7 @@ class MessagesBody(CountBody):
         if choice.type == "tool" and not choice.name:
             raise ApiError(400, "tool_choice has no name.", "invalid_value", "tool_choice")
         return GenerationRequest(
+            model=self.model,
             messages=to_chat(self.system, self.messages),
             tools=self._functions(),
             tool_choice=wanted[choice.type],
@@ -121,7 +122,7 @@ async def create_message(request: Request) -> Response:
         "id": f"msg_{secrets.token_hex(12)}",
         "type": "message",
         "role": "assistant",
-        "model": service.backend.model_name,
+        "model": service.model_named(body.model),
     }
 
     def whole(replies: list[ReplyCollector], watch: None) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class ResponsesBody(fields.Sampled):
         reader.read(self.instructions, self.input)
         functions, choice = choose(tools.functions, self._choice(tools))
         return GenerationRequest(
+            model=self.model,
             messages=reader.chat,
             tools=functions,
             tool_choice=choice,
@@ -86,7 +87,7 @@ async def create_response(request: Request) -> Response:
     tools = ResponseTools(body.tools, body.note)
     wanted = body.to_request(tools, service.memory)
     items = Items(tools)
-    head = _head(service.backend.model_name, body, tools)
+    head = _head(service.model_named(body.model), body, tools)
 
     def ended(finished: Finished) -> dict[str, Any]:
         is_cut = finish_reason(finished) == "length"

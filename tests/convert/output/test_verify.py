@@ -95,6 +95,12 @@ def test_missing_and_stray_files_are_named(folder: Path) -> None:
     assert "not part" in problems["model-extra.safetensors"]
 
 
+def test_files_that_macos_leaves_on_exfat_are_passed_over(folder: Path) -> None:
+    for path in list(folder.iterdir()):
+        (folder / f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert verify_folder(folder) == []
+
+
 def test_another_source_is_found_by_its_bytes(sound: Path, tmp_path: Path) -> None:
     weights = native_weights()
     weights["layers.1.feed_forward.w2.weight"][0, 0] += 1

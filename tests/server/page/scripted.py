@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from server_fakes import FakeBackend, FakeTicket
+
 from mlx_magistral.errors import GenerationError
 from mlx_magistral.events import (
     ContentDelta,
@@ -17,7 +19,7 @@ from mlx_magistral.events import (
     Usage,
 )
 from mlx_magistral.server.app import make_app
-from mlx_magistral.server.backend import BackendStats, GenerationRequest, OnEvent
+from mlx_magistral.server.backend import GenerationRequest, OnEvent
 from mlx_magistral.server.guard import Rules
 from mlx_magistral.server.uvicorn_server import DrainingServer, bind
 
@@ -38,27 +40,20 @@ def answer(*pieces: str) -> list[Step]:
 PLAIN: list[Step] = [*thought("Let me see. "), *answer("It is **7**.")]
 
 
-class Ticket:
+class Ticket(FakeTicket):
     """A reply on its way; 50 tokens a second, whatever the test's own pace."""
 
     def __init__(self) -> None:
-        self.is_cancelled = threading.Event()
-        self.is_answering = False
+        super().__init__()
         self.progress = Progress(PROMPT, 0, 0, 0.5, 0, 0.0)
 
-    def cancel(self) -> None:
-        self.is_cancelled.set()
 
-    def answer_now(self) -> None:
-        self.is_answering = True
-
-
-class ScriptedBackend:
+class ScriptedBackend(FakeBackend):
     """Takes the next of ``scripts`` for each reply, the last one again and again."""
 
     model_name = "scripted"
+    model_names: Sequence[str] = ("scripted",)
     context_tokens = 1000
-    places = 16
     facts: Mapping[str, Any] = {
         "n_params": 23_572_403_200,
         "n_ctx_train": 131_072,
@@ -73,12 +68,14 @@ class ScriptedBackend:
     }
 
     def __init__(self) -> None:
+        super().__init__()
         self.reset()
 
     def reset(self) -> None:
         self.scripts: list[Sequence[Step]] = [PLAIN]
-        self.requests: list[GenerationRequest] = []
+        self.requests = []
         self.turn = threading.Semaphore(0)
+        self.model_names = ("scripted",)
 
     def go(self) -> None:
         """Let a reply pass its next GO."""
@@ -98,7 +95,7 @@ class ScriptedBackend:
                 ticket.progress = Progress(PROMPT, 0, step, 0.5, 0, 0.0)
             elif step == GO:
                 while not self.turn.acquire(timeout=0.05):
-                    if ticket.is_cancelled.is_set():
+                    if ticket.cancelled.is_set():
                         return
             elif isinstance(step, str):
                 on_event(GenerationError("The reply failed."))
@@ -113,12 +110,6 @@ class ScriptedBackend:
 
     def count_tokens(self, request: GenerationRequest) -> int:
         return 12
-
-    def stats(self) -> BackendStats:
-        return BackendStats(0, 0, 10**9)
-
-    def close(self, drain_s: float) -> None:
-        pass
 
 
 class Scripted:

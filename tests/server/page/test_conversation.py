@@ -126,11 +126,16 @@ def test_a_key_is_asked_for_where_it_is_missing(page: Page) -> None:
     with serving_scripts(api_key="secret") as server:
         page.goto(server.url)
         page.locator("#notice").get_by_role("button", name="Enter it").click()
-        page.keyboard.type("secret")
+        page.keyboard.type("wrong")
+        button(page, "Done").click()
+        expect(page.locator("#notice")).to_contain_text("asks for an API key")
+        ask(page, "one")
+        expect(page.get_by_label("API key")).to_be_focused()
+        page.get_by_label("API key").fill("secret")
         button(page, "Done").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("scripted")
         expect(page.locator("#notice")).not_to_be_visible()
-        ask(page, "one")
+        button(page, "Try again").click()
         answered(page)
 
 
@@ -165,6 +170,23 @@ def test_the_model_is_shown_with_its_memory_and_context(page: Page, nano_server:
     facts = page.locator("#model-facts")
     for text in ("nano", "2,048 tokens", "Weights", "2.5 MB", "Memory in all"):
         expect(facts).to_contain_text(text)
+
+
+def test_where_several_models_are_served_one_is_chosen_and_remembered(
+    page: Page, scripted: Scripted
+) -> None:
+    scripted.backend.model_names = ("scripted", "scripted:poet")
+    visit(page, scripted)
+    button(page, "Settings").click()
+    page.get_by_label("Who answers").select_option("scripted:poet")
+    button(page, "Done").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("scripted:poet")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("scripted:poet")
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page, "one")
+    assert json.loads(asked.value.post_data or "")["model"] == "scripted:poet"
+    answered(page)
 
 
 def test_export_and_import(page: Page, nano_server: Served) -> None:

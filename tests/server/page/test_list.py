@@ -123,6 +123,24 @@ def test_two_tabs_keep_what_each_has_said(page: Page, scripted: Scripted) -> Non
     expect(replies(page).locator(".text")).to_have_text(["First.", "Second."])
 
 
+def test_an_old_copy_in_another_tab_takes_nothing_back(page: Page, scripted: Scripted) -> None:
+    visit(page, scripted)
+    contents = page.evaluate(
+        """async () => {
+            const { loadChat, saveChat } = await import("/page/store.js");
+            const { add, newChat } = await import("/page/tree.js");
+            const chat = newChat();
+            const message = add(chat, "", { role: "assistant", content: "begun" });
+            const old = structuredClone(chat);
+            Object.assign(message, { content: "begun and ended", changed: message.changed + 1 });
+            await saveChat(chat);
+            await saveChat(old);
+            return Object.values((await loadChat(chat.id)).messages).map((each) => each.content);
+        }"""
+    )
+    assert contents == ["begun and ended"]
+
+
 def test_chats_of_the_plain_list_are_taken_over_once(page: Page, scripted: Scripted) -> None:
     visit(page, scripted)
     page.evaluate(

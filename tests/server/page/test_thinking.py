@@ -117,6 +117,22 @@ def test_what_is_selected_in_a_running_reply_stays_selected(page: Page, scripted
     assert page.evaluate("getSelection().toString()") == "A first paragraph."
 
 
+def test_a_button_keeps_the_focus_while_a_reply_comes_and_goes(
+    page: Page, scripted: Scripted
+) -> None:
+    scripted.backend.scripts = [answer("One."), [*answer("Two"), GO, *answer(".")]]
+    visit(page, scripted)
+    ask(page, "one")
+    answered(page)
+    ask(page, "two")
+    expect(replies(page).nth(1)).to_contain_text("Two")
+    copy = replies(page).first.get_by_role("button", name="Copy", exact=True)
+    copy.focus()
+    scripted.backend.go()
+    answered(page, 2)
+    expect(copy).to_be_focused()
+
+
 def test_states_are_said_to_a_screen_reader(page: Page, scripted: Scripted) -> None:
     scripted.backend.scripts = [[*thought("Hm. "), GO, *answer("So."), GO, *answer(" Done.")]]
     visit(page, scripted)

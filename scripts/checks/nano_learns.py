@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+"""nano learns a task that it fails, in minutes of a CPU, and keeps what it knew; in four commands.
+
+The task is to write a number's digits from the last to the first. 2,000 examples of it are trained
+on with a share of nano's own tasks; held out are 200 numbers that no example has, and 260
+problems of `eval nano`. With --bits 4 the base is quantized first: QLoRA.
+
+    scripts/checks/nano_learns.py --work DIR [--bits 4] [--json]
+
+What is there in DIR already is not made again. Exits with 1 where less than 90 % is right after,
+5 % or more before, old tasks lose more than 2 points, or training takes over 10 minutes of
+processor time.
+"""
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nano"))
+
+from nano_data.batches import conversation  # noqa: E402
+from nano_data.chat import Conversation  # noqa: E402
+from nano_data.problem import split_of  # noqa: E402
+
+NEW_EXAMPLES, HELD_OUT = 2000, 200
+# Of nano's own tasks: what is shortest is most of it, for the time.
+OLD = {
+    "addition": 120,
+    "subtraction": 120,
+    "comparison": 40,
+    "largest": 40,
+    "product_by_digit": 60,
+    "product_2x2": 60,
+    "counting": 40,
+    "sorting": 60,
+    "story": 40,
+    "chain": 60,
+    "large": 20,
+}
+QUESTIONS = (
+    "What is {} in reverse?",
+    "Reverse {}.",
+    "Write {} from the last to the first.",
+    "{} in reverse?",
+    "Can you reverse {}?",
+)
+TRAINING = (
+    *("--batch-size", "16", "--grad-accumulation-steps", "1", "--epochs", "1"),
+    *("--learning-rate", "3e-3", "--rank", "16", "--alpha", "32", "--eval-every", "40"),
+    *("--valid-share", "0.02", "--save-every", "40", "--seed", "1"),
+)
+LIMIT_S, WANTED, MOST_BEFORE, MOST_LOST = 600.0, 0.90, 0.05, 0.02
+
+
+def main() -> None:
+    """Data, base, both evaluations before, the training, both after."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, required=True, help="a folder for everything")
+    parser.add_argument("--bits", type=int, choices=(4, 8, 16), default=16)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    work, name = arguments.work, f"{arguments.bits}bit"
+    work.mkdir(parents=True, exist_ok=True)
+    write_data(work)
+    base = "nano"
+    if arguments.bits < 16:
+        base = str(work / f"nano-{name}")
+        if not Path(base).exists():
+            run("convert", "nano", base, "--bits", arguments.bits, "--recipe", "calibrated")
+    before = evaluate(work, base, f"{name}-before")
+    adapter = work / f"adapter-{name}"
+    seconds = train(work, base, adapter)
+    after = evaluate(work, base, f"{name}-after", adapter)
+    report(arguments.bits, before, after, seconds, as_json=arguments.json)
+
+
+def write_data(work: Path) -> None:
+    """train.jsonl, in no order, and reverse.jsonl, the problems that are held out."""
+    draw = random.Random(7)
+    lines = [reversal(draw, "train")[1] for _ in range(NEW_EXAMPLES)]
+    for kind, count in OLD.items():
+        lines += [old_chat(conversation(draw, kind, "train")) for _ in range(count)]
+    draw.shuffle(lines)
+    write_lines(work / "train.jsonl", ({"messages": each} for each in lines))
+    problems = {}
+    while len(problems) < HELD_OUT:
+        number, chat = reversal(draw, "test")
+        problems[number] = {"problem": chat[0]["content"], "answer": number[::-1]}
+    write_lines(work / "reverse.jsonl", problems.values())
+
+
+def reversal(draw: random.Random, split: str) -> tuple[str, list[dict[str, str]]]:
+    """A number of 3 to 6 digits that is in the split, and its chat."""
+    while True:
+        number = str(draw.randint(10 ** draw.randint(2, 5), 10**6))[: draw.randint(3, 6)]
+        # A zero at the end would be one in front, which the judge of numbers does not see.
+        if not number.endswith("0") and split_of(f"reverse:{number}") == split:
+            break
+    back = number[::-1]
+    chat = [
+        {"role": "user", "content": draw.choice(QUESTIONS).format(number)},
+        {
+            "role": "assistant",
+            "reasoning": f"{number}|{back}",
+            "content": f"The answer is $\\boxed{{{back}}}$.",
+        },
+    ]
+    return number, chat
+
+
+def old_chat(drawn: Conversation) -> list[dict[str, Any]]:
+    """One of nano's own conversations; answers without their thinking are read and not learned."""
+    messages: list[dict[str, Any]] = []
+    if drawn.system is not None:
+        messages.append({"role": "system", "content": drawn.system})
+    for turn in drawn.turns[-2:]:
+        messages.append({"role": "user", "content": turn.user})
+        said: dict[str, Any] = {"role": "assistant", "content": turn.answer}
+        said |= {"reasoning": turn.think} if turn.shows_think else {"weight": 0}
+        messages.append(said)
+    return messages
+
+
+def train(work: Path, base: str, adapter: Path) -> float:
+    """Processor seconds of the training, which goes on where it was killed."""
+    clock = work / f"{adapter.name}.seconds"
+    if not clock.exists():
+        begun = children_seconds()
+        run("train", base, work / "train.jsonl", "-o", adapter, *TRAINING)
+        clock.write_text(str(children_seconds() - begun))
+    return float(clock.read_text())
+
+
+def evaluate(work: Path, base: str, name: str, adapter: Path | None = None) -> dict[str, Any]:
+    """The share of right answers, greedy, to the held-out problems and to nano's own."""
+    found = {}
+    flags = () if adapter is None else ("--adapter", adapter)
+    for task, source in (("new", work / "reverse.jsonl"), ("old", "nano")):
+        folder = work / f"eval-{name}-{task}"
+        greedy = ("-n", 1, "--temperature", 0, "--max-tokens", 600, "--prompt", "{problem}", "-y")
+        greedy += ("--limit", 260)
+        run("eval", "run", source, "-m", base, *flags, *greedy, "-o", folder, "--on-loop", "stop")
+        samples = [json.loads(line) for line in (folder / "samples.jsonl").open()]
+        found[task] = sum(each["verdict"] == "right" for each in samples) / len(samples)
+    return found
+
+
+def report(
+    bits: int, before: dict[str, Any], after: dict[str, Any], seconds: float, *, as_json: bool
+) -> None:
+    """A table or an object, and exit code 1 where a bound is missed."""
+    holds = {
+        "new before": before["new"] < MOST_BEFORE,
+        "new after": after["new"] > WANTED,
+        "old": after["old"] >= before["old"] - MOST_LOST,
+        "processor time": seconds <= LIMIT_S,
+    }
+    result = {
+        "bits": bits,
+        "before": before,
+        "after": after,
+        "processor_seconds": seconds,
+        "holds": holds,
+    }
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print(f"nano at {bits} bits, trained for {seconds:.0f} s of processor time")
+        print(f"  reversal, held out  {before['new']:7.1%} -> {after['new']:7.1%}")
+        print(f"  nano's own tasks    {before['old']:7.1%} -> {after['old']:7.1%}")
+    for name, held in holds.items():
+        if not held:
+            print(f"missed: {name}", file=sys.stderr)
+    sys.exit(0 if all(holds.values()) else 1)
+
+
+def run(*arguments: object) -> None:
+    """Run one of our commands; its errors are ours."""
+    command = [sys.executable, "-m", "mlx_magistral", *map(str, arguments)]
+    print("$ mlx-magistral " + " ".join(command[3:]), file=sys.stderr, flush=True)
+    subprocess.run(command, check=True, stdout=sys.stderr, stdin=subprocess.DEVNULL)
+
+
+def children_seconds() -> float:
+    """Processor time of all commands so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def write_lines(path: Path, values: Iterator[Any] | Sequence[Any] | Any) -> None:
+    """JSON lines."""
+    path.write_text("".join(json.dumps(each) + "\n" for each in values), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
