@@ -5,13 +5,16 @@ and the hidden states of the tokens, twice.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from mlx_magistral.errors import ConversionError
 
+from .calibration.data import KindArray
 from .calibration.kernels import rms_norm
 from .calibration.layer import layer_forward
 from .progress import Watcher
@@ -47,9 +50,11 @@ class Comparison:
     perplexity_a: float
     perplexity_b: float
     layer_errors: tuple[float, ...]  # relative error of B's hidden states after each layer
+    by_kind: Mapping[str, "KindOfText"] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """The figures by readable name, without the layers, rounded to what they are worth."""
+        kinds = {name: kind.summary() for name, kind in sorted(self.by_kind.items())}
         return {
             "tokens": self.tokens,
             "KL mean": float(f"{self.kl_mean:.4g}"),
@@ -58,13 +63,38 @@ class Comparison:
             "top-1 agreement": float(f"{self.top1_agreement:.4g}"),
             "perplexity of A": float(f"{self.perplexity_a:.5g}"),
             "perplexity of B": float(f"{self.perplexity_b:.5g}"),
+        } | ({"by kind": kinds} if kinds else {})
+
+
+@dataclass(frozen=True)
+class KindOfText:
+    """The same of one kind of text alone."""
+
+    tokens: int
+    kl_mean: float
+    top1_agreement: float
+
+    def summary(self) -> dict[str, Any]:
+        """The figures by readable name, rounded to what they are worth."""
+        return {
+            "tokens": self.tokens,
+            "KL mean": float(f"{self.kl_mean:.4g}"),
+            "top-1 agreement": float(f"{self.top1_agreement:.4g}"),
         }
 
 
 def compare_models(
-    a: Source, b: Source, sequences: TokenArray, watcher: Watcher | None = None
+    a: Source,
+    b: Source,
+    sequences: TokenArray,
+    watcher: Watcher | None = None,
+    *,
+    kinds: KindArray | None = None,
 ) -> Comparison:
-    """Run both models on token ids (N, L). Raises ConversionError where these do not match."""
+    """Run both models on token ids (N, L), of the ``kinds`` of text (N, L).
+
+    Raises ConversionError where the models or the ids do not match.
+    """
     for key in ("n_layers", "vocab_size"):
         if getattr(a.config, key) != getattr(b.config, key):
             raise ConversionError(
@@ -88,7 +118,8 @@ def compare_models(
         layer_errors.append(_relative_error(hidden_a, hidden_b))
         watcher.advanced(1)
     watcher.started("logits")
-    return _compare_logits(a, b, hidden_a, hidden_b, sequences, tuple(layer_errors))
+    measured = _compare_logits(a, b, hidden_a, hidden_b, sequences, kinds)
+    return replace(measured, layer_errors=tuple(layer_errors))
 
 
 def _embedded(source: Source, sequences: TokenArray) -> list[Array]:
@@ -114,7 +145,7 @@ def _compare_logits(
     hidden_a: list[Array],
     hidden_b: list[Array],
     sequences: TokenArray,
-    layer_errors: tuple[float, ...],
+    kinds: KindArray | None,
 ) -> Comparison:
     inputs_a, inputs_b = _head_inputs(a, hidden_a), _head_inputs(b, hidden_b)
     following = np.roll(sequences, -1, axis=1)
@@ -129,16 +160,29 @@ def _compare_logits(
     has_next = np.ones(sequences.shape, bool)
     has_next[:, -1] = False
     losses_a, losses_b = (side.losses()[has_next.reshape(-1)] for side in (sums.a, sums.b))
+    is_same = sums.a.best == sums.b.best
     return Comparison(
         tokens=kl.size,
         kl_mean=float(kl.mean()),
         kl_median=float(np.median(kl)),
         kl_p99=float(np.quantile(kl, 0.99)),
-        top1_agreement=float((sums.a.best == sums.b.best).mean()),
+        top1_agreement=float(is_same.mean()),
         perplexity_a=float(np.exp(losses_a.mean())),
         perplexity_b=float(np.exp(losses_b.mean())),
-        layer_errors=layer_errors,
+        layer_errors=(),
+        by_kind={} if kinds is None else _by_kind(kinds.reshape(-1), kl, is_same),
     )
+
+
+def _by_kind(
+    kinds: KindArray, kl: FloatArray, is_same: npt.NDArray[np.bool_]
+) -> dict[str, KindOfText]:
+    parts = {}
+    for kind in np.unique(kinds):
+        chosen = kinds == kind
+        same = float(is_same[chosen].mean())
+        parts[str(kind)] = KindOfText(int(chosen.sum()), float(kl[chosen].mean()), same)
+    return parts
 
 
 def _head_inputs(source: Source, hidden: list[Array]) -> Array:

@@ -22,6 +22,7 @@ from .calibration.data import CalibrationText
 from .calibration.estimate import calibration_seconds
 from .calibration.memory import calibration_bytes, hidden_bytes
 from .calibration.mix_choice import resolve_mix
+from .calibration.mixes import require_reachable
 from .compare import compare_models
 from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .output.files import write_file
@@ -106,7 +107,8 @@ def check_conversion(
 ) -> None:
     """Refuse what cannot be converted, before anything is written or ``download_bytes`` arrive.
 
-    Goes by the source's shapes alone. Raises ConversionError.
+    Goes by the source's shapes alone. Raises ConversionError, and UsageError for a mix that cannot
+    be reached.
     """
     require_free(output, recipe.to_json())
     if text is None and recipe.needs_text:
@@ -116,6 +118,7 @@ def check_conversion(
         require_tokens(source, text.held_out)
     # A mix changes widths alone, and those by little.
     plan = plan_conversion(source.shapes, recipe)
+    require_reachable(source.shapes, recipe)
     if download_bytes:
         _require_room_for_both(source, output, plan, download_bytes)
 
@@ -235,7 +238,7 @@ class _Conversion:
         return Calibration(
             self._source,
             self._text.calibration,
-            self._recipe.group_size,
+            self._recipe,
             self._journal.records_folder,
             written=WrittenTensors(model, self._plan) if self._has_curvature else None,
             fault=self._fault,
@@ -292,8 +295,8 @@ class _Conversion:
         if self._text is None:
             return {}
         result = open_source(self._journal.model_folder)
-        held_out = self._text.held_out
-        return compare_models(self._source, result, held_out, self._watcher).summary()
+        held_out, kinds = self._text.held_out, self._text.held_out_kinds
+        return compare_models(self._source, result, held_out, self._watcher, kinds=kinds).summary()
 
 
 def _report(output: Path, resumed: int | None, seconds: float) -> ConversionReport:

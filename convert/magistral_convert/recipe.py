@@ -12,9 +12,10 @@ from mlx_magistral.errors import ConversionError, UsageError
 from mlx_magistral.model.quant_config import QuantFormat
 
 GROUP_SIZES = (32, 64, 128)
-OUTPUT_BITS = (4, 6, 8, 16)
+OUTPUT_BITS = (3, 4, 5, 6, 8, 16)
+LEAST_BITS = OUTPUT_BITS[0]
 NOT_QUANTIZED = 16
-_STATIC_MIX_BITS = 4
+_STATIC_MIX_BITS = (3, 4)
 # What a mix may give a single tensor; MLX has kernels for each of them.
 TENSOR_BITS = (3, 4, 5, 6, 8)
 _DTYPES = ("bfloat16", "float16")
@@ -38,7 +39,10 @@ class Mix(StrEnum):
 
 @dataclass(frozen=True)
 class Recipe:
-    """The aim of a conversion; ``overrides`` maps module paths to formats that differ."""
+    """The aim of a conversion; ``overrides`` maps module paths to formats that differ.
+
+    With Mix.AUTO no matrix gets fewer bits than ``bits``.
+    """
 
     bits: int
     group_size: int = 64
@@ -57,8 +61,15 @@ class Recipe:
             )
         if (self.bits_per_weight is None) != (self.mix is not Mix.AUTO):
             raise UsageError("--bits-per-weight belongs to --mix auto, and --mix auto needs it.")
-        if self.mix is Mix.STATIC and self.bits != _STATIC_MIX_BITS:
-            raise UsageError(f"--mix static is made for --bits {_STATIC_MIX_BITS}.")
+        if self.bits_per_weight is not None and not 0 < self.bits_per_weight <= NOT_QUANTIZED:
+            raise UsageError(
+                f"--bits-per-weight is {self.bits_per_weight:g}; a weight is stored in 16 bits at "
+                "the most."
+            )
+        if self.mix is Mix.STATIC and self.bits not in _STATIC_MIX_BITS:
+            raise UsageError(
+                f"--mix static is made for --bits 3 and 4, not {self.bits}. Choose --mix auto."
+            )
         if self.bits == NOT_QUANTIZED and (self.mix, self.method) != (Mix.NONE, Method.PLAIN):
             raise UsageError("--bits 16 quantizes nothing, so no recipe and no mix goes with it.")
         for path, format in self.overrides.items():
@@ -115,6 +126,6 @@ def module_path(tensor: str) -> str:
     return tensor.rpartition(".")[0]
 
 
-def bits_per_weight(format: QuantFormat) -> float:
+def stored_bits(format: QuantFormat) -> float:
     """Storage of one weight with its share of a 16-bit scale and bias, in bits."""
     return format.bits + 32 / format.group_size

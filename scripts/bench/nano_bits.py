@@ -20,12 +20,11 @@ import numpy as np
 import torch
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
-from magistral_convert.calibration.data import CalibrationText, token_sequences
+from magistral_convert.calibration.data import CalibrationText, TokenText, token_sequences
 from magistral_convert.calibration.text_choice import CALIBRATION_TOKENS, choose_text
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Method, Recipe
 from magistral_convert.sources.kinds import open_source
-from magistral_convert.sources.layer_weights import TokenArray
 from mlx_magistral.hub.resolve import nano_folder
 from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.names import is_permuted, native_name, unpermute
@@ -74,8 +73,7 @@ def _converted(scratch: Path, bits: int, method: str, *, has_traces: bool) -> Na
     recipe = Recipe(bits, method=Method(method) if bits < 16 else Method.PLAIN)
     text = None
     if recipe.needs_text:
-        rows = _traces() if has_traces else choose_text(nano_folder(), None)
-        text = CalibrationText.split(rows)
+        text = CalibrationText.split(_traces() if has_traces else choose_text(nano_folder(), None))
     folder = scratch / str(bits)
     convert_checkpoint(open_source(nano_folder()), folder, recipe, text=text)
     model = read_model(nano_folder())
@@ -83,7 +81,7 @@ def _converted(scratch: Path, bits: int, method: str, *, has_traces: bool) -> Na
     return model.eval()
 
 
-def _traces() -> TokenArray:
+def _traces() -> TokenText:
     """Conversations with reasoning as nano was trained on, half with the official system prompt."""
     encoder = Encoder(Tekkenizer.from_file(nano_folder() / "tekken.json"))
     tokens: list[int] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from magistral_convert.calibration.data import CalibrationText
+from magistral_convert.calibration.data import CalibrationText, TokenText
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Method, Recipe
 from magistral_convert.sources.kinds import open_source
@@ -18,7 +18,7 @@ CALIBRATED = Recipe(4, method=Method.CALIBRATED)
 def calibration_text() -> CalibrationText:
     """The same random ids in every process."""
     ids = np.random.default_rng(0).integers(0, 192, (24, 64))
-    return CalibrationText.split(ids)
+    return CalibrationText.split(TokenText(ids, np.full(ids.shape, "random")))
 
 
 def main() -> None:

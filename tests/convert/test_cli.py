@@ -10,6 +10,8 @@ from click.testing import CliRunner, Result
 from mlx_magistral.cli.main import main
 from mlx_magistral.hub.resolve import nano_folder
 
+_MIX = ("--calibration", "IDS", "--mix", "auto", "--bits-per-weight")
+
 
 def _run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
@@ -100,7 +102,15 @@ def test_compare_plots_the_error_of_each_layer(
 @pytest.mark.parametrize(
     ("arguments", "message", "exit_code"),
     [
-        (["convert", "SOURCE", "out", "--bits", "5"], "'5' is not one of", 2),
+        (["convert", "SOURCE", "out", "--bits", "7"], "'7' is not one of", 2),
+        (
+            ["convert", "SOURCE", "out", *_MIX, "2.9"],
+            "largest groups take 3.268 everywhere",
+            2,
+        ),
+        (["convert", "SOURCE", "out", *_MIX, "12"], "come to 9.009 everywhere", 2),
+        (["convert", "SOURCE", "out", *_MIX, "17"], "16 bits at the most", 2),
+        (["convert", "SOURCE", "out", "--bits", "5", "--mix", "static"], "for --bits 3 and 4", 2),
         (["convert", "SOURCE", "out", "--bits", "4", "--group-size", "63"], "'63' is not one", 2),
         (["convert", "SOURCE", "SOURCE", "--bits", "4"], "exists already", 1),
         (["convert", "EMPTY", "out", "--bits", "4"], "no model folder", 1),
@@ -121,7 +131,9 @@ def test_bad_input_is_one_line(
     native_folder: Path, tmp_path: Path, arguments: list[str], message: str, exit_code: int
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "ids.jsonl").write_text('{"tokens": [1, 2, 3, 4]}')
     places = {
+        "IDS": tmp_path / "ids.jsonl",
         "SOURCE": native_folder,
         "EMPTY": tmp_path / "empty",
         "out": tmp_path / "out",

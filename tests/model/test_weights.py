@@ -6,9 +6,11 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from click.testing import CliRunner
 from mlx.utils import tree_flatten
 from model.builders import SMALL, edit_json, random_weights, write_hf, write_native
 
+from mlx_magistral.cli.main import main
 from mlx_magistral.errors import CheckpointError
 from mlx_magistral.model.checkpoint import Kind, open_checkpoint
 from mlx_magistral.model.config import ModelConfig
@@ -111,16 +113,30 @@ def test_native_weights_are_held_once(tmp_path: Path) -> None:
     assert mx.get_peak_memory() - before < nbytes * 1.35
 
 
-def quantized_folder(folder: Path) -> Path:
-    """SMALL at 4 bits in groups of 32, every matrix of it."""
+def test_two_bits_that_others_made_load_as_in_mlx_lm_and_are_shown(tmp_path: Path) -> None:
+    from mlx_lm.utils import load_model as load_with_mlx_lm
+
+    folder = quantized_folder(tmp_path / "two", bits=2)
+    tokens = mx.array([[3, 5, 9, 100]])
+    theirs, _ = load_with_mlx_lm(folder)
+    ours, _ = load_model(folder)
+    assert mx.array_equal(ours(tokens), theirs(tokens))
+    result = CliRunner().invoke(main, ["show", str(folder), "--json"])
+    assert result.exit_code == 0, result.output
+    stored = json.loads(result.stdout)["stored_as"]
+    assert stored.startswith("2 bits in groups of 32 (16 matrices); fewer than 3 bits")
+
+
+def quantized_folder(folder: Path, bits: int = 4) -> Path:
+    """SMALL in groups of 32, every matrix of it."""
     weights = {}
     for name, value in random_weights(SMALL, mx.bfloat16).items():
         if value.ndim == 1:
             weights[name] = value
             continue
-        parts = mx.quantize(value, group_size=32, bits=4)
+        parts = mx.quantize(value, group_size=32, bits=bits)
         module = name.removesuffix(".weight")
         stored = (name, f"{module}.scales", f"{module}.biases")
         weights |= dict(zip(stored, parts, strict=True))
-    table = {"group_size": 32, "bits": 4, "mode": "affine"}
+    table = {"group_size": 32, "bits": bits, "mode": "affine"}
     return write_hf(folder, SMALL, weights, extra_config={"quantization": table})

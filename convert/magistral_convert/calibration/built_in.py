@@ -109,10 +109,11 @@ def _sum(generator: random.Random, template: tuple[str, str, str]) -> dict[str, 
 def _conversation(template: tuple[str, str, str], **values: object) -> dict[str, Any]:
     question, reasoning, answer = (part.format(**values) for part in template)
     return {
+        "kind": "reasoning",
         "messages": [
             {"role": "user", "content": question},
             {"role": "assistant", "reasoning": reasoning, "content": answer},
-        ]
+        ],
     }
 
 
@@ -123,9 +124,9 @@ def _reading() -> Iterator[dict[str, Any]]:
     prose = "\n\n".join(topics[name] for name in sorted(topics))
     code = "\n\n".join(_source_of(module) for module in _CODE)
     for begin in range(0, len(prose), _DOCUMENT_CHARACTERS):
-        yield {"text": prose[begin : begin + _DOCUMENT_CHARACTERS]}
+        yield {"text": prose[begin : begin + _DOCUMENT_CHARACTERS], "kind": "prose"}
         if begin < len(code):
-            yield {"text": code[begin : begin + _DOCUMENT_CHARACTERS]}
+            yield {"text": code[begin : begin + _DOCUMENT_CHARACTERS], "kind": "code"}
 
 
 def _source_of(module: str) -> str:

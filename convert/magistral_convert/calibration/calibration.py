@@ -11,11 +11,13 @@ import mlx.core as mx
 
 from magistral_convert.output.shards import Fault, ShardEntry, ShardWriter
 from magistral_convert.output.written import WrittenTensors
+from magistral_convert.recipe import Recipe
 from magistral_convert.rounding.dense import working
 from magistral_convert.rounding.methods import ColumnStatistics
 from magistral_convert.sources.layer_weights import TokenArray
 from magistral_convert.sources.source import Source
 
+from .layer import stage_of
 from .streams import Batch, PairedStream, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
@@ -24,7 +26,8 @@ _EMBEDDING = "model.embed_tokens.weight"
 class Calibration:
     """Statistics for one tensor after another, in the order of the model.
 
-    ``sequences`` is (N, L) token ids; ``folder`` is where hidden states are kept for a later run.
+    ``sequences`` is (N, L) token ids; ``recipe`` tells the groups that are rounded with what is
+    known; ``folder`` is where hidden states are kept for a later run.
     With ``written`` what is rounded next knows the errors of all that was written before it;
     without it only the importance of each column is gathered, all that the weighted search needs.
     """
@@ -33,7 +36,7 @@ class Calibration:
         self,
         source: Source,
         sequences: TokenArray,
-        group_size: int,
+        recipe: Recipe,
         folder: Path,
         *,
         written: WrittenTensors | None,
@@ -42,7 +45,7 @@ class Calibration:
         self._shapes = source.shapes
         self._layers = source.config.n_layers
         self._sequences = sequences
-        self._group_size = group_size
+        self._recipe = recipe
         self._folder = folder
         self._written = written
         self._fault = fault
@@ -68,10 +71,13 @@ class Calibration:
             _, _, layer, inside = tensor.removesuffix(".weight").split(".", 3)
             self._go_to(int(layer))
             self._is_inside = True
-            return self._stream.sums(int(layer), inside).statistics(self._group_size)
+            sizes = self._group_sizes(int(layer), inside)
+            return self._stream.sums(int(layer), inside).statistics(sizes)
         if self._head is None:
             self._go_to(self._layers)
-            self._head = self._stream.head_sums().statistics(self._group_size)
+            format = self._recipe.format_of(tensor, shape)
+            assert format is not None
+            self._head = self._stream.head_sums().statistics([format.group_size])
         return self._head
 
     def wrote(self, tensor: str, parts: tuple[mx.array, ...]) -> None:
@@ -87,6 +93,12 @@ class Calibration:
             self._written.finish_shard()
         if self._at is not None:
             self._save(self._at)
+
+    def _group_sizes(self, layer: int, inside: str) -> list[int]:
+        """Of all matrices that read what the matrix ``inside`` the layer does."""
+        names = [f"model.layers.{layer}.{each}.weight" for each in stage_of(inside)]
+        formats = [self._recipe.format_of(name, self._shapes[name]) for name in names]
+        return sorted({format.group_size for format in formats if format is not None})
 
     def _go_to(self, layer: int) -> None:
         """Let the hidden states be those that enter ``layer``, or be in it already."""

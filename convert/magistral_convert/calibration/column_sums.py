@@ -50,13 +50,13 @@ class ColumnSums:
         for block in self._blocks:
             block.add(exact, drifted)
 
-    def statistics(self, group_size: int) -> ColumnStatistics:
-        """Factor what was added, once; the sums are dropped with it."""
+    def statistics(self, group_sizes: Sequence[int]) -> ColumnStatistics:
+        """Factor what was added, once, for groups of these sizes; the sums are dropped with it."""
         if self._statistics is None:
             assert self._squares is not None
             factored = []
             while self._blocks:
-                factored.append(self._blocks.pop(0).factored(group_size, self._tokens))
+                factored.append(self._blocks.pop(0).factored(group_sizes, self._tokens))
             importance = working(damped_diagonal(self._squares))
             self._statistics = ColumnStatistics(importance, tuple(factored))
         return self._statistics
@@ -76,8 +76,8 @@ class _Block:
         if self._drift is not None:
             self._drift += np.asarray(product(there.T, exact[:, self._columns] - there))
 
-    def factored(self, group_size: int, tokens: int) -> CurvatureBlock:
-        curvature = factor_hessian(self._hessian, group_size, tokens)
+    def factored(self, group_sizes: Sequence[int], tokens: int) -> CurvatureBlock:
+        curvature = factor_hessian(self._hessian, group_sizes, tokens)
         correction = None
         # Of too few tokens least squares would only learn the noise.
         if self._drift is not None and has_enough_tokens(len(self._drift), tokens):

@@ -1,7 +1,8 @@
 """Text and conversations to the token sequences that calibration and comparison run on.
 
 A file is plain text, or JSONL with one of {"messages": [...]}, {"text": ...}, {"tokens": [ids]} a
-line. Documents are joined and cut into rows of one length; a rest shorter than a row is dropped.
+line, and "kind" beside it where a comparison should tell that kind of text from others. Documents
+are joined and cut into rows of one length; a rest shorter than a row is dropped.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from magistral_convert.sources.layer_weights import TokenArray
 from mlx_magistral.errors import ConversionError, MagistralError
@@ -22,20 +24,34 @@ _HELD_OUT_EVERY = 8
 _HELD_OUT_ROWS = 8
 
 
+KindArray = npt.NDArray[np.str_]
+# What a document is where it does not say so itself.
+_KINDS = {"messages": "conversations", "text": "text", "tokens": "tokens"}
+
+
+@dataclass(frozen=True)
+class TokenText:
+    """Rows of token ids, and which kind of text each id is from."""
+
+    tokens: TokenArray  # (N, L)
+    kinds: KindArray  # the same shape
+
+
 @dataclass(frozen=True)
 class CalibrationText:
     """Token ids to calibrate on and to measure on, no row in both, and the hash of all."""
 
     calibration: TokenArray  # (N, L)
     held_out: TokenArray  # (M, L)
+    held_out_kinds: KindArray | None = None  # (M, L)
 
     @classmethod
-    def split(cls, sequences: TokenArray) -> "CalibrationText":
+    def split(cls, text: TokenText) -> "CalibrationText":
         """Hold out every eighth row, eight at most; a single row has to serve for both."""
-        rows = sequences.shape[0]
+        rows = text.tokens.shape[0]
         out = list(range(rows - 1, -1, -_HELD_OUT_EVERY))[:_HELD_OUT_ROWS]
         kept = [row for row in range(rows) if row not in out] or out
-        return cls(sequences[kept], sequences[out])
+        return cls(text.tokens[kept], text.tokens[out], text.kinds[out])
 
     @property
     def sha256(self) -> str:
@@ -76,24 +92,34 @@ def token_sequences(
     *,
     limit: int,
     length: int = SEQUENCE_TOKENS,
-) -> TokenArray:
+) -> TokenText:
     """Rows (N, L) of at most ``limit`` ids in all; one shorter row where there are fewer than L.
 
     Raises ConversionError where a document cannot be encoded, or text comes without a tokenizer.
     """
     tokens: list[int] = []
+    kinds: list[str] = []
     for number, document in enumerate(documents, start=1):
         try:
             tokens.extend(_encode(document, tokenizer))
         except MagistralError as error:
             raise ConversionError(f"Document {number} cannot be encoded: {error}") from error
+        kinds += [_kind(document)] * (len(tokens) - len(kinds))
         if len(tokens) >= limit:
             break
     if len(tokens) < 2:
         raise ConversionError("The calibration text holds no tokens. Give a longer one.")
     length = min(length, len(tokens), limit)
     rows = min(len(tokens), limit) // length
-    return np.array(tokens[: rows * length], np.int64).reshape(rows, length)
+    ids = np.array(tokens[: rows * length], np.int64)
+    return TokenText(
+        ids.reshape(rows, length), np.array(kinds[: rows * length]).reshape(rows, length)
+    )
+
+
+def _kind(document: dict[str, Any]) -> str:
+    own = document.get("kind")
+    return own if isinstance(own, str) else next(_KINDS[key] for key in _KINDS if key in document)
 
 
 def _encode(document: dict[str, Any], tokenizer: Tokenizer | None) -> Iterator[int]:

@@ -108,7 +108,7 @@ def _seconds_a_weight(recipe: Recipe) -> float:
     blocks: tuple[CurvatureBlock, ...] = ()
     if recipe.method is Method.CALIBRATED:
         hessian = np.eye(_SAMPLE_COLUMNS, dtype=np.float32)
-        blocks = (CurvatureBlock(0, factor_hessian(hessian, recipe.group_size, _SAMPLE_ROWS)),)
+        blocks = (CurvatureBlock(0, factor_hessian(hessian, (recipe.group_size,), _SAMPLE_ROWS)),)
     statistics = ColumnStatistics(working(np.ones(_SAMPLE_COLUMNS, np.float32)), blocks)
     dtype = STORED_DTYPES[recipe.dtype]
     return _best_seconds(lambda: store_rows(rows, recipe.default_format, dtype, statistics)) / (

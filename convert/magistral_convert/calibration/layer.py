@@ -28,6 +28,11 @@ AFTER: Mapping[Names, Names] = {ATTENTION_INPUTS: ATTENTION_OUTPUT, MLP_INPUTS: 
 _NORMS = {ATTENTION_INPUTS: "input_layernorm", MLP_INPUTS: "post_attention_layernorm"}
 
 
+def stage_of(name: str) -> Names:
+    """The matrices that share the inputs of the one with this name, itself included."""
+    return next(names for pair in AFTER.items() for names in pair if name in names)
+
+
 def layer_forward(
     weights: Weights,
     hidden: Array,

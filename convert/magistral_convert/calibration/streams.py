@@ -27,6 +27,7 @@ from .layer import (
     inner_inputs,
     layer_forward,
     normed_inputs,
+    stage_of,
 )
 
 # Tokens that go through a layer at once.
@@ -141,7 +142,7 @@ class PairedStream:
 
     def sums(self, layer: int, name: str) -> ColumnSums:
         """See Stream; what is asked for must come after what is written."""
-        stage = next(names for pair in AFTER.items() for names in pair if name in names)
+        stage = stage_of(name)
         if self._sums is None or stage != self._stage:
             if stage in (MLP_INPUTS, MLP_OUTPUT) and not self._is_past_attention:
                 self._add_output(layer, ATTENTION_INPUTS)

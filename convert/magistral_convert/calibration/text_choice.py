@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from magistral_convert.sources.layer_weights import TokenArray
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 
 from .built_in import built_in_documents
-from .data import read_documents, token_sequences
+from .data import TokenText, read_documents, token_sequences
 
 CALIBRATION_TOKENS = 65536
 
@@ -17,7 +16,7 @@ def choose_text(
     *,
     tokenizer: Path | None = None,
     limit: int = CALIBRATION_TOKENS,
-) -> TokenArray:
+) -> TokenText:
     """Token rows from ``file``, or from the built-in text, encoded with a model folder's tokenizer.
 
     ``tokenizer`` is a tekken.json to take instead. A file of token ids alone needs none. Raises

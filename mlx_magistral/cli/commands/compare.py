@@ -56,16 +56,20 @@ def command(
     one, other = (resolve_source(name) for name in (a, b))
     folders = [side.folder for side in (one, other) if (side.folder / "tekken.json").exists()]
     folder = folders[0] if folders else one.folder
-    sequences = choose_text(folder, data, tokenizer=tokenizer, limit=tokens)
+    text = choose_text(folder, data, tokenizer=tokenizer, limit=tokens)
     with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
-        measured = compare_models(one, other, sequences, display)
+        measured = compare_models(one, other, text.tokens, display, kinds=text.kinds)
     table = measured.summary()
     if as_json:
         errors = [float(f"{error:.4g}") for error in measured.layer_errors]
         echo_json(table | {"layer errors": errors})
         return
+    by_kind = table.pop("by kind")
     for name, value in table.items():
         click.echo(f"{name:16} {value}")
+    for kind, figures in by_kind.items():
+        shown = ", ".join(f"{name} {value}" for name, value in figures.items())
+        click.echo(f"{kind:16} {shown}")
     if plot:
         _plot(measured.layer_errors)
 

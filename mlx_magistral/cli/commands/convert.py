@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import (
@@ -33,7 +34,7 @@ def _choice(name: str, values: str, default: str, text: str) -> Decorator:
 def conversion_options(bits: str) -> Decorator:
     """Add what a conversion takes beside its source and its output; ``bits`` is the default."""
     options = (
-        _choice("--bits", "4 6 8 16", bits, "Bits a weight; 16 keeps the weights as they are."),
+        _choice("--bits", "3 4 5 6 8 16", bits, "Of a weight; 16 keeps it."),
         _choice("--group-size", "32 64 128", "64", "Columns that share one scale and bias."),
         _choice("--dtype", "bfloat16 float16", "bfloat16", "Of the rest; for M1 and M2 float16."),
         _choice("--recipe", "plain search calibrated", "plain", "How the codes are chosen."),
@@ -69,6 +70,7 @@ def command(source: str, output: str, adapter: str | None, **options: Any) -> No
     \b
       mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit
       mlx-magistral convert SOURCE OUTPUT --recipe calibrated --mix static
+      mlx-magistral convert SOURCE OUTPUT --recipe calibrated --mix auto --bits-per-weight 3.6
     """
     convert(source, output, adapter, **options)
 
@@ -159,9 +161,15 @@ def _adapter(folder: str) -> "Adapter":
 def _recipe(
     bits: str, group_size: str, dtype: str, recipe: str, mix: str, bits_per_weight: float | None
 ) -> "Recipe":
-    from magistral_convert.recipe import Method, Mix, Recipe
+    from magistral_convert.recipe import LEAST_BITS, Method, Mix, Recipe
 
-    return Recipe(int(bits), int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
+    least = int(bits)
+    is_asked = (
+        click.get_current_context().get_parameter_source("bits") is not ParameterSource.DEFAULT
+    )
+    if mix == Mix.AUTO and not is_asked:
+        least = LEAST_BITS
+    return Recipe(least, int(group_size), dtype, Method(recipe), Mix(mix), bits_per_weight)
 
 
 def _text(

@@ -1,7 +1,8 @@
 """``mlx-magistral show``: what a model is, where it came from, and what it needs here."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,7 +10,11 @@ from mlx_magistral.cli.layout import echo_fact, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
+if TYPE_CHECKING:
+    from mlx_magistral.model.checkpoint import Checkpoint
+
 _KEY_COLUMNS = 15
+_FEWEST_WRITTEN = 3
 
 
 @click.command()
@@ -64,6 +69,7 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
         "parameters": weights,
         "weight_bytes": checkpoint.nbytes,
         "bits_per_weight": round(8 * checkpoint.nbytes / weights, 3),
+        "stored_as": _stored_as(checkpoint),
         "tokenizer": "tekken.json" if (folder / "tekken.json").is_file() else None,
         "source": hub_origin(folder) or _made_from(made.get("source", {})),
         "recipe": made.get("recipe", {}),
@@ -72,6 +78,22 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
         "fits": plan.fits,
         "longest_context": longest,
     }
+
+
+def _stored_as(checkpoint: "Checkpoint") -> str:
+    """The format of most matrices, how many have another, and a word on too few bits."""
+    if checkpoint.quantization is None:
+        return "not quantized"
+    modules = [name.removesuffix(".scales") for name in checkpoint.tensors if ".scales" in name]
+    counts = Counter(checkpoint.quantization.for_path(module) for module in modules)
+    by_frequency = [(form, count) for form, count in counts.most_common() if form is not None]
+    shown = ", ".join(
+        f"{form.bits} bits in groups of {form.group_size} ({count} matrices)"
+        for form, count in by_frequency
+    )
+    if any(form.bits < _FEWEST_WRITTEN for form, _ in by_frequency):
+        shown += "; fewer than 3 bits, which convert never writes, cost much of what a model knows"
+    return shown
 
 
 def _made_from(source: dict[str, Any]) -> dict[str, Any]:
@@ -97,4 +119,6 @@ def _readable(key: str, value: Any) -> str:
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items() if value not in (None, {}))
+    """Without tables inside, such as a format for each of a mix's modules: --json has them."""
+    flat = {key: value for key, value in values.items() if not isinstance(value, dict)}
+    return ", ".join(f"{key} {value}" for key, value in flat.items() if value is not None)

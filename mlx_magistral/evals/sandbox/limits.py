@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """``seconds`` is by the clock, from the start of the interpreter; the rest is each process's.
+    """``seconds`` is by the clock, starting left out; the rest is each process's.
 
     ``memory_bytes`` holds for all of its processes together too, ``folder_bytes`` for its folder
     as a whole where it has one, ``output_bytes`` for what it prints.

@@ -62,9 +62,6 @@ class Judges:
         numbers = read_number(wanted), read_number(boxed)
         if None not in numbers:
             return judged(numbers[0] == numbers[1], boxed, shown(numbers[1]))  # type: ignore[arg-type]
-        if ("%" in wanted) != ("%" in boxed):
-            # Not the same, though math-verify says so of 204 and 204 %.
-            return judged(False, boxed, _bare(boxed))
         same = self._expressions.same(wanted, boxed)
         if same is None:
             return unparsed("the box holds no expression that can be read", boxed)

@@ -28,7 +28,7 @@ def test_text_becomes_one_document(tmp_path: Path, tokenizer: Tokenizer) -> None
     path = tmp_path / "text.txt"
     path.write_text("What is 37 + 48?", "utf-8")
     rows = token_sequences(read_documents(path), tokenizer, limit=100)
-    assert rows.tolist() == [[tokenizer.bos_id, *tokenizer.encode("What is 37 + 48?")]]
+    assert rows.tokens.tolist() == [[tokenizer.bos_id, *tokenizer.encode("What is 37 + 48?")]]
 
 
 def test_a_conversation_is_encoded_as_the_model_writes_it(
@@ -37,7 +37,7 @@ def test_a_conversation_is_encoded_as_the_model_writes_it(
     question = {"role": "user", "content": "What is 2 + 2?"}
     answer = {"role": "assistant", "reasoning": "2 + 2 = 4", "content": "4"}
     path = _lines(tmp_path / "chat.jsonl", {"messages": [question, answer]})
-    (row,) = token_sequences(read_documents(path), tokenizer, limit=1000).tolist()
+    (row,) = token_sequences(read_documents(path), tokenizer, limit=1000).tokens.tolist()
     think, unthink = (tokenizer.control_id(name) for name in ("[THINK]", "[/THINK]"))
     written = [think, *tokenizer.encode("2 + 2 = 4"), unthink, *tokenizer.encode("4")]
     assert row == [*tokenizer.encode_chat([question]), *written, tokenizer.eos_id]
@@ -46,8 +46,15 @@ def test_a_conversation_is_encoded_as_the_model_writes_it(
 def test_ids_need_no_tokenizer_and_rows_are_whole(tmp_path: Path) -> None:
     path = _lines(tmp_path / "ids.jsonl", {"tokens": [1, 2, 3]}, {"tokens": [4, 5, 6, 7]})
     rows = token_sequences(read_documents(path), None, limit=100, length=3)
-    assert rows.tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert token_sequences(read_documents(path), None, limit=4, length=3).tolist() == [[1, 2, 3]]
+    assert rows.tokens.tolist() == [[1, 2, 3], [4, 5, 6]]
+    fewer = token_sequences(read_documents(path), None, limit=4, length=3)
+    assert fewer.tokens.tolist() == [[1, 2, 3]]
+
+
+def test_each_id_has_the_kind_of_its_document(tmp_path: Path) -> None:
+    path = _lines(tmp_path / "ids.jsonl", {"tokens": [1, 2]}, {"tokens": [3, 4], "kind": "poems"})
+    rows = token_sequences(read_documents(path), None, limit=3, length=3)
+    assert rows.kinds.tolist() == [["tokens", "tokens", "poems"]]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,9 @@ def test_the_built_in_text_is_the_same_each_time_and_mixes_its_kinds() -> None:
 
 
 def test_a_model_folder_is_enough(tokenizer: Tokenizer) -> None:
-    rows = choose_text(nano_folder(), None, limit=4096)
+    text = choose_text(nano_folder(), None, limit=4096)
+    rows = text.tokens
+    assert set(text.kinds.reshape(-1)) == {"reasoning", "prose", "code"}
     assert rows.shape == (4, 1024)
     assert rows.min() >= 0
     assert rows.max() < tokenizer.vocab_size

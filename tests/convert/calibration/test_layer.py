@@ -13,11 +13,12 @@ from magistral_convert.calibration.backward import layer_backward, norm_backward
 from magistral_convert.calibration.layer import layer_forward
 from magistral_convert.calibration.sensitivity import measure_sensitivities
 from magistral_convert.compare import compare_models
-from magistral_convert.recipe import Method, Recipe
+from magistral_convert.recipe import Method, Recipe, module_path
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import embed, read_layer, read_tensor
 from magistral_convert.sources.source import Source
 from mlx_magistral.errors import ConversionError
+from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
 from tests.convert.tiny_checkpoints import PARAMS, native_weights, write_native
@@ -100,11 +101,19 @@ def test_the_norm_s_gradient_is_mlx_s() -> None:
     assert mx.allclose(norm_backward(hidden, gain, gradient, 1e-5), expected, atol=1e-5)
 
 
+def _costs(source: Source, recipe: Recipe) -> dict[str, list[float]]:
+    """What each matrix costs at 4, 6 and 8 bits in groups of 64."""
+    formats = [QuantFormat(64, bits) for bits in (4, 6, 8)]
+    modules = [module_path(name) for name, shape in source.shapes.items() if len(shape) == 2]
+    costs = measure_sensitivities(source, _TOKENS, dict.fromkeys(modules, formats), recipe)
+    return {module: [each[form] for form in formats] for module, each in costs.items()}
+
+
 def test_sensitivity_falls_with_width_and_tells_the_loss(source: Source) -> None:
-    costs = measure_sensitivities(source, _TOKENS, (4, 6, 8), Recipe(4))
+    costs = _costs(source, Recipe(4))
     assert len(costs) == 7 * PARAMS["n_layers"] + 2  # the embedding and the head
-    for module, widths in costs.items():
-        assert widths[4] > widths[6] > widths[8] > 0, module
+    for module, (four, six, eight) in costs.items():
+        assert four > six > eight > 0, module
 
 
 def test_the_embedding_is_weighed_by_the_gradient_at_its_rows(
@@ -112,7 +121,10 @@ def test_the_embedding_is_weighed_by_the_gradient_at_its_rows(
 ) -> None:
     # Every id once, so that the gradient of a row is that of its one token.
     tokens = np.array([[1, 5, 9, 100, 33, 44, 2, 8]])
-    cost = measure_sensitivities(source, tokens, (4,), Recipe(4))["model.embed_tokens"][4]
+    form = QuantFormat(64, 4)
+    modules = [module_path(name) for name, shape in source.shapes.items() if len(shape) == 2]
+    formats = dict.fromkeys(modules, [form])
+    cost = measure_sensitivities(source, tokens, formats, Recipe(4))["model.embed_tokens"][form]
     model, _ = load_model(exact_folder)
     table = read_tensor(source, "model.embed_tokens.weight")
 
@@ -132,11 +144,10 @@ def test_a_method_that_leaves_less_of_the_error_costs_less_but_for_the_embedding
     source: Source,
 ) -> None:
     plain, fed_back = (
-        measure_sensitivities(source, _TOKENS, (4,), Recipe(4, method=method))
-        for method in (Method.PLAIN, Method.CALIBRATED)
+        _costs(source, Recipe(4, method=method)) for method in (Method.PLAIN, Method.CALIBRATED)
     )
     assert fed_back["model.embed_tokens"] == plain["model.embed_tokens"]
-    assert fed_back["lm_head"][4] < plain["lm_head"][4] / 2
+    assert fed_back["lm_head"][0] < plain["lm_head"][0] / 2
 
 
 def test_a_model_is_no_distance_from_itself(source: Source) -> None:
@@ -162,6 +173,19 @@ def test_the_distance_is_the_one_of_the_whole_models(source: Source, tmp_path: P
     assert measured.top1_agreement == pytest.approx(agreement)
     following = np.take_along_axis(logs[1][:, :-1], _TOKENS[:, 1:, None], axis=-1)
     assert measured.perplexity_b == pytest.approx(np.exp(-following.mean()), rel=1e-3)
+
+
+def test_each_kind_of_text_has_its_own_distance(source: Source, tmp_path: Path) -> None:
+    other = open_source(write_native(tmp_path / "other", native_weights(mx.float32, seed=1)))
+    kinds = np.array([["prose"] * 8, ["code"] * 8])
+    both = compare_models(source, other, _TOKENS, kinds=kinds)
+    for row, kind in enumerate(("prose", "code")):
+        alone = compare_models(source, other, _TOKENS[row : row + 1])
+        part = both.by_kind[kind]
+        assert part.tokens == 8
+        assert part.kl_mean == pytest.approx(alone.kl_mean, rel=1e-4)
+        assert part.top1_agreement == alone.top1_agreement
+    assert list(both.summary()["by kind"]) == ["code", "prose"]
 
 
 def test_models_of_different_shapes_are_refused(source: Source, tmp_path: Path) -> None:

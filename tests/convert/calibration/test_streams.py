@@ -132,7 +132,7 @@ def _sums(exact: np.ndarray, drifted: np.ndarray) -> ColumnSums:
 
 def test_the_correction_is_ridge_regression() -> None:
     exact, drifted = _drifting(600)
-    (block,) = _sums(exact, drifted).statistics(32).blocks
+    (block,) = _sums(exact, drifted).statistics((32,)).blocks
     hessian = drifted.T.astype(np.float64) @ drifted
     hessian += 0.01 * np.diag(hessian).mean() * np.eye(64)
     expected = np.linalg.solve(hessian, drifted.T.astype(np.float64) @ (exact - drifted)).T
@@ -141,7 +141,7 @@ def test_the_correction_is_ridge_regression() -> None:
 
 
 def test_too_few_tokens_correct_nothing() -> None:
-    (block,) = _sums(*_drifting(200)).statistics(32).blocks
+    (block,) = _sums(*_drifting(200)).statistics((32,)).blocks
     assert block.correction is None
 
 
@@ -149,7 +149,7 @@ def test_solving_undoes_the_damped_h() -> None:
     exact, _ = _drifting(600)
     hessian = exact.T @ exact
     right = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
-    found = solve(factor_hessian(hessian.copy(), 32, 600), right)
+    found = solve(factor_hessian(hessian.copy(), (32,), 600), right)
     np.fill_diagonal(hessian, np.diag(hessian) + 0.01 * np.diag(hessian).mean())
     assert np.allclose(hessian @ np.array(found), right, atol=1e-3)
 
@@ -161,7 +161,7 @@ def test_rows_make_good_what_their_inputs_lost() -> None:
     wanted = fresh @ np.array(rows).T
     left = []
     for aimed_at in (exact, drifted):  # with the drift known, and as if there were none
-        stored = store_rows(rows, _FORMAT, mx.bfloat16, _sums(aimed_at, drifted).statistics(32))
+        stored = store_rows(rows, _FORMAT, mx.bfloat16, _sums(aimed_at, drifted).statistics((32,)))
         values = np.array(dequantized(stored.parts, _FORMAT))
         difference = float(np.square(np.array(rows) - values).sum())
         assert stored.squared_error == pytest.approx(difference, rel=1e-3)

@@ -52,6 +52,8 @@ def test_the_last_closed_python_block(answer: str, program: str | None) -> None:
         ("  3  \n\n", "3\n", True),
         ("1 2\n3", "1 2 \n 3\n", True),
         ("1\n2", "1 2", False),
+        ("1\n2", "1", False),
+        ("1", "1\n2", False),
         ("0.50", "0.5", True),
         ("1e2 3", "100 3", True),
         ("50000000000000000", "50000000000000001", False),
