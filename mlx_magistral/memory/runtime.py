@@ -67,6 +67,7 @@ class ModelMemory:
     plan: MemoryPlan
     prefixes: PrefixCache | None
     wired: WiredLimit | None = None
+    draft_token_bytes: float = 0  # of a draft model's KV cache
     marks: PromptMarks = PromptMarks()
     is_exact: bool = True
 
@@ -84,13 +85,17 @@ class ModelMemory:
     def divided(self, adapters: Sequence[Adapter]) -> list["ModelMemory"]:
         """A memory for the same model with each adapter; all share the plan and what is kept."""
         if self.prefixes is None:
-            return [ModelMemory(self.plan, None) for _ in adapters]
+            return [
+                ModelMemory(self.plan, None, draft_token_bytes=self.draft_token_bytes)
+                for _ in adapters
+            ]
         kept = self.prefixes
         kept.ram_bytes //= len(adapters) + 1
         return [
             ModelMemory(
                 self.plan,
                 PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk),
+                draft_token_bytes=self.draft_token_bytes,
             )
             for each in adapters
         ]
@@ -208,4 +213,4 @@ def plan_memory(
             fingerprint += f"-{adapter.fingerprint}"
         ram_bytes = min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes)
         prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
-    return ModelMemory(plan, prefixes, wired)
+    return ModelMemory(plan, prefixes, wired, options.draft_token_bytes)
