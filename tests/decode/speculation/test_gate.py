@@ -12,7 +12,7 @@ def test_a_draft_is_as_long_as_its_rows_are_cheap() -> None:
     assert cheap.guesses == 7
     assert 0 < dear.guesses < 3
     assert best_draft(SURE, Costs({1: 1.0, 8: 8.0})) == Draft()
-    assert best_draft([0.2] * 7, Costs({1: 1.0, 8: 1.5})) == Draft()
+    assert best_draft([0.05] * 7, Costs({1: 1.0, 8: 1.5})) == Draft()
 
 
 def test_beside_others_it_is_the_cost_of_the_rows_after_theirs_that_counts() -> None:
