@@ -85,6 +85,7 @@ def test_aime24_of_a_parquet_file(hub: HubServer, tmp_path: Path) -> None:
     (folder / "data").mkdir()
     pq.write_table(pa.table(AIME24), folder / "data" / "train-00000-of-00001.parquet")
     (folder / "README.md").write_text("a card")
+    hub.also_large = {"train-00000-of-00001.parquet"}
     task = public_task("aime24", DataOptions())
     assert [(problem.id, problem.answer) for problem in task.problems] == [
         ("60", "85"),
