@@ -39,7 +39,8 @@ class MemoryOptions:
     the model is loaded, "auto" is the planned peak; nothing is wired unless asked for.
     ``draft_bytes`` are the weights of a draft model beside, and ``draft_token_bytes`` a token of
     its KV cache. ``adapter`` is what the model answers with: prefixes computed with it are kept
-    apart. ``beside_bytes`` are those of adapters that other replies answer with.
+    apart. ``beside_bytes`` are those of adapters that other replies answer with. ``force`` loads
+    what does not fit.
     """
 
     kv_bits: int | None = None
@@ -50,6 +51,7 @@ class MemoryOptions:
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
     beside_bytes: int = 0
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.kv_bits is not None:
@@ -62,7 +64,7 @@ class MemoryOptions:
 
 @dataclass
 class ModelMemory:
-    """The plan, which already fits, and what is reused; one for each loaded model."""
+    """The plan, which fits unless forced, and what is reused; one for each loaded model."""
 
     plan: MemoryPlan
     prefixes: PrefixCache | None
@@ -180,7 +182,7 @@ def plan_memory(
     """Plan a model before its weights are read.
 
     Raises UsageError for a context over the model's or a wired limit that cannot be, or
-    MemoryPlanError with the numbers where it does not fit.
+    MemoryPlanError with the numbers where it does not fit and is not forced to.
     """
     ceiling = checkpoint.config.max_position_embeddings
     context = options.context_tokens
@@ -195,7 +197,8 @@ def plan_memory(
     weights = checkpoint.nbytes + options.draft_bytes + draft_kv + options.beside_bytes
     weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
-    require_fit(checkpoint.config, plan)
+    if not options.force:
+        require_fit(checkpoint.config, plan)
     wired = None
     if options.wired_bytes is not None:
         wired = WiredLimit(
@@ -206,6 +209,6 @@ def plan_memory(
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits, plan.chunk_tokens)
         if adapter is not None:
             fingerprint += f"-{adapter.fingerprint}"
-        ram_bytes = min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes)
+        ram_bytes = max(min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes), 0)
         prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
     return ModelMemory(plan, prefixes, wired)
