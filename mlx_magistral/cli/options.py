@@ -39,6 +39,10 @@ _SAMPLING = (
     click.option(
         "--repetition-penalty", type=float, default=1.0, help="Above 1 makes repeats less likely."
     ),
+    click.option(
+        "--frequency-penalty", type=float, default=0.0, help="Off each time an id has come."
+    ),
+    click.option("--presence-penalty", type=float, default=0.0, help="Off once an id has come."),
     click.option("--seed", type=int, help="Same seed, same ids on the same machine."),
 )
 

@@ -203,6 +203,7 @@ class Magistral:
         """
         started = time.perf_counter()
         sampling, control = _split(options)
+        sampling.require_ids(self.tokenizer.vocab_size)
         begun = None if messages is None else self.tokenizer.begun_part(messages)
         if control.think_budget == 0:
             if thinking == "force":

@@ -26,11 +26,12 @@ CARD_FILE = "README.md"
 
 @dataclass(frozen=True)
 class Base:
-    """The model that was trained on: what the user called it, and its identity."""
+    """The model that was trained on: what the user called it, its identity, and its dtype."""
 
     name: str
     sha256: str
     n_layers: int
+    dtype: mx.Dtype = mx.float32
 
 
 def write_adapter(
@@ -51,9 +52,11 @@ def write_adapter(
         BASE_NAME: base.name,
         BASE_SHA256: base.sha256,
     }
+    tensors = dict(parameters)
     if options.method is Method.FULL:
         del config["lora_parameters"]
-    tensors = dict(parameters)
+        # They take the places of the base's own.
+        tensors = {name: array.astype(base.dtype) for name, array in tensors.items()}
     write_whole(folder / MLX_FILE, lambda draft: mx.save_safetensors(str(draft), tensors))
     write_text(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 

@@ -14,7 +14,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
 from mlx_magistral.model.transformer import Layer, Transformer
-from mlx_magistral.train.head import CHUNK_ROWS, head_loss, row_losses
+from mlx_magistral.train.head import chunk_rows, head_loss, row_losses
 from mlx_magistral.train.packing import Pack
 from mlx_magistral.train.segments import SegmentCache
 
@@ -28,22 +28,33 @@ class PackLoss(NamedTuple):
     gradients: Gradients
 
 
-def whole_graph(model: Transformer, pack: Pack) -> PackLoss:
-    """Loss and gradients of all trainable parameters at once; not evaluated."""
+def whole_graph(model: Transformer, pack: Pack, *, rows_at_once: int | None = None) -> PackLoss:
+    """Loss and gradients of all trainable parameters at once; the latter not evaluated.
+
+    Where the logits are more than a chunk, the head is done in chunks as soon as the hidden states
+    are there, in the middle of autodiff: what it gives is a constant to the rest of the graph. MLX
+    then keeps twice as much of the layers, since it cannot see yet what the backward will need.
+    """
     inputs, cache, rows, targets = _arrays(pack)
+    at_once = rows_at_once or _chunk_rows(model)
+    losses: list[mx.array] = []
 
     def loss_of(parameters: Gradients) -> mx.array:
         model.update(tree_unflatten(list(parameters.items())))
-        hidden = model.hidden(inputs, [cache] * len(model.layers))[:, 0]
-        return row_losses(model.logits, hidden[rows], targets).sum()
+        hidden = model.hidden(inputs, [cache] * len(model.layers))[:, 0][rows]
+        if len(pack.targets) <= at_once:
+            return row_losses(model.logits, hidden, targets).sum()
+        loss, slope = head_loss(model.logits, _detached(hidden), targets, at_once)
+        losses.append(loss)
+        return (hidden.astype(mx.float32) * _detached(slope).astype(mx.float32)).sum()
 
     parameters = trainable(model)
     loss, gradients = mx.value_and_grad(loss_of)(parameters)
     model.update(tree_unflatten(list(parameters.items())))
-    return PackLoss(loss, gradients)
+    return PackLoss(losses[0] if losses else loss, gradients)
 
 
-def layer_by_layer(model: Transformer, pack: Pack, *, chunk_rows: int = CHUNK_ROWS) -> PackLoss:
+def layer_by_layer(model: Transformer, pack: Pack, *, rows_at_once: int | None = None) -> PackLoss:
     """The same with one layer's activations at a time; evaluated."""
     inputs, cache, rows, targets = _arrays(pack)
     first = _first_trained(model)
@@ -56,7 +67,8 @@ def layer_by_layer(model: Transformer, pack: Pack, *, chunk_rows: int = CHUNK_RO
         return model.model.norm(x)[:, 0][rows]
 
     last = xs.pop()
-    loss, slope = head_loss(model.logits, normalized(last), targets, chunk_rows)
+    at_once = rows_at_once or _chunk_rows(model)
+    loss, slope = head_loss(model.logits, normalized(last), targets, at_once)
     _, (slope,) = mx.vjp(normalized, [last], [slope])
     del last
     gradients: Gradients = {}
@@ -72,9 +84,9 @@ def losses_of(model: Transformer, pack: Pack) -> list[mx.array]:
     """The loss of each target of a pack, by example, without gradients and in chunks."""
     inputs, cache, rows, targets = _arrays(pack)
     hidden = model.hidden(inputs, [cache] * len(model.layers))[:, 0][rows]
-    parts = []
-    for start in range(0, hidden.shape[0], CHUNK_ROWS):
-        end = start + CHUNK_ROWS
+    parts, at_once = [], _chunk_rows(model)
+    for start in range(0, hidden.shape[0], at_once):
+        end = start + at_once
         parts.append(row_losses(model.logits, hidden[start:end], targets[start:end]))
         mx.eval(parts[-1])
     losses = mx.concatenate(parts)
@@ -113,6 +125,20 @@ def _layer_gradients(
 def _first_trained(model: Transformer) -> int:
     trained = [bool(tree_flatten(layer.trainable_parameters())) for layer in model.layers]
     return trained.index(True)
+
+
+def _detached(array: mx.array) -> mx.array:
+    """The same numbers with no graph behind them: by way of the host, for nothing else drops it.
+
+    In the middle of autodiff each array keeps all that it was made of, evaluated or not.
+    """
+    wide = array.astype(mx.float32)
+    mx.eval(wide)
+    return mx.array(memoryview(wide)).astype(array.dtype)  # type: ignore[arg-type]
+
+
+def _chunk_rows(model: Transformer) -> int:
+    return chunk_rows(model.model.embed_tokens.weight.shape[0])
 
 
 def _arrays(pack: Pack) -> tuple[mx.array, SegmentCache, mx.array, mx.array]:

@@ -1,4 +1,4 @@
-"""The loss at the head, a few rows at a time: no more than ``chunk`` rows of logits are ever there.
+"""The loss at the head, a few rows at a time: the logits of all rows are never there.
 
 Magistral's head has 131,072 columns: 8,192 rows of logits are 4.3 GB in fp32, and autodiff holds
 four such arrays. Cutting them up inside of a graph does not help, because MLX keeps what the graph
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
-# Logits of 128 rows of Magistral take 67 MB in fp32, and what is there at once four times that.
-CHUNK_ROWS = 128
+# Logits of a chunk, 128 rows of Magistral: 67 MB in fp32, and four times that is there at once.
+_CHUNK_LOGITS = 1 << 24
 
 Head = Callable[[mx.array], mx.array]
 
@@ -25,15 +25,18 @@ class HeadLoss(NamedTuple):
     gradient: mx.array
 
 
-def head_loss(
-    head: Head, hidden: mx.array, targets: mx.array, chunk_rows: int = CHUNK_ROWS
-) -> HeadLoss:
+def chunk_rows(vocab_size: int) -> int:
+    """How many rows of logits are computed at once."""
+    return max(_CHUNK_LOGITS // vocab_size, 1)
+
+
+def head_loss(head: Head, hidden: mx.array, targets: mx.array, rows_at_once: int) -> HeadLoss:
     """Cross-entropy of ``head(hidden)``, (rows, vocab), summed over rows; evaluated."""
     loss = mx.zeros((), mx.float32)
     gradients = []
-    for start in range(0, hidden.shape[0], chunk_rows):
-        rows = hidden[start : start + chunk_rows]
-        part, gradient = _chunk(head, rows, targets[start : start + chunk_rows])
+    for start in range(0, hidden.shape[0], rows_at_once):
+        end = start + rows_at_once
+        part, gradient = _chunk(head, hidden[start:end], targets[start:end])
         loss = loss + part
         gradients.append(gradient)
         mx.eval(loss, gradient)

@@ -83,6 +83,10 @@ class History:
             json.dumps(content) + "\n" for _, _, content in sorted(lines, key=lambda line: line[:2])
         )
 
+    def copy(self) -> "History":
+        """One of its own that says the same."""
+        return History(list(self.steps), list(self.valid))
+
     def to_json(self) -> dict[str, Any]:
         """For the state; from_json takes it back."""
         return asdict(self)

@@ -94,13 +94,15 @@ class TrainingJob:
         folder = self.request.folder
         if restart:
             _forget(folder)
-        base = Base(
-            self.request.model,
-            base_identity(self.checkpoint),
-            self.checkpoint.config.n_layers,
-        )
         model = build_model(self.checkpoint).model
         read_weights(model)
+        named = Path(self.request.model)
+        base = Base(
+            named.resolve().name if named.exists() else self.request.model,
+            base_identity(self.checkpoint),
+            self.checkpoint.config.n_layers,
+            model.model.norm.weight.dtype,
+        )
         prepare(model, self.options)
         trainer = Trainer(model, self.data, self.options, folder, base, self._identity(), watcher)
         if trainer.resume():

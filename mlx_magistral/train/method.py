@@ -19,7 +19,7 @@ from mlx_magistral.model.adapters.layers import (
     row_squares,
 )
 from mlx_magistral.model.adapters.placing import put, wrap
-from mlx_magistral.model.transformer import Layer, Transformer
+from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.options import Method, TrainOptions
 
 
@@ -27,20 +27,22 @@ def prepare(model: Transformer, options: TrainOptions) -> None:
     """Freeze the model and make its last ``num_layers`` layers trainable.
 
     Of an adapter a is drawn from the seed and b is zero, so that training begins at the model as it
-    is. Its parameters are fp32, whatever the weights are: bf16 would lose small steps.
+    is. What is trained is fp32, whatever the weights are: bf16 would lose small steps.
     Raises UsageError or TrainingError.
     """
     count = len(model.layers)
     chosen = count if options.num_layers == -1 else options.num_layers
     if chosen > count:
         raise UsageError(f"--num-layers is {chosen}, and the model has {count}.")
+    if options.method is Method.FULL:
+        _widen(model)
     _unpack_on_cpu(model)
     model.freeze()
     key = mx.random.key(options.seed)
     for index in range(count - chosen, count):
         layer = model.layers[index]
         if options.method is Method.FULL:
-            _unfreeze(model, index)
+            layer.unfreeze()
             continue
         for path in [path for path, module in layer.named_modules() if is_linear(module)]:
             key, own = mx.random.split(key)
@@ -75,16 +77,13 @@ def _adapt(model: Transformer, path: str, options: TrainOptions, key: mx.array) 
     wrap(model, path, ModuleAdapter(a, b, options.scale, m))
 
 
-def _unfreeze(model: Transformer, index: int) -> None:
-    layer = model.layers[index]
-    if any(each.dtype == mx.uint32 for each in _arrays(layer)):
+def _widen(model: Transformer) -> None:
+    """All weights in fp32: those that are trained, and what meets them."""
+    flat: Any = tree_flatten(model.parameters())
+    if any(array.dtype == mx.uint32 for _, array in flat):
         raise TrainingError(
             "--full trains the weights themselves, and these are quantized. Train an adapter, or "
             "name the folder they were converted from."
         )
-    layer.unfreeze()
-
-
-def _arrays(layer: Layer) -> list[mx.array]:
-    flat: Any = tree_flatten(layer.parameters())
-    return [array for _, array in flat]
+    model.set_dtype(mx.float32)
+    mx.eval(model.parameters())

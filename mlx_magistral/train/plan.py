@@ -14,7 +14,7 @@ from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 from mlx_magistral.train.attention import BLOCK_ROWS, LONG_TOKENS
-from mlx_magistral.train.head import CHUNK_ROWS
+from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.options import Method, TrainOptions
 from mlx_magistral.train.packing import Pack
 
@@ -22,6 +22,7 @@ from mlx_magistral.train.packing import Pack
 _ITEM, _WIDE_ITEM = 2, 4
 # Sizes of a row: between layers, in the MLP, of the queries, of the keys.
 _KEPT = (9.0, 7.0, 7.0, 5.0)  # kept of each layer until its gradient is computed
+_UNSEEN_BACKWARD = 2.0  # where the head is done in chunks in between
 _WORKING = (14.0, 13.0, 12.0, 9.0)  # there at once while one layer's gradient is computed
 # Score matrices of all heads, in numbers of the activations' width.
 _KEPT_SCORES, _WORKING_SCORES, _BLOCK_SCORES = 2.0, 5.0, 6.0
@@ -144,14 +145,15 @@ def activation_bytes(
     item = _WIDE_ITEM if options.method is Method.FULL else _ITEM
     row = _row_bytes(config, item)
     update = int(4 * trained_count(config, options) * _UPDATE_COPIES)
+    at_once = chunk_rows(config.vocab_size)
+    head = _HEAD_ARRAYS * 4 * min(at_once, load.targets) * config.vocab_size
     if not is_checkpointed:
         kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * _scores(config, load, item)
+        kept *= _UNSEEN_BACKWARD if load.targets > at_once else 1
         passing = load.rows * _sum(_WORKING, row)
-        head = _HEAD_ARRAYS * 4 * load.targets * config.vocab_size
         return int(max(config.n_layers * kept + max(head, passing), update))
     inputs = load.rows * config.dim * item * (config.n_layers + 1)
     working = load.rows * _sum(_WORKING, row) + _working_scores(config, load, item)
-    head = _HEAD_ARRAYS * 4 * min(CHUNK_ROWS, load.targets) * config.vocab_size
     return int(max(inputs + max(working, head), update))
 
 

@@ -11,7 +11,10 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_unflatten
 
+from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.errors import TrainingError
+from mlx_magistral.memory.machine import this_machine
+from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.adapter_folder import Base, write_adapter
 from mlx_magistral.train.dataset import Dataset
@@ -70,6 +73,8 @@ class Trainer:
         )
         self._optimizer = make_optimizer(options)
         self._optimizer.init(trainable(model))
+        # Packs differ in length, and MLX would keep the buffers of them all.
+        self._kept = KeptBuffers(reserve_bytes(this_machine()))
 
     def resume(self) -> bool:
         """Take up the state in the folder, if there is one; returns whether it has ended already.
@@ -92,19 +97,22 @@ class Trainer:
         """
         if self.step == 0 and not self.history.valid:
             self._validate()
+        latest = self._state()
         try:
             while self.step < self._options.iters and not self._is_patience_over():
                 self._train_step()
                 if self.step % self._options.eval_every == 0 or self.step == self._options.iters:
                     self._validate()
+                latest = self._state()
                 if self.step % self._options.save_every == 0:
-                    self._save()
+                    self._save(latest)
         except KeyboardInterrupt:
-            self._save()
+            # It may have come in the middle of a step, which is then done again.
+            self._save(latest)
             raise
         if self.history.best is None:
             self._write_adapter()
-        self._save(is_over=True)
+        self._save(TrainState(self.step, self._identity, self.history, {}, {}, is_over=True))
 
     def _train_step(self) -> None:
         started = time.perf_counter()
@@ -145,6 +153,7 @@ class Trainer:
             gradients = _added(gradients, part.gradients)
             mx.eval(part.loss, gradients)
             total += _number(part.loss)
+            self._kept.after_pass()
         return total, gradients
 
     def _pack(self, pack: Pack) -> PackLoss:
@@ -178,14 +187,17 @@ class Trainer:
     def _write_adapter(self) -> None:
         write_adapter(self._folder, trainable(self._model), self._options, self._base)
 
-    def _save(self, *, is_over: bool = False) -> None:
+    def _state(self) -> TrainState:
+        """What is true between two steps; arrays are shared, and never changed in place."""
         parameters = trainable(self._model)
-        kept = {} if is_over else flat_state(self._optimizer, list(parameters))
-        held = {} if is_over else parameters
-        state = TrainState(self.step, self._identity, self.history, held, kept, is_over)
+        optimizer = flat_state(self._optimizer, list(parameters))
+        history = self.history.copy()
+        return TrainState(self.step, self._identity, history, parameters, optimizer)
+
+    def _save(self, state: TrainState) -> None:
         save_state(self._folder, state)
-        write_text(self._folder / LOG_FILE, self.history.log())
-        self._watcher.saved(self.step)
+        write_text(self._folder / LOG_FILE, state.history.log())
+        self._watcher.saved(state.step)
 
     def _not_finite(self, packs: Sequence[Pack], loss: float) -> TrainingError:
         """Names the example; the adapter as it was before this step stays, or is written."""

@@ -4,8 +4,11 @@
 Random models in bf16, or quantized, take a step of gradients and one of the optimizer, with all
 layers' activations and with one layer's. ``ratio`` is the median of predicted / measured
 (mx.get_peak_memory()); ``cases`` has each. --unseen takes shapes that no constant was fitted to.
+--table measures nothing: it prints what the plan says of Magistral Small at 4 bits on Macs, as
+docs/training.md has it.
 
     scripts/bench/train_memory.py [--unseen] [--json]
+    scripts/bench/train_memory.py --table
 """
 
 import argparse
@@ -20,7 +23,9 @@ from typing import Any
 import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
-from mlx_magistral.memory.machine import this_machine
+from mlx_magistral.memory.known import MAGISTRAL_SMALL
+from mlx_magistral.memory.machine import simulated_mac, this_machine
+from mlx_magistral.memory.sizes import weight_bytes
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.example import Example, packed
@@ -56,6 +61,8 @@ UNSEEN = {
     "wide heads": replace(BASE, dim=384, hidden_dim=1280, head_dim=128, n_heads=4, n_kv_heads=2),
 }
 LORA = TrainOptions(rank=16)
+MACS = (32, 48, 64, 128)
+LENGTHS = (2048, 8192, 16384)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--unseen", action="store_true", help="shapes that nothing was fitted to")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
+    parser.add_argument("--table", action="store_true", help="Magistral's plans as Markdown")
     options = parser.parse_args()
+    if options.table:
+        print_table()
+        return
     rows = []
     for case in cases(UNSEEN if options.unseen else SHAPES):
         for is_checkpointed in (False, True):
@@ -87,6 +98,24 @@ def main() -> None:
         print(json.dumps({"ratio": statistics.median(ratios), "worst": worst, "cases": rows}))
     else:
         print(f"median {statistics.median(ratios):.3f}, worst {worst:.3f}")
+
+
+def print_table() -> None:
+    """One example at a time, LoRA of rank 16 on all linears, the quicker way where it fits."""
+    macs = [simulated_mac(gigabytes << 30) for gigabytes in MACS]
+    weights = weight_bytes(MAGISTRAL_SMALL, 4)
+    names = " | ".join(f"{gigabytes} GB" for gigabytes in MACS)
+    print(f"| ids of an example | GB, a layer at a time | {names} |")
+    print("|---|---|" + "---|" * len(MACS))
+    for tokens in LENGTHS:
+        load = [PackLoad.one(tokens)]
+        least = plan_training(MAGISTRAL_SMALL, weights, LORA, load, macs[-1], is_checkpointed=True)
+        row = [f"{tokens:,}", f"{(least.peak_bytes + least.reserve_bytes) / 1e9:.1f}"]
+        for mac in macs:
+            plan = plan_training(MAGISTRAL_SMALL, weights, LORA, load, mac)
+            way = "a layer at a time" if plan.is_checkpointed else "all layers"
+            row.append(way if plan.fits else "no")
+        print("| " + " | ".join(row) + " |")
 
 
 def cases(shapes: dict[str, ModelConfig]) -> Iterator[Case]:

@@ -139,6 +139,15 @@ def test_the_head_in_chunks_has_the_loss_and_gradient_of_the_whole(chunk: int) -
     assert mx.abs(part.gradient - slope).max() <= 1e-5
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_pack_whose_logits_are_many_chunks_gives_the_same(way: Any) -> None:
+    model, chosen = trained_model(), examples(5)
+    loss, gradients = plain(model, chosen)
+    part = way(model, Pack(tuple(chosen)), rows_at_once=7)
+    assert abs(float((part.loss - loss).item())) <= 1e-5 * float(loss.item())
+    assert largest_difference(part.gradients, gradients) <= 1e-5
+
+
 def test_accumulated_packs_are_one_large_batch() -> None:
     model, chosen = trained_model(), examples(8)
     whole = whole_graph(model, Pack(tuple(chosen)))

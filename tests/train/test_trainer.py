@@ -82,7 +82,7 @@ def test_killed_at_any_step_the_adapter_is_byte_for_byte_that_of_a_whole_run(
     assert len(again.history.steps) == OPTIONS["iters"]
 
 
-def test_an_interrupt_saves_the_step_it_came_at(tmp_path: Path) -> None:
+def test_an_interrupt_saves_the_last_whole_step(tmp_path: Path) -> None:
     class Interrupt(Watcher):
         def stepped(self, record: StepRecord, history: History) -> None:
             if record.step == 6:
@@ -92,7 +92,7 @@ def test_an_interrupt_saves_the_step_it_came_at(tmp_path: Path) -> None:
         make(tmp_path, Interrupt()).run()
     again = make(tmp_path)
     again.resume()
-    assert again.step == 6
+    assert again.step == 5
 
 
 def test_a_training_that_has_ended_says_so(tmp_path: Path) -> None:
@@ -213,3 +213,47 @@ def test_options_that_cannot_be_are_named(changes: dict[str, Any]) -> None:
 def test_more_layers_than_there_are_is_refused() -> None:
     with pytest.raises(UsageError, match="--num-layers is 3, and the model has 2"):
         trained_model(TrainOptions(num_layers=3))
+
+
+def test_an_interrupt_in_the_middle_of_a_step_does_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "whole").run()
+    trainer = make(tmp_path / "parts")
+    take = trainer._take
+
+    def interrupted(parameters: Any) -> None:
+        take(parameters)
+        if trainer.step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "_take", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    again = make(tmp_path / "parts")
+    again.resume()
+    assert again.step == 5
+    again.run()
+    assert adapter_bytes(tmp_path / "parts") == adapter_bytes(tmp_path / "whole")
+
+
+def test_an_interrupt_while_validating_does_the_step_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path / "whole").run()
+    trainer = make(tmp_path / "parts")
+    validate = trainer._validate
+
+    def interrupted() -> None:
+        if trainer.step == 6:
+            raise KeyboardInterrupt
+        validate()
+
+    monkeypatch.setattr(trainer, "_validate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    again = make(tmp_path / "parts")
+    again.resume()
+    again.run()
+    assert [each.step for each in again.history.valid] == [0, 3, 6, 9, 12]
+    assert adapter_bytes(tmp_path / "parts") == adapter_bytes(tmp_path / "whole")

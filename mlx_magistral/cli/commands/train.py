@@ -175,6 +175,8 @@ def _request(model: str, data: tuple[str, ...], options: dict[str, Any]) -> "Tra
     named, _ = train_data.data_records(options.pop("valid"))
     if not train:
         raise UsageError("There is nothing to train on: name DATA.")
+    if options["with_peft"] and options["is_full"]:
+        raise UsageError("--peft writes LoRA and DoRA, and --full trains neither. Leave one out.")
     epochs = options.pop("epochs")
     if epochs is not None and options["iters"] is not None:
         raise UsageError("--epochs and --iters exclude each other. Leave one out.")

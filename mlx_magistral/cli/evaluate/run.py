@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mlx_magistral.cli.options import (
     adapter_option,
@@ -31,6 +32,16 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
+def _complete_task(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from mlx_magistral.evals.tasks.registry import TASKS
+
+    names = [CompletionItem(name) for name in TASKS if name.startswith(incomplete)]
+    # First, as model_names.py says why.
+    return [CompletionItem(incomplete, type="file"), *names]
+
+
 class _Run(SectionedCommand):
     sections = {
         "What": ["model", "adapter", "tokenizer", "samples", "limit", "hours", "folder"],
@@ -45,7 +56,7 @@ class _Run(SectionedCommand):
 
 
 @click.command(cls=_Run)
-@click.argument("names", metavar="TASK...", nargs=-1, required=True)
+@click.argument("names", metavar="TASK...", nargs=-1, required=True, shell_complete=_complete_task)
 @model_option
 @adapter_option
 @click.option("samples", "-n", type=int, help="Replies to each problem.  [default: protocol's]")
@@ -117,6 +128,7 @@ def run(names: tuple[str, ...], **options: Any) -> int:
     amounts = Amounts(options.pop("limit"), options.pop("width"))
     with RunProgress(is_quiet=is_quiet, is_verbose=options.pop("is_verbose")) as shown:
         recipe.check()
+        shown.started("reading the problems")
         tasks = find_tasks(names, _data(options))
         _say_what_is_asked(tasks, shown)
         with Judges(tasks, is_unsafe=options.pop("is_unsafe")) as judges:
@@ -201,7 +213,8 @@ def _make(
             folder, left, judges.judge, tally, lambda: shown.update(tally), deadline
         )
     except KeyboardInterrupt:
-        shown.note(f"{tally.done:,} of {total:,} replies are there; the same command goes on.")
+        there = total - len(session.left(folder))
+        shown.note(f"{there:,} of {total:,} replies are there; the same command goes on.")
         raise
     shown.finish(tally)
     if failures:

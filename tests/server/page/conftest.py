@@ -58,7 +58,10 @@ class _Tab:
     """A tab of its own browser profile, and what went wrong in it."""
 
     def __init__(self, browser: "Browser") -> None:
-        self.context = browser.new_context(viewport={"width": 1000, "height": 700})
+        # What moves is drawn 60 times a second, for nobody.
+        self.context = browser.new_context(
+            viewport={"width": 1000, "height": 700}, reduced_motion="reduce"
+        )
         self.context.set_default_timeout(30_000)
         # Greedy, until a test sets something else.
         self.context.add_init_script(
