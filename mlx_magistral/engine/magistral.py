@@ -94,7 +94,7 @@ class Magistral:
         adapter: str | Path | None = None,
         variants: Sequence[str | Path] = (),
         force: bool = False,
-        on_forced: Callable[[str], None] = lambda note: None,
+        on_forced: Callable[[str], None] | None = None,
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
@@ -137,7 +137,7 @@ class Magistral:
             plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
             examined.fetch()
         memory = plan_memory(checkpoint, wanted)
-        if not memory.plan.fits:
+        if on_forced is not None and not memory.plan.fits:
             on_forced(forced_note(memory.plan))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:

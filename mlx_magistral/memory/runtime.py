@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import mlx.core as mx
+
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
@@ -11,6 +13,7 @@ from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.prefixes.disk import PrefixDisk, default_folder
 from mlx_magistral.memory.prefixes.fingerprint import model_fingerprint
 from mlx_magistral.memory.prefixes.passes import PromptMarks, pass_ends
+from mlx_magistral.memory.pressure import Pressure, PressureWatch
 from mlx_magistral.memory.wired import WiredLimit
 from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.cache import KVCache
@@ -28,6 +31,12 @@ _MOST_UNWRITTEN = 64
 # Kept prefixes take no more than so many whole contexts, however much memory is free: what is older
 # is hardly asked for again, and a small model would fill a large machine in a day.
 MOST_PREFIX_CONTEXTS = 16
+
+
+OUT_OF_MEMORY = (
+    "The system is out of memory, so the reply ended with what it had. Close other programs, or "
+    "take a smaller --context or fewer bits."
+)
 
 
 @dataclass(frozen=True)
@@ -71,8 +80,10 @@ class ModelMemory:
     wired: WiredLimit | None = None
     marks: PromptMarks = PromptMarks()
     is_exact: bool = True
+    pressure: PressureWatch = field(default_factory=PressureWatch)
 
     _unwritten: list[tuple[list[int], bool]] = field(default_factory=list)
+    _notes: list[str] = field(default_factory=list)
 
     @property
     def note(self) -> str | None:
@@ -86,13 +97,14 @@ class ModelMemory:
     def divided(self, adapters: Sequence[Adapter]) -> list["ModelMemory"]:
         """A memory for the same model with each adapter; all share the plan and what is kept."""
         if self.prefixes is None:
-            return [ModelMemory(self.plan, None) for _ in adapters]
+            return [ModelMemory(self.plan, None, pressure=self.pressure) for _ in adapters]
         kept = self.prefixes
         kept.ram_bytes //= len(adapters) + 1
         return [
             ModelMemory(
                 self.plan,
                 PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk),
+                pressure=self.pressure,
             )
             for each in adapters
         ]
@@ -168,11 +180,28 @@ class ModelMemory:
                 return
             self._unwritten.pop(0)
 
+    def relieve(self) -> bool:
+        """Give back what can be spared where the machine is short of memory; whether it is.
+
+        To be called between passes: kept prefixes go, and what MLX keeps for reuse.
+        """
+        if self.pressure.level is Pressure.NORMAL:
+            return False
+        if self.prefixes is not None and self.prefixes.nbytes:
+            self.prefixes.shrink(0)
+            mx.clear_cache()
+        return True
+
+    def note_end(self) -> None:
+        """A reply ends for want of memory: say so in the notes."""
+        self._notes.append(OUT_OF_MEMORY)
+
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""
-        if self.prefixes is None:
-            return []
-        notes, self.prefixes.notes = self.prefixes.notes, []
+        notes, self._notes = self._notes, []
+        if self.prefixes is not None:
+            notes += self.prefixes.notes
+            self.prefixes.notes = []
         return notes
 
 
