@@ -124,7 +124,7 @@ def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbo
     return nbytes
 
 
-def fetch_named(name: str, tokenizer: str | Path | None = None) -> None:
+def fetch_named(name: str, tokenizer: str | Path | None = None, *, must_fit: bool = True) -> None:
     """Download a hub id that is not here whole, with progress on a terminal.
 
     Other names are left to those who load them.
@@ -132,7 +132,7 @@ def fetch_named(name: str, tokenizer: str | Path | None = None) -> None:
     from mlx_magistral.hub.resolve import is_hub_id
 
     if is_hub_id(name) and not Path(name).expanduser().exists():
-        fetch_model(name, is_shown=True, tokenizer=tokenizer)
+        fetch_model(name, is_shown=True, must_fit=must_fit, tokenizer=tokenizer)
 
 
 def fetch_source(name: str, *, is_shown: bool) -> None:
