@@ -21,6 +21,7 @@ class Limit(StrEnum):
     THINK_BUDGET = "think_budget"
     MAX_TOKENS = "max_tokens"
     LOOP = "loop"
+    MEMORY = "memory"  # of the machine
 
 
 @dataclass(frozen=True)

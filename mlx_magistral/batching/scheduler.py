@@ -7,6 +7,7 @@ between any two passes and gives it up as soon as it ends. Belongs to one thread
 streams are per thread.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -25,7 +26,11 @@ from mlx_magistral.decode.speculation.gate import PassLoad
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.events import FinishReason
+from mlx_magistral.memory.pressure import Pressure
+from mlx_magistral.memory.runtime import OUT_OF_MEMORY
 from mlx_magistral.model.cache import STEP_TOKENS
+
+log = logging.getLogger("mlx_magistral.batching")
 
 
 class Scheduler:
@@ -36,6 +41,7 @@ class Scheduler:
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
         for memory in self._memories:
             memory.allow_rounding()
+        self.pressure = model.memory.pressure
         self.kv_budget = KVBudget(model.config, model.memory, self._memories[1:])
         self.running: list[Sequence] = []
         self._max_batch = max_batch
@@ -49,6 +55,8 @@ class Scheduler:
         """Whether there is a place, and memory for all that was said and asked."""
         if not self.running:
             return True  # Alone it always fits: the plan has room for a whole context.
+        if self.is_short_of_memory:
+            return False
         is_full = len(self.running) >= self._max_batch
         return not is_full and self.kv_budget.holds([*self._lengths(), self.first_length(sequence)])
 
@@ -63,6 +71,7 @@ class Scheduler:
         for sequence in self.running:
             if sequence.is_cancelled:
                 self._guarded(sequence, lambda each: each.finish(FinishReason.INTERRUPTED))
+        self._heed_pressure()
         self._drop_finished()
         paused = self._make_room()
         decoding = [
@@ -83,6 +92,11 @@ class Scheduler:
         """What is due to the disk, while nothing else is to do."""
         for memory in self._memories:
             memory.write_prompts(is_idle)
+
+    @property
+    def is_short_of_memory(self) -> bool:
+        """Whether the machine is, and nobody should come beside those that run."""
+        return self.pressure.level is not Pressure.NORMAL
 
     @staticmethod
     def first_length(sequence: Sequence) -> int:
@@ -212,6 +226,16 @@ class Scheduler:
             memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
         sequence.begin(logits, self._shared)
 
+    def _heed_pressure(self) -> None:
+        """Where the machine is short of memory: give back, go on with one reply, end that too."""
+        if not any([memory.relieve() for memory in self._memories]):
+            return
+        spared = 0 if self.pressure.must_end else 1
+        if self.pressure.level is Pressure.CRITICAL:
+            for sequence in self.running[spared:]:
+                log.warning(OUT_OF_MEMORY)
+                self._guarded(sequence, _end_for_memory)
+
     def _make_room(self) -> list[Sequence]:
         """Pause the youngest replies until the caches of all others can grow."""
         paused: list[Sequence] = []
@@ -243,6 +267,10 @@ class Scheduler:
             action(sequence)
         except Exception as error:  # A rule, a grammar or the caller's own callback: anything.
             sequence.fail(error)
+
+
+def _end_for_memory(sequence: Sequence) -> None:
+    sequence.finish(FinishReason.LENGTH, is_out_of_memory=True)
 
 
 def _logits(

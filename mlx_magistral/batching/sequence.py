@@ -126,9 +126,9 @@ class Sequence:
         if self.driver.is_done:
             self.finish(FinishReason.LENGTH)
 
-    def finish(self, reason: FinishReason) -> None:
+    def finish(self, reason: FinishReason, *, is_out_of_memory: bool = False) -> None:
         """Tell of the last events; the reply is over."""
-        events = self.progress.finish(reason)
+        events = self.progress.finish(reason, is_out_of_memory=is_out_of_memory)
         self.is_over = True
         self._tell(events)
 

@@ -112,7 +112,7 @@ class ReplyProgress:
             decode_s=decode_s,
         )
 
-    def finish(self, reason: FinishReason) -> list[Event]:
+    def finish(self, reason: FinishReason, *, is_out_of_memory: bool = False) -> list[Event]:
         """The last events; ``reason`` is why it ended unless it said so itself."""
         events = self._passed(self.steering.flush())
         if self._stops.found is None:
@@ -127,6 +127,8 @@ class ReplyProgress:
             cached_tokens=self.cached_tokens,
         )
         limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self.steering.limit
+        if is_out_of_memory:
+            limit = Limit.MEMORY
         end = Finished(reason, usage, self._timings(usage), limit, self._stops.found)
         is_whole = reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         if self.plan.check is not None and is_whole and end.stop is None:

@@ -56,6 +56,7 @@ class ReplyStream:
         self._loaded = loaded
         self._on_prefill = on_prefill
         self._is_cancelled = False
+        self._is_out_of_memory = False
         self._events: Iterator[Event] | None = None
 
     def __iter__(self) -> Iterator[Event]:
@@ -95,10 +96,11 @@ class ReplyStream:
         mx.reset_peak_memory()
         cache = memory.new_cache(loaded.model)
         try:
-            reason = yield from self._decoded(cache)
+            with memory.pressure:
+                reason = yield from self._decoded(cache)
             memory.keep(tokens, cache)
             self._is_cancelled = False
-            yield from self.progress.finish(reason)
+            yield from self.progress.finish(reason, is_out_of_memory=self._is_out_of_memory)
             memory.write_prompts(lambda: not self._is_cancelled, tokens, cache)
         finally:
             # Not left to whoever holds this stream, nor to MLX, which would keep it for reuse.
@@ -138,4 +140,8 @@ class ReplyStream:
                 break
             if self._is_cancelled:
                 return FinishReason.INTERRUPTED
+            if memory.relieve() and memory.pressure.must_end:
+                memory.note_end()
+                self._is_out_of_memory = True
+                return FinishReason.LENGTH
         return FinishReason.LENGTH

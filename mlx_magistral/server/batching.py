@@ -94,7 +94,7 @@ class BatchBackend:
 
     def stats(self) -> BackendStats:
         running, queued = self._engine.counts
-        return BackendStats(running, queued, self._engine.free_bytes)
+        return BackendStats(running, queued, self._engine.free_bytes, int(self._engine.pressure))
 
     def close(self, drain_s: float) -> None:
         """Take nothing more and end within about ``drain_s`` seconds."""

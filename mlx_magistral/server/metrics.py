@@ -85,3 +85,8 @@ class _Now(Collector):
         yield GaugeMetricFamily(
             "magistral_free_memory_bytes", "Memory left for more replies.", now.free_memory_bytes
         )
+        yield GaugeMetricFamily(
+            "magistral_memory_pressure",
+            "How short of memory the machine is: 0 not, 1 short, 2 critical.",
+            now.memory_pressure,
+        )

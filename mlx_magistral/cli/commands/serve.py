@@ -74,7 +74,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = bind(host, port)
     click.get_current_context().call_on_close(listener.close)
-    fetch_named(model or default_model(), memory["tokenizer"])
+    fetch_named(model or default_model(), memory["tokenizer"], must_fit=not memory["force"])
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **memory, variants=adapters, draft=draft)
     if loaded.memory.note is not None:
