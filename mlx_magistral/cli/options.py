@@ -39,6 +39,10 @@ _SAMPLING = (
     click.option(
         "--repetition-penalty", type=float, default=1.0, help="Above 1 makes repeats less likely."
     ),
+    click.option(
+        "--frequency-penalty", type=float, default=0.0, help="Off each time an id has come."
+    ),
+    click.option("--presence-penalty", type=float, default=0.0, help="Off once an id has come."),
     click.option("--seed", type=int, help="Same seed, same ids on the same machine."),
 )
 
@@ -81,6 +85,11 @@ _MEMORY = (
         "peak.  [default: none]",
     ),
     click.option(
+        "--force",
+        is_flag=True,
+        help="Load although it does not fit the memory, after a line on by how much.",
+    ),
+    click.option(
         "--reuse-prefixes/--no-reuse-prefixes",
         default=True,
         help="Keep what was computed of prompts, on disk too, and go on from it (cache --help).  "
@@ -112,6 +121,8 @@ def take_memory(options: dict[str, Any]) -> dict[str, Any]:
         "reuse_prefixes": options.pop("reuse_prefixes", False),
         "wired_bytes": _wired_bytes(options.pop("wired_gb")),
         "tokenizer": options.pop("tokenizer"),
+        "force": options.pop("force"),
+        "on_forced": lambda note: click.echo(note, err=True),
     }
 
 

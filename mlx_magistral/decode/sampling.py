@@ -1,22 +1,25 @@
-"""From logits to the next id: temperature, top-k, top-p, min-p, repetition penalty, seed.
+"""From logits to the next id: penalties, temperature, top-k, top-p, min-p, seed.
 
-The order is vLLM's, the runtime the model card recommends: penalty, temperature, then the filters
-on the tempered distribution. Everything stays on the device; nothing here waits for a result.
+The order is vLLM's, the runtime the model card recommends: penalties (penalties.py), temperature,
+then the filters on the tempered distribution. Everything stays on the device; nothing here waits
+for a result.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import mlx.core as mx
 
 from mlx_magistral.decode.nucleus import RowFilter, draw_rows, split_rows
+from mlx_magistral.decode.penalties import Penalties, PenaltyOptions
 from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.errors import UsageError
 from mlx_magistral.options import require_number, require_whole
 
 _LEAST_TEMPERATURE = 1e-5  # as in vLLM
+_ADDED = ("frequency_penalty", "presence_penalty")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +29,9 @@ class SamplingOptions:
     ``temperature=0`` is greedy, and so is less than a hundred-thousandth: such logits are no
     numbers any more once they are divided.
 
-    ``top_k=0``, ``top_p=1``, ``min_p=0`` and ``repetition_penalty=1`` each switch their step off.
-    Raises UsageError for a value outside its range.
+    ``top_k=0``, ``top_p=1``, ``min_p=0``, ``repetition_penalty=1`` and the other penalties at 0
+    each switch their step off. ``logit_bias`` is added to the logits of single ids. Raises
+    UsageError for a value outside its range.
     """
 
     temperature: float = 0.7
@@ -35,10 +39,13 @@ class SamplingOptions:
     top_k: int = 0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: Mapping[int, float] | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
+        for name in ("temperature", "top_p", "min_p", "repetition_penalty", *_ADDED):
             require_number(name, getattr(self, name))
         require_whole("top_k", self.top_k)
         if self.seed is not None:
@@ -50,6 +57,12 @@ class SamplingOptions:
         _require(
             self.repetition_penalty > 0, "repetition_penalty", self.repetition_penalty, "above 0"
         )
+        for name in _ADDED:
+            _require(-2 <= getattr(self, name) <= 2, name, getattr(self, name), "from -2 to 2")
+        for token, bias in (self.logit_bias or {}).items():
+            require_whole("logit_bias", token)
+            require_number(f"logit_bias of {token}", bias)
+            _require(-100 <= bias <= 100, f"logit_bias of {token}", bias, "from -100 to 100")
         _require(
             self.seed is None or 0 <= self.seed < 2**64, "seed", self.seed, "from 0 to 2**64 - 1"
         )
@@ -58,25 +71,35 @@ class SamplingOptions:
     def is_greedy(self) -> bool:
         return self.temperature < _LEAST_TEMPERATURE
 
+    @property
+    def penalties(self) -> PenaltyOptions:
+        return PenaltyOptions(
+            self.repetition_penalty,
+            self.frequency_penalty,
+            self.presence_penalty,
+            self.logit_bias,
+        )
 
-# The random key, and which ids have been seen where that is asked for.
-SamplerState = tuple[mx.array, mx.array | None]
+    def require_ids(self, vocab_size: int) -> None:
+        """Raise UsageError for a bias of an id that the vocabulary does not have."""
+        for token in self.logit_bias or {}:
+            if not 0 <= token < vocab_size:
+                raise UsageError(
+                    f"logit_bias names the id {token}, and the vocabulary has {vocab_size:,}."
+                )
+
+
+# The random key, and what penalties remember where there are any.
+SamplerState = tuple[mx.array, Penalties | None]
 
 
 class Sampler:
-    """Draws one id at a time; the random state and the ids seen so far live here.
-
-    The repetition penalty (Keskar et al. 2019, arXiv 1909.05858) covers the prompt and everything
-    drawn, as in transformers and vLLM.
-    """
+    """Draws one id at a time; the random state and the ids that came so far live here."""
 
     def __init__(self, options: SamplingOptions, prompt_tokens: list[int], vocab_size: int) -> None:
         self.options = options
         self.key = mx.random.key(secrets.randbits(64) if options.seed is None else options.seed)
-        self._seen: mx.array | None = None
-        if options.repetition_penalty != 1:
-            self._seen = mx.zeros((vocab_size,), dtype=mx.bool_)
-            self._seen[mx.array(prompt_tokens)] = True
+        self._penalties = Penalties.begin(options.penalties, prompt_tokens, vocab_size)
 
     def __call__(self, logits: mx.array, processors: Sequence[LogitsProcessor] = ()) -> mx.array:
         """Draw from logits of shape (1, vocab); returns a lazy uint32 id of shape (1,)."""
@@ -85,14 +108,12 @@ class Sampler:
     def prepare(
         self, logits: mx.array, processors: Sequence[LogitsProcessor] = ()
     ) -> "PendingDraw":
-        """A draw for ``draw_together``, penalty and processors applied."""
-        if not processors and self._seen is None and self.options.is_greedy:
+        """A draw for ``draw_together``, penalties and processors applied."""
+        if not processors and self._penalties is None and self.options.is_greedy:
             return PendingDraw(self, logits)  # the largest is the largest in any precision
         logits = logits.astype(mx.float32)
-        if self._seen is not None:
-            penalty = self.options.repetition_penalty
-            penalized = mx.where(logits > 0, logits / penalty, logits * penalty)
-            logits = mx.where(self._seen, penalized, logits)
+        if self._penalties is not None:
+            logits = self._penalties.apply(logits)
         for process in processors:
             logits = process(logits)
         return PendingDraw(self, logits)
@@ -100,11 +121,11 @@ class Sampler:
     @property
     def state(self) -> SamplerState:
         """What the next draw depends on beside its logits; set it to go back to it."""
-        return self.key, self._seen
+        return self.key, self._penalties
 
     @state.setter
     def state(self, state: SamplerState) -> None:
-        self.key, self._seen = state
+        self.key, self._penalties = state
 
     def write(self, tokens: Sequence[int]) -> None:
         """Take note of ids that were not drawn here."""
@@ -112,10 +133,9 @@ class Sampler:
             self.see(mx.array([token]))
 
     def see(self, token: mx.array) -> None:
-        """Take note of an id, for the repetition penalty."""
-        # Not in place: a state that may be gone back to has to stay as it was.
-        if self._seen is not None:
-            self._seen = self._seen | (mx.arange(self._seen.shape[0]) == token)
+        """Take note of an id, for the penalties."""
+        if self._penalties is not None:
+            self._penalties = self._penalties.after(token)
 
 
 class PendingDraw(NamedTuple):

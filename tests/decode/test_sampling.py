@@ -6,6 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx_lm.sample_utils import make_logits_processors
 
 from mlx_magistral.decode import nucleus
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions, draw_together
@@ -97,6 +98,58 @@ def test_repetition_penalty_pushes_negative_logits_down() -> None:
     assert int(sampler(mx.array([[-1.0, -1.5]])).item()) == 1
 
 
+@pytest.mark.parametrize("frequency", [0.0, 0.7, -1.5])
+@pytest.mark.parametrize("presence", [0.0, 0.4, 2.0])
+def test_added_penalties_and_biases_are_mlx_lms(frequency: float, presence: float) -> None:
+    """Of the reply alone, as often as an id came, forced ids included; mlx-lm says how much."""
+    bias = {2: 1.25, 5: -100.0}
+    options = SamplingOptions(
+        temperature=0,
+        frequency_penalty=frequency,
+        presence_penalty=presence,
+        logit_bias=bias,
+    )
+    sampler = Sampler(options, [0, 1, 1], len(LOGITS))
+    processors = make_logits_processors(
+        logit_bias=bias,
+        presence_penalty=presence,
+        presence_context_size=100,
+        frequency_penalty=frequency,
+        frequency_context_size=100,
+    )
+    reply: list[int] = []
+    for step in range(12):
+        expected = mx.array([LOGITS])
+        for process in processors:
+            expected = process(mx.array(reply, dtype=mx.int32), expected)
+        prepared = sampler.prepare(mx.array([LOGITS]))
+        assert mx.allclose(prepared.logits, expected, atol=1e-5)
+        if step % 4 == 3:
+            sampler.write([3])
+            reply.append(3)
+        else:
+            reply.append(int(draw_together([prepared])[0].item()))
+
+
+def test_the_penalties_are_taken_in_vllms_order() -> None:
+    options = SamplingOptions(
+        temperature=0, repetition_penalty=2.0, presence_penalty=1.0, logit_bias={0: 4.0}
+    )
+    sampler = Sampler(options, [0], 2)
+    sampler.write([0])
+    logits = sampler.prepare(mx.array([[2.0, 1.0]])).logits
+    assert logits.tolist() == [[(2.0 + 4.0) / 2 - 1.0, 1.0]]
+
+
+def test_a_state_that_is_gone_back_to_forgets_what_came_after() -> None:
+    sampler = Sampler(SamplingOptions(temperature=0, frequency_penalty=1.0), [], len(LOGITS))
+    logits = mx.array([LOGITS])
+    state = sampler.state
+    first = [int(sampler(logits).item()) for _ in range(4)]
+    sampler.state = state
+    assert [int(sampler(logits).item()) for _ in range(4)] == first
+
+
 def test_bf16_logits_are_accepted() -> None:
     sampler = Sampler(SamplingOptions(seed=0), [], len(LOGITS))
     assert 0 <= int(sampler(mx.array([LOGITS], dtype=mx.bfloat16)).item()) < len(LOGITS)
@@ -111,6 +164,11 @@ def test_bf16_logits_are_accepted() -> None:
         {"top_k": -1},
         {"min_p": 1.0},
         {"repetition_penalty": 0.0},
+        {"frequency_penalty": 2.1},
+        {"presence_penalty": -2.1},
+        {"logit_bias": {3: 101.0}},
+        {"logit_bias": {3: float("nan")}},
+        {"logit_bias": {"3": 1.0}},
         {"seed": -1},
         {"temperature": float("nan")},
     ],
@@ -147,6 +205,7 @@ def test_draws_made_together_are_those_made_alone() -> None:
         {"seed": 1},
         {"seed": 2, "temperature": 1.4, "top_p": 0.7},
         {"seed": 3, "temperature": 1.1, "repetition_penalty": 2.0},
+        {"seed": 9, "temperature": 1.1, "frequency_penalty": 1.0, "logit_bias": {3: 2.0}},
         {"seed": 4, "top_k": 5},
         {"seed": 5, "top_k": 5, "top_p": 1.0, "temperature": 3.0},
         {"seed": 6, "min_p": 0.2, "temperature": 2.0},

@@ -54,7 +54,16 @@ _TOOL_ROUNDS = 8
 class _Generate(SectionedCommand):
     sections = {
         "Prompt": ["prompt", "model", "adapter", "tokenizer", "system", "raw_system", "files"],
-        "Sampling": ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed"],
+        "Sampling": [
+            "temperature",
+            "top_p",
+            "top_k",
+            "min_p",
+            "repetition_penalty",
+            "frequency_penalty",
+            "presence_penalty",
+            "seed",
+        ],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
         "Tools": ["commands", "yes"],
@@ -188,7 +197,12 @@ def _load(
     from mlx_magistral.engine.magistral import Magistral
 
     if model is not None:
-        fetch_model(model, is_shown=has_bar, tokenizer=memory.get("tokenizer"))
+        fetch_model(
+            model,
+            must_fit=not memory["force"],
+            is_shown=has_bar,
+            tokenizer=memory.get("tokenizer"),
+        )
     loaded = Magistral.load(model, **memory)
     if model is not None and Path(model).is_dir():
         remember_folder(Path(model))

@@ -35,9 +35,6 @@ class ChatBody(fields.Sampled):
     chat_template_kwargs: effort.TemplateOptions | None = None
     continue_final_message: bool | None = None
     add_generation_prompt: bool | None = None
-    frequency_penalty: fields.Neutral | None = None
-    presence_penalty: fields.Neutral | None = None
-    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
     modalities: list[Literal["text"]] | None = None
 
     @classmethod

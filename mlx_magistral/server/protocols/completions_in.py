@@ -1,6 +1,6 @@
 """What a request for a text completion may say, and what the backend is asked for."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -20,9 +20,6 @@ class CompletionBody(fields.Sampled):
     stream_options: fields.StreamOptions | None = None
     thinking_token_budget: effort.Budget | None = None
     logprobs: None = None
-    frequency_penalty: fields.Neutral | None = None
-    presence_penalty: fields.Neutral | None = None
-    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] | None = None
 
     def to_request(self) -> GenerationRequest:
         """What the backend is asked for; OpenAI's default of 16 tokens is kept."""

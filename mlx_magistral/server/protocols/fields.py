@@ -28,10 +28,14 @@ Count = Annotated[int, Field(ge=1, le=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 StopText = Annotated[str, Field(min_length=1, max_length=1000)]
 Stop = StopText | Annotated[list[StopText], Field(max_length=16)]
-# A penalty that does nothing: what SDKs send by habit.
-Neutral = Annotated[float, Field(ge=0, le=0)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 Replies = Annotated[int, Field(ge=1, le=16)]
 
+_SAMPLING = (
+    *("temperature", "top_p", "top_k", "min_p", "seed"),
+    *("repetition_penalty", "frequency_penalty", "presence_penalty"),
+)
 _MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 # Mistral's, llama.cpp's and Ollama's names.
@@ -86,6 +90,9 @@ class Sampled(Body):
     top_k: Annotated[int, Field(ge=0, le=2**31)] | None = None
     min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    logit_bias: Annotated[dict[str, Bias], Field(max_length=1024)] | None = None
     seed: Seed | None = None
     stream: bool | None = None
 
@@ -95,8 +102,10 @@ class Sampled(Body):
 
     def sampling(self) -> dict[str, Any]:
         """The options that were given."""
-        names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "seed")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        given = {name: getattr(self, name) for name in _SAMPLING}
+        if self.logit_bias is not None:
+            given["logit_bias"] = _by_id(self.logit_bias)
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class StreamOptions(Body):
@@ -118,6 +127,16 @@ def our_names(given: Mapping[str, Any]) -> dict[str, Any]:
             if fields.get(name) is None:
                 fields[name] = value
     return {name: value for name, value in fields.items() if not _is_unlimited(name, value)}
+
+
+def _by_id(biases: Mapping[str, float]) -> dict[int, float]:
+    """The biases by the ids that their keys name; raises ApiError."""
+    for token in biases:
+        if not (token.isascii() and token.isdigit() and len(token) < 10):
+            raise ApiError(
+                400, f"Field 'logit_bias': {token!r} is no token id.", "invalid_value", "logit_bias"
+            )
+    return {int(token): bias for token, bias in biases.items()}
 
 
 def _is_unlimited(name: str, value: Any) -> bool:

@@ -1,10 +1,13 @@
 """The settings that ``connect`` prints: run where they can be, else read as by their client."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,6 +17,7 @@ from server_fakes import FakeBackend
 from mlx_magistral.cli.clients import CLIENTS
 from mlx_magistral.cli.main import main
 from mlx_magistral.server.guard import Rules
+from mlx_magistral.server.uvicorn_server import bind
 
 from .conftest import serving
 
@@ -113,3 +117,82 @@ def test_the_list_and_an_unknown_one() -> None:
     assert CliRunner().invoke(main, ["connect"]).stdout.split() == list(CLIENTS)
     unknown = CliRunner().invoke(main, ["connect", "emacs"])
     assert unknown.exit_code == 2 and "emacs" in unknown.stderr
+
+
+def test_settings_have_the_context_of_the_server_that_runs(fake: FakeBackend) -> None:
+    fake.context_tokens = 12_345
+    with serving(fake) as url:
+        port = int(url.rpartition(":")[2])
+        assert exported(shown("claude-code", port))["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "12345"
+        model = json.loads(without_comments(shown("opencode", port)))["provider"]["magistral"]
+        # An agent keeps a reply's length free: with most of the context it would have no room.
+        assert model["models"]["mine"]["limit"] == {"context": 12_345, "output": 3_086}
+    assert exported(shown("claude-code"))["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "40960"
+
+
+def test_codex_qwen_and_pi_read_as_their_formats() -> None:
+    config = tomllib.loads(shown("codex"))
+    provider = config["model_providers"][config["model_provider"]]
+    assert provider["base_url"] == f"{ROOT}/v1" and provider["wire_api"] == "responses"
+    assert f"{provider['env_key']}=secret" in shown("codex")
+    assert exported(shown("qwen-code"))["OPENAI_BASE_URL"] == f"{ROOT}/v1"
+    pi = json.loads(without_comments(shown("pi")))["providers"]["magistral"]
+    assert pi["baseUrl"] == f"{ROOT}/v1" and pi["models"][0]["id"] == "mine"
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for codex on the PATH: it says what it was started with."""
+    path = tmp_path / "bin" / "codex"
+    path.parent.mkdir()
+    code = "import json, os, sys, urllib.request\n"
+    code += "folder = os.environ['CODEX_HOME']\n"
+    code += "config = open(folder + '/config.toml').read()\n"
+    code += "print(json.dumps([folder, os.environ['MAGISTRAL_API_KEY'], config, sys.argv[1:]]))\n"
+    code += "sys.exit(7)\n"
+    path.write_text(f"#!{sys.executable}\n{code}")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("MLX_MAGISTRAL_PROFILES", str(tmp_path / "profiles"))
+    return path
+
+
+def run(*flags: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "mlx_magistral", "connect", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_run_starts_the_client_in_a_profile_of_its_own(
+    program: Path, fake: FakeBackend, tmp_path: Path
+) -> None:
+    with serving(fake, Rules(api_key="secret")) as url:
+        flags = ["--port", url.rpartition(":")[2], "--api-key", "secret"]
+        done = run("codex", "--run", *flags, "--", "exec", "--json", "hi")
+        wrong = run("codex", "--run", *flags[:2], "--api-key", "other")
+    assert done.returncode == 7 and done.stderr == ""
+    folder, key, config, arguments = json.loads(done.stdout)
+    assert Path(folder) == tmp_path / "profiles" / "codex" and key == "secret"
+    assert tomllib.loads(config)["model_context_window"] == fake.context_tokens
+    assert arguments == ["exec", "--json", "hi"]
+    assert (Path(folder) / "config.toml").stat().st_mode & 0o077 == 0
+    assert wrong.returncode == 1 and "wants another API key" in wrong.stderr
+
+
+def test_run_starts_a_server_where_none_runs_and_ends_it(program: Path) -> None:
+    with bind("127.0.0.1", 0) as free:
+        port = str(free.getsockname()[1])
+    done = run("codex", "--run", "--serve", "nano", "--port", port)
+    assert done.returncode == 7 and "starting one" in done.stderr
+    assert tomllib.loads(json.loads(done.stdout)[2])["model_context_window"] > 0
+    with bind("127.0.0.1", int(port)):
+        pass  # nobody listens there
+
+
+def test_run_says_what_is_missing(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = CliRunner().invoke(main, ["connect", "openai", "--run"])
+    assert refused.exit_code == 2 and "claude-code, codex" in refused.stderr
+    refused = CliRunner().invoke(main, ["connect", "codex", "exec"])
+    assert refused.exit_code == 2 and "add --run" in refused.stderr
+    monkeypatch.setenv("PATH", "")
+    refused = CliRunner().invoke(main, ["connect", "codex", "--run"])
+    assert refused.exit_code == 1 and "codex is not installed" in refused.stderr

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from mlx_magistral.decode.sampling import SamplingOptions
+
 from .asking import GENERATING, NEEDED, USER, Asker
 
 THINKING = GENERATING[:1]
@@ -184,3 +186,20 @@ def test_a_last_message_can_be_gone_on_with(asker: Asker) -> None:
     assert "add_generation_prompt" in asker.refused(path, messages=messages, **both)
     request = asker.asked("/v1/messages", messages=messages)
     assert request.messages is not None and request.messages[-1]["prefix"] is True
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+def test_penalties_and_biases_reach_the_sampler(asker: Asker, path: str) -> None:
+    given = {"frequency_penalty": 0.2, "presence_penalty": -1, "logit_bias": {"50": -100, "3": 1.5}}
+    options = asker.asked(path, **given).options
+    assert options["frequency_penalty"] == 0.2 and options["presence_penalty"] == -1
+    assert options["logit_bias"] == {50: -100, 3: 1.5}
+    SamplingOptions(**options)
+    for name, value in [
+        ("frequency_penalty", 3),
+        ("presence_penalty", "much"),
+        ("logit_bias", {"x": 1}),
+        ("logit_bias", {"3": 1000}),
+    ]:
+        assert asker.refused(path, **{name: value}).startswith(name)
+    assert not asker.asked(path, logit_bias={}, frequency_penalty=0).options.get("logit_bias")

@@ -1,0 +1,1 @@
+"""What scripts/checks/clients.py drives real clients with."""
