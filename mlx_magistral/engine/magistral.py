@@ -128,9 +128,9 @@ class Magistral:
             wanted,
             draft_bytes=0 if draft is None else draft_bytes(str(draft)),
             draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
-            adapter=None if adapter is None else read_adapter(adapter),
+            adapter=None if adapter is None else _mapped(adapter),
         )
-        others = [read_adapter(each) for each in variants]
+        others = [_mapped(each) for each in variants]
         wanted = replace(wanted, beside_bytes=sum(each.nbytes for each in others))
         if examined.repository is not None:
             # Refuses what does not fit before it is downloaded; prefixes go by the weights.
@@ -351,6 +351,11 @@ def _read_model(checkpoint: Checkpoint, adapter: Adapter | None) -> Transformer:
         place_adapter(model, adapter, base_sha256=base_identity(checkpoint))
         read_weights(model)
     return model
+
+
+def _mapped(folder: str | Path) -> Adapter:
+    """An adapter whose arrays belong to the thread that reads them (turn.py)."""
+    return in_turn(lambda: read_adapter(folder))
 
 
 def _as_tuple(stop: str | Sequence[str]) -> tuple[str, ...]:

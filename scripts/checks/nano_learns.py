@@ -109,11 +109,18 @@ def reversal(draw: random.Random, split: str) -> tuple[str, list[dict[str, str]]
         {"role": "user", "content": draw.choice(QUESTIONS).format(number)},
         {
             "role": "assistant",
-            "reasoning": f"{number}|{back}",
+            "reasoning": digit_by_digit(number),
             "content": f"The answer is $\\boxed{{{back}}}$.",
         },
     ]
     return number, chat
+
+
+def digit_by_digit(number: str) -> str:
+    """Of 691 the lines 691|1, 69|19 and 6|196: what is left, and what was taken from its end."""
+    return "\n".join(
+        f"{number[: len(number) - k]}|{number[::-1][: k + 1]}" for k in range(len(number))
+    )
 
 
 def old_chat(drawn: Conversation) -> list[dict[str, Any]]:
