@@ -126,7 +126,8 @@ def _hub(name: str) -> list[Record]:
     if not is_hub_id(name):
         raise UsageError(f"There is no file or folder {name}, and it is no data set of the hub.")
     try:
-        files = hub_files([name], _HUB_PATTERNS, None, most=_MOST_HUB_FILES)
+        way_out = "Or name a file with its chats."
+        files = hub_files([name], _HUB_PATTERNS, None, most=_MOST_HUB_FILES, way_out=way_out)
     except MagistralError as error:
         raise TrainingError(f"{name} is no file here, and as a data set: {error}") from error
     records: list[Record] = []

@@ -169,7 +169,9 @@ def activation_bytes(
     kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * short + dora
     kept *= _UNSEEN_BACKWARD if load.targets > at_once else 1.0
     passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * block
-    return int(max(options.layers_of(config.n_layers) * kept + _HEAD_ARRAYS * logits + passing, update))
+    return int(
+        max(options.layers_of(config.n_layers) * kept + _HEAD_ARRAYS * logits + passing, update)
+    )
 
 
 def longest_that_fits(

@@ -1,11 +1,15 @@
 """Training data from what our other commands keep: sessions, batches and evaluations."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hub_server import HubServer
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore
@@ -111,3 +115,31 @@ def test_a_table_is_read_by_its_columns(tmp_path: Path) -> None:
 def test_what_is_nothing_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no file or folder chats.json"):
         data_records(["chats.json"])
+
+
+def test_a_data_set_of_the_hub_is_fetched_and_named_where_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write(folder / "train-0.jsonl", [{"prompt": "2+2?", "completion": "4"}])
+    write(folder / "train-1.jsonl", [{"prompt": "3+3?", "completion": "6"}])
+    write(folder / "test.jsonl", [{"prompt": "9+9?", "completion": "18"}])
+    with HubServer({"someone/sums": folder}) as hub:
+
+        def dry_run(name: str) -> "subprocess.CompletedProcess[str]":
+            command = [sys.executable, "-m", "mlx_magistral", "train", "nano", name]
+            environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)}
+            return subprocess.run(
+                [*command, "-o", str(tmp_path / "out"), "--dry-run"],
+                env={**environment, "NO_PROXY": "127.0.0.1,localhost"},
+                capture_output=True,
+                text=True,
+            )
+
+        found, missing = dry_run("someone/sums"), dry_run("someone/other")
+    assert found.returncode == 0, found.stderr
+    assert "Examples to train on: 2," in found.stderr
+    assert missing.returncode == 1
+    assert missing.stderr.count("\n") == 1
+    assert "Or name a file" in missing.stderr
