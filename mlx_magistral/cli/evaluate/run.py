@@ -51,7 +51,7 @@ class _Run(SectionedCommand):
             *("system", "template", "seed"),
         ],
         "Data and programs": ["data", "first", "last", "is_unsafe"],
-        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb"],
+        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb", "force"],
         "Output": ["yes", "as_json", "is_quiet", "is_verbose"],
     }
 
