@@ -88,9 +88,7 @@ class History:
         lines: list[tuple[int, int, dict[str, Any]]] = [
             (each.step, 0, asdict(each)) for each in self.steps
         ]
-        lines += [
-            (each.step, 1, each.to_json()) for each in self.valid
-        ]
+        lines += [(each.step, 1, each.to_json()) for each in self.valid]
         return "".join(
             json.dumps(content) + "\n" for _, _, content in sorted(lines, key=lambda line: line[:2])
         )

@@ -178,16 +178,19 @@ def _aux_layers(
     content: dict[str, Any], target: ModelConfig, source: Path | str
 ) -> tuple[int, ...]:
     nested = content.get("eagle_config")
-    given = content.get(_AUX) or (nested.get(_AUX) if isinstance(nested, dict) else None)
+    given, shift = content.get(_AUX), 0
+    if given is None and isinstance(nested, dict):
+        # SGLang and SpecForge count the layers whose output is taken.
+        given, shift = nested.get(_AUX), 1
     if given is None:
         return default_aux_layers(target.n_layers)
     is_list = isinstance(given, list) and all(isinstance(each, int) for each in given)
-    if not is_list or not all(0 < each < target.n_layers for each in given):
+    if not is_list or not all(0 < each + shift < target.n_layers for each in given):
         raise CheckpointError(
             f"{source}: {_AUX} is {given!r}; this model can give the input of its layers 1 to "
             f"{target.n_layers - 1}. Use a head that was trained for this model."
         )
-    return tuple(given)
+    return tuple(each + shift for each in given)
 
 
 def _refuse_foreign(layer: dict[str, Any], source: Path | str) -> None:

@@ -33,25 +33,25 @@ class HeadAttention(Attention):
 
     def read(self, joined: mx.array, cache: WindowCache, outputs: int) -> mx.array:
         """All rows (1, L, 2 dim) into the cache; what the last of them see (1, outputs, dim)."""
-        k, v = self.keys(joined, cache.place), self.values(joined)
+        k, v = self.row_keys(joined, cache.place), self.row_values(joined)
         cache.append(k, v)
         asking = joined[:, joined.shape[1] - outputs :]
-        return self.out(cache.look(self.queries(asking, cache.place - outputs), self.scale))
+        return self.out(cache.look(self.row_queries(asking, cache.place - outputs), self.scale))
 
     @property
     def scale(self) -> float:
         """What products of queries and keys are multiplied by."""
         return float(self.head_dim**-0.5)
 
-    def queries(self, joined: mx.array, place: int) -> mx.array:
+    def row_queries(self, joined: mx.array, place: int) -> mx.array:
         """(B, n_heads, L, head_dim), turned by the places from ``place`` on."""
         return self._rotate(self._split(self.q_proj(joined), self.n_heads), place)
 
-    def keys(self, joined: mx.array, place: int) -> mx.array:
+    def row_keys(self, joined: mx.array, place: int) -> mx.array:
         """(B, n_kv_heads, L, head_dim), likewise."""
         return self._rotate(self._split(self.k_proj(joined), self.n_kv_heads), place)
 
-    def values(self, joined: mx.array) -> mx.array:
+    def row_values(self, joined: mx.array) -> mx.array:
         """(B, n_kv_heads, L, head_dim)."""
         return self._split(self.v_proj(joined), self.n_kv_heads)
 
@@ -80,7 +80,7 @@ class HeadLayer(Module):
         joined, residual = self.join(embedded, features)
         if not outputs:
             attention = self.self_attn
-            cache.append(attention.keys(joined, cache.place), attention.values(joined))
+            cache.append(attention.row_keys(joined, cache.place), attention.row_values(joined))
             return residual[:, :0]
         seen = self.self_attn.read(joined, cache, outputs)
         return self.finish(residual[:, residual.shape[1] - outputs :] + seen)

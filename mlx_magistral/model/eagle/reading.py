@@ -2,6 +2,7 @@
 
 # mypy: allow-untyped-calls
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,15 @@ class HeadFiles:
     config: HeadConfig
     tensors: dict[str, StoredTensor]
 
+    def loaded_bytes(self, is_quantized: bool) -> int:
+        """What its weights take in memory, in 16 bits or mostly in 8."""
+        bits = QUANTIZED_BITS + 32 / _GROUP if is_quantized else 16
+        return int(sum(math.prod(each.shape) for each in self.tensors.values()) * bits / 8)
+
     @property
-    def nbytes(self) -> int:
-        """Bytes of its weights."""
-        return sum(each.nbytes for each in self.tensors.values())
+    def row_bytes(self) -> int:
+        """Bytes of a row in its cache."""
+        return 2 * 2 * self.config.layer.n_kv_heads * self.config.layer.head_dim
 
 
 def is_head_folder(folder: Path) -> bool:
@@ -59,9 +65,7 @@ def is_head_folder(folder: Path) -> bool:
 
 def open_head(folder: Path, target: ModelConfig) -> HeadFiles:
     """Check a head by its config and headers; raises CheckpointError naming what does not fit."""
-    config = HeadConfig.from_json(
-        read_json(folder / CONFIG_FILE), folder / CONFIG_FILE, target
-    )
+    config = HeadConfig.from_json(read_json(folder / CONFIG_FILE), folder / CONFIG_FILE, target)
     stored: dict[str, StoredTensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
         stored |= {_network_name(name): each for name, each in read_header(file).items()}
@@ -159,7 +163,7 @@ def _require_shapes(files: HeadFiles) -> None:
                 raise CheckpointError(f"{files.folder} has no {name}. Fetch the head again.")
         elif found.shape != shape:
             raise CheckpointError(
-                f"{files.folder}: {name} is {found.shape}, and for this model it has to be {shape}. "
+                f"{files.folder}: {name} is {found.shape}, and for this model has to be {shape}. "
                 "Use a head that was trained for this model."
             )
         elif name != "d2t" and found.dtype not in _FLOATS:

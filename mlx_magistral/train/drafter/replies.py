@@ -88,7 +88,9 @@ class ReplyFile:
             try:
                 place, tokens, prompt_tokens = json.loads(line)
             except ValueError as error:
-                raise TrainingError(f"{self._path}:{number} is damaged. Remove the line.") from error
+                raise TrainingError(
+                    f"{self._path}:{number} is damaged. Remove the line."
+                ) from error
             yield place, tokens, prompt_tokens
 
 

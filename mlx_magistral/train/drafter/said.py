@@ -96,7 +96,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Packs:
-    """Windows of all that was said, in packs of at most ``pack_tokens`` ids, shuffled each epoch."""
+    """Windows of all that was said, in packs of up to ``pack_tokens`` ids, shuffled each epoch."""
 
     texts: Sequence[Said]
     pack_tokens: int

@@ -80,7 +80,7 @@ class TargetStates:
         cache, tap = make_cache(self._target), AuxTap(self._layers)
         states, lasts = [], []
         for start in range(0, len(said), self._chunk):
-            tokens = mx.array(said.tokens[start : start + self._chunk])[None]
+            tokens = mx.array(list(said.tokens[start : start + self._chunk]))[None]
             lasts.append(self._target.hidden(tokens, cache, tap)[0])
             states.append(tap.take()[0])
             mx.eval(states[-1], lasts[-1])

@@ -193,9 +193,7 @@ class DrafterTrainer:
         """What is true between two steps; arrays are shared, and never changed in place."""
         parameters = trainable(self._head)
         optimizer = flat_state(self._optimizer, list(parameters))
-        return TrainState(
-            self.step, self._identity, self.history.copy(), parameters, optimizer
-        )
+        return TrainState(self.step, self._identity, self.history.copy(), parameters, optimizer)
 
     def _save(self, state: TrainState) -> None:
         save_state(self._folder, state)

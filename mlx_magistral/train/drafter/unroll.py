@@ -43,9 +43,7 @@ class _Chain:
         self._attention = attention
         places = mx.arange(rows.count)
         # A row sees those of its own text that do not come after it.
-        self._seen = (places[:, None] >= places[None]) & (
-            rows.owners[:, None] == rows.owners[None]
-        )
+        self._seen = (places[:, None] >= places[None]) & (rows.owners[:, None] == rows.owners[None])
         self._keys: list[mx.array] = []
         self._values: list[mx.array] = []
 
@@ -54,10 +52,10 @@ class _Chain:
         attention, step = self._attention, len(self._keys)
         groups, repeats = attention.n_kv_heads, attention.n_heads // attention.n_kv_heads
         # Turned by its place in the pack: of two rows of a text the distance is the same there.
-        q = attention.queries(joined, step)[0].astype(mx.float32) * attention.scale
+        q = attention.row_queries(joined, step)[0].astype(mx.float32) * attention.scale
         q = q.reshape(groups, repeats, *q.shape[1:])  # (G, H/G, rows, D)
-        self._keys.append(attention.keys(joined, step)[0].astype(mx.float32)[:, None])
-        self._values.append(attention.values(joined)[0].astype(mx.float32)[:, None])
+        self._keys.append(attention.row_keys(joined, step)[0].astype(mx.float32)[:, None])
+        self._values.append(attention.row_values(joined)[0].astype(mx.float32)[:, None])
         scores = q @ self._keys[0].swapaxes(-1, -2)  # (G, H/G, rows, rows)
         scores = mx.where(self._seen, scores, -mx.inf)
         own = [(q * keys).sum(axis=-1, keepdims=True) for keys in self._keys[1:]]
