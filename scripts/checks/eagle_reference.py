@@ -27,7 +27,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from model.builders import SMALL  # noqa: E402
 from model.eagle.chains import chain_logits  # noqa: E402
 
-from mlx_magistral.model.eagle.config import HeadConfig  # noqa: E402
 from mlx_magistral.model.eagle.reading import load_head  # noqa: E402
 from mlx_magistral.train.drafter.folder import write_head_folder  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""Drafts: the guesses of one reply, from a look-up in its text and from a draft model if any.
+"""Drafts: the guesses of one reply, by a look-up in its text and a draft model or head, if any.
 
 Joins lookup.py, draft_model.py and gate.py to the Speculation that decode asks. Guesses are scored
 whether or not they are drafted, since a look-up costs nothing: parked, it still learns when to
