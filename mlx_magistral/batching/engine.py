@@ -15,6 +15,7 @@ from mlx_magistral.batching.sequence import OnEvent, Sequence
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.errors import OverloadedError, QueueFullError
+from mlx_magistral.memory.pressure import Pressure
 
 # Clients of OpenAI and Anthropic do not wait longer.
 _LONGEST_RETRY_S = 60
@@ -93,13 +94,26 @@ class BatchEngine:
             raise OverloadedError("The server is shutting down.", _DRAIN_RETRY_S)
         waiting = len(self._waiting)
         ahead = waiting + self._running_count
+        if ahead and self._scheduler.is_short_of_memory:
+            raise OverloadedError(
+                f"The machine is short of memory. Ask again in {_DRAIN_RETRY_S} s.", _DRAIN_RETRY_S
+            )
         retry_s = min(int(ahead / self._options.max_batch * self._reply_s) + 1, _LONGEST_RETRY_S)
         if ahead >= self._options.max_batch + self._options.max_queue:
             raise QueueFullError(
                 f"{waiting} replies are waiting already. Ask again in {retry_s} s.", retry_s
             )
 
+    @property
+    def pressure(self) -> Pressure:
+        """How short of memory the machine is."""
+        return self._scheduler.pressure.level
+
     def _run(self) -> None:
+        with self._scheduler.pressure:
+            self._work()
+
+    def _work(self) -> None:
         while self._wait_for_work():
             while (sequence := self._next()) is not None:
                 self._scheduler.start(sequence)

@@ -7,6 +7,7 @@ between any two passes and gives it up as soon as it ends. Belongs to one thread
 streams are per thread.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,9 +22,15 @@ from mlx_magistral.batching.prefill_chunk import PrefillChunk
 from mlx_magistral.batching.sequence import Sequence
 from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.sampling import PendingDraw, draw_together
+from mlx_magistral.decode.speculation.gate import PassLoad
+from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.events import FinishReason
+from mlx_magistral.memory.pressure import Pressure
+from mlx_magistral.memory.runtime import OUT_OF_MEMORY
 from mlx_magistral.model.cache import STEP_TOKENS
+
+log = logging.getLogger("mlx_magistral.batching")
 
 
 class Scheduler:
@@ -34,11 +41,13 @@ class Scheduler:
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
         for memory in self._memories:
             memory.allow_rounding()
+        self.pressure = model.memory.pressure
         self.kv_budget = KVBudget(model.config, model.memory, self._memories[1:])
         self.running: list[Sequence] = []
         self._max_batch = max_batch
         self._kept = KeptBuffers(self.kv_budget.kept_bytes)
         self._prefill_chunk = PrefillChunk(model.memory.plan)
+        self._shared = SharedPass()
         self._rows_under_way = 0  # of prompts, in a pass that others decode in
         self._pass_over_at = time.perf_counter()  # the latest that was waited for
 
@@ -46,6 +55,8 @@ class Scheduler:
         """Whether there is a place, and memory for all that was said and asked."""
         if not self.running:
             return True  # Alone it always fits: the plan has room for a whole context.
+        if self.is_short_of_memory:
+            return False
         is_full = len(self.running) >= self._max_batch
         return not is_full and self.kv_budget.holds([*self._lengths(), self.first_length(sequence)])
 
@@ -60,6 +71,7 @@ class Scheduler:
         for sequence in self.running:
             if sequence.is_cancelled:
                 self._guarded(sequence, lambda each: each.finish(FinishReason.INTERRUPTED))
+        self._heed_pressure()
         self._drop_finished()
         paused = self._make_room()
         decoding = [
@@ -81,6 +93,11 @@ class Scheduler:
         for memory in self._memories:
             memory.write_prompts(is_idle)
 
+    @property
+    def is_short_of_memory(self) -> bool:
+        """Whether the machine is, and nobody should come beside those that run."""
+        return self.pressure.level is not Pressure.NORMAL
+
     @staticmethod
     def first_length(sequence: Sequence) -> int:
         """Tokens of cache that make a start worth it: all so far and some room to go on."""
@@ -98,14 +115,19 @@ class Scheduler:
         sequence.loaded.reload()
 
     def _pass(self, decoding: list[Sequence]) -> None:
-        """One id of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
+        """A step of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
         reading = self._prompts(self._prefill_chunk.limit(bool(decoding)))
+        rows = sum(len(segment.tokens) for _, segment in reading)
+        self._shared.begin({each.progress.drafts or each for each in decoding})
+        self._shared.put(self, PassLoad(rows))
+        self._read_waited(decoding)
         saying = [
             (sequence, Segment(inputs, sequence.cache, sequence.driver.wanted_logits))
             for sequence in decoding
-            if sequence.driver is not None and (inputs := sequence.driver.inputs) is not None
+            if sequence.driver is not None
+            and not sequence.is_over
+            and (inputs := sequence.driver.inputs) is not None
         ]
-        rows = sum(len(segment.tokens) for _, segment in reading)
         if decoding:
             self._dispatch(saying, reading)
             # One wait for all ids; the pass just dispatched goes on meanwhile. So what is over now
@@ -122,6 +144,14 @@ class Scheduler:
         if reading:
             mx.clear_cache()
         self._kept.after_pass()
+
+    def _read_waited(self, decoding: list[Sequence]) -> None:
+        """Ids that a guess depends on, so that it comes into this pass and not the next."""
+        waited = [each for each in decoding if each.driver and each.driver.inputs is None]
+        if waited:
+            mx.eval([each.driver.awaited for each in waited if each.driver])
+        for sequence in waited:
+            self._guarded(sequence, Sequence.read)
 
     def _dispatch(
         self,
@@ -194,7 +224,17 @@ class Scheduler:
         if sequence.driver is None:
             memory = sequence.loaded.memory
             memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
-        sequence.begin(logits)
+        sequence.begin(logits, self._shared)
+
+    def _heed_pressure(self) -> None:
+        """Where the machine is short of memory: give back, go on with one reply, end that too."""
+        if not any([memory.relieve() for memory in self._memories]):
+            return
+        spared = 0 if self.pressure.must_end else 1
+        if self.pressure.level is Pressure.CRITICAL:
+            for sequence in self.running[spared:]:
+                log.warning(OUT_OF_MEMORY)
+                self._guarded(sequence, _end_for_memory)
 
     def _make_room(self) -> list[Sequence]:
         """Pause the youngest replies until the caches of all others can grow."""
@@ -207,7 +247,7 @@ class Scheduler:
 
     def _lengths(self) -> list[int]:
         """Tokens that each reply's cache comes to hold, those of unread prompts included."""
-        return [len(sequence.progress.tokens) + 1 for sequence in self.running]
+        return [sequence.coming_tokens for sequence in self.running]
 
     def _drop_finished(self) -> None:
         for sequence in self.running:
@@ -227,6 +267,10 @@ class Scheduler:
             action(sequence)
         except Exception as error:  # A rule, a grammar or the caller's own callback: anything.
             sequence.fail(error)
+
+
+def _end_for_memory(sequence: Sequence) -> None:
+    sequence.finish(FinishReason.LENGTH, is_out_of_memory=True)
 
 
 def _logits(

@@ -95,6 +95,16 @@ def fetch_examined(
     return examined.folder, nbytes
 
 
+def fetch_data(repository: "Repository", *, is_shown: bool) -> Path:
+    """The folder of a data set's files, those downloaded that are not here.
+
+    Too small a disk is a line on stderr: what fits of it may be enough.
+    """
+    is_missing = repository.missing_bytes > 0
+    _download(repository, force=True, is_shown=is_shown and is_missing, is_verbose=False)
+    return repository.snapshot
+
+
 def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbose: bool) -> int:
     """Fetch with progress; returns the bytes that were missing."""
     from mlx_magistral.cli.download_progress import DownloadProgress
@@ -114,7 +124,7 @@ def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbo
     return nbytes
 
 
-def fetch_named(name: str, tokenizer: str | Path | None = None) -> None:
+def fetch_named(name: str, tokenizer: str | Path | None = None, *, must_fit: bool = True) -> None:
     """Download a hub id that is not here whole, with progress on a terminal.
 
     Other names are left to those who load them.
@@ -122,7 +132,7 @@ def fetch_named(name: str, tokenizer: str | Path | None = None) -> None:
     from mlx_magistral.hub.resolve import is_hub_id
 
     if is_hub_id(name) and not Path(name).expanduser().exists():
-        fetch_model(name, is_shown=True, tokenizer=tokenizer)
+        fetch_model(name, is_shown=True, must_fit=must_fit, tokenizer=tokenizer)
 
 
 def fetch_source(name: str, *, is_shown: bool) -> None:

@@ -5,7 +5,7 @@ hands over to a ReplyStream. It owns weights, tokenizer and the memory plan.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,7 @@ from mlx_magistral.events import Reply
 from mlx_magistral.hub.examine import examine, refuse_vocabulary
 from mlx_magistral.hub.resolve import default_model
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
+from mlx_magistral.memory.plan import forced_note
 from mlx_magistral.memory.prefixes.passes import prompt_marks
 from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
 from mlx_magistral.model.adapters.adapter import Adapter
@@ -92,6 +93,8 @@ class Magistral:
         draft: str | Path | None = None,
         adapter: str | Path | None = None,
         variants: Sequence[str | Path] = (),
+        force: bool = False,
+        on_forced: Callable[[str], None] | None = None,
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
@@ -100,7 +103,8 @@ class Magistral:
         none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
         that guesses ahead (see ``speculate`` of stream). ``adapter`` is a folder that train, mlx-lm
         or PEFT wrote for this model; ``variants`` are such folders for models beside this one that
-        share its weights (``variants`` of the result). Raises UsageError for an option that cannot
+        share its weights (``variants`` of the result). ``force`` loads although the plan refuses,
+        after ``on_forced`` was told by how much. Raises UsageError for an option that cannot
         be, before anything is looked for; SettingsError, ModelNotFoundError, HubError,
         CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that needs
         mlx-lm; and MemoryPlanError where the context does not fit.
@@ -111,6 +115,7 @@ class Magistral:
             context_tokens=context_tokens,
             reuse_prefixes=reuse_prefixes,
             wired_bytes=wired_bytes,
+            force=force,
         )
         name = default_model() if model is None else str(model)
         given = None if tokenizer is None else Path(tokenizer)
@@ -132,6 +137,8 @@ class Magistral:
             plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
             examined.fetch()
         memory = plan_memory(checkpoint, wanted)
+        if on_forced is not None and not memory.plan.fits:
+            on_forced(forced_note(memory.plan))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
@@ -257,9 +264,8 @@ class Magistral:
 
     def unload(self) -> None:
         """Give back the memory of weights and kept prefixes until ``reload`` or the next reply."""
-        self._model = self.draft_model = None
         for each in (self, *self.variants.values()):
-            each._model = None
+            each._model = each.draft_model = None
             if each.memory.prefixes is not None:
                 each.memory.prefixes.shrink(0)
         if self.memory.wired is not None:
@@ -281,6 +287,7 @@ class Magistral:
         for each in self.variants.values():
             assert each.adapter is not None
             each._model = self._adapted(each.adapter)
+            each.draft_model = self.draft_model
         self._hold_wired()
 
     def _add_variants(self, adapters: Sequence[Adapter]) -> None:
@@ -293,6 +300,7 @@ class Magistral:
             model = self._adapted(adapter)
             other = Magistral(name, model, self.config, self.tokenizer, memory)
             other.adapter, other._base = adapter, self
+            other.draft_model = self.draft_model
             self.variants[name] = other
 
     def _adapted(self, adapter: Adapter) -> Transformer:

@@ -84,6 +84,7 @@ class ReplyProgress:
             stop_tokens=self.stop_tokens,
             steering=self.steering,
             meter=self.meter,
+            speculation=self.drafts,
         )
 
     def take(self, token: int) -> list[Event]:
@@ -111,7 +112,7 @@ class ReplyProgress:
             decode_s=decode_s,
         )
 
-    def finish(self, reason: FinishReason) -> list[Event]:
+    def finish(self, reason: FinishReason, *, is_out_of_memory: bool = False) -> list[Event]:
         """The last events; ``reason`` is why it ended unless it said so itself."""
         events = self._passed(self.steering.flush())
         if self._stops.found is None:
@@ -126,6 +127,8 @@ class ReplyProgress:
             cached_tokens=self.cached_tokens,
         )
         limit = Limit.MAX_TOKENS if reason is FinishReason.LENGTH else self.steering.limit
+        if is_out_of_memory:
+            limit = Limit.MEMORY
         end = Finished(reason, usage, self._timings(usage), limit, self._stops.found)
         is_whole = reason in (FinishReason.STOP, FinishReason.TOOL_CALLS)
         if self.plan.check is not None and is_whole and end.stop is None:
@@ -139,6 +142,7 @@ class ReplyProgress:
             reasoning_s=self.steering.reasoning_s,
             tokens_per_pass=tokens / drafts.passes if drafts and drafts.passes else 1.0,
             acceptance=drafts.kept / drafts.drafted if drafts and drafts.drafted else None,
+            guesses=drafts.drafted if drafts else 0,
         )
 
     def _passed(self, events: list[Event]) -> list[Event]:

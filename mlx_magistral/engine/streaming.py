@@ -11,8 +11,8 @@ import mlx.core as mx
 
 from mlx_magistral.decode.generate import OnPrefill, decode, prefill
 from mlx_magistral.decode.speculation.draft_model import DraftModel
-from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
+from mlx_magistral.engine.guessing import make_drafts
 from mlx_magistral.engine.progress import ReplyPlan, ReplyProgress
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.events import Event, FinishReason
@@ -56,6 +56,7 @@ class ReplyStream:
         self._loaded = loaded
         self._on_prefill = on_prefill
         self._is_cancelled = False
+        self._is_out_of_memory = False
         self._events: Iterator[Event] | None = None
 
     def __iter__(self) -> Iterator[Event]:
@@ -89,29 +90,17 @@ class ReplyStream:
         """
         self._is_cancelled = True
 
-    def _make_drafts(self, cache: list[KVCache]) -> Drafts | None:
-        loaded, option = self._loaded, self.progress.plan.speculate
-        if option.is_off:
-            return None
-        costs, model = loaded.pass_costs, loaded.model
-        return Drafts(
-            self.progress.plan.prompt,
-            costs,
-            measure=lambda: costs.measure(model, cache),
-            length=option.length,
-            draft_model=None if loaded.draft_model is None else loaded.draft_model.for_reply(),
-        )
-
     def _run(self) -> Iterator[Event]:
         loaded, memory, tokens = self._loaded, self._loaded.memory, self.progress.tokens
         loaded.reload()
         mx.reset_peak_memory()
         cache = memory.new_cache(loaded.model)
         try:
-            reason = yield from self._decoded(cache)
+            with memory.pressure:
+                reason = yield from self._decoded(cache)
             memory.keep(tokens, cache)
             self._is_cancelled = False
-            yield from self.progress.finish(reason)
+            yield from self.progress.finish(reason, is_out_of_memory=self._is_out_of_memory)
             memory.write_prompts(lambda: not self._is_cancelled, tokens, cache)
         finally:
             # Not left to whoever holds this stream, nor to MLX, which would keep it for reuse.
@@ -122,7 +111,7 @@ class ReplyStream:
         """Read the prompt and yield the events of all ids; why it ended, where no rule said so."""
         progress, memory, model = self.progress, self._loaded.memory, self._loaded.model
         plan = progress.plan
-        progress.drafts = self._make_drafts(cache)
+        progress.drafts = make_drafts(self._loaded, plan, lambda: cache)
         known = progress.cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
             model,
@@ -151,4 +140,8 @@ class ReplyStream:
                 break
             if self._is_cancelled:
                 return FinishReason.INTERRUPTED
+            if memory.relieve() and memory.pressure.must_end:
+                memory.note_end()
+                self._is_out_of_memory = True
+                return FinishReason.LENGTH
         return FinishReason.LENGTH

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlx_magistral.errors import CheckpointError, HubError
-from mlx_magistral.model.weight_files import HF_STEM, NATIVE_STEM, index_name, names_in
+from mlx_magistral.model.weight_files import (
+    HF_STEM,
+    NATIVE_STEM,
+    index_name,
+    names_in,
+    other_weights,
+)
 
 # Small files that any of the formats needs; tekken.json is the one tokenizer we read.
 SIDE_FILES = (
@@ -71,16 +77,9 @@ def side_files(repository_files: Iterable[str]) -> list[str]:
 
 def no_weights(repository_files: Iterable[str]) -> HubError:
     """What to tell of a repository without safetensors of either format."""
-    others = next((name for name in repository_files if name.lower().endswith(".gguf")), None)
-    advice = (
-        f"It has {others}: download that file and convert it with `mlx-magistral convert FILE "
-        "OUTPUT`, or choose"
-        if others
-        else "Choose"
-    )
     return HubError(
-        "The repository holds no model*.safetensors and no consolidated*.safetensors. "
-        f"{advice} one in the HF, native Mistral or MLX format."
+        "The repository holds no model*.safetensors and no consolidated*.safetensors."
+        f"{other_weights(repository_files)} Choose one in the HF, native Mistral or MLX format."
     )
 
 

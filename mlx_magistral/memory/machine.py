@@ -6,9 +6,11 @@ from enum import Enum
 
 import mlx.core as mx
 
+from mlx_magistral.memory.sysctl import WIRED_LIMIT_MB, system_number
 from mlx_magistral.model import device
 
 GIB = 1 << 30
+MIB = 1 << 20
 # What macOS lets the GPU have, as the recommended working set reported for many Macs shows: 10.7 of
 # 16 GiB, 21.3 of 32, 48 of 64, 96 of 128. An assumption, for a simulated Mac alone: on a real one
 # the number is asked for.
@@ -31,29 +33,38 @@ class Backend(Enum):
 
 @dataclass(frozen=True)
 class Machine:
-    """A backend and the bytes that weights, KV cache and temporaries may take together."""
+    """A backend and the bytes that weights, KV cache and temporaries may take together.
+
+    ``memory_bytes`` is all there is, of a Mac; 0 where the limit is no choice of macOS.
+    """
 
     name: str
     backend: Backend
     limit_bytes: int
+    memory_bytes: int = 0
 
 
 def this_machine() -> Machine:
     """The limit of the machine this runs on."""
     if Backend.here() is Backend.METAL:
         info = mx.device_info()
-        if "max_recommended_working_set_size" in info:
-            limit = int(info["max_recommended_working_set_size"])
-        else:  # CUDA tells the size alone
+        name = str(info["device_name"])
+        if "max_recommended_working_set_size" not in info:  # CUDA tells the size alone
             limit = int(int(info["total_memory"]) * _LARGE_MAC_SHARE)
-        return Machine(str(info["device_name"]), Backend.METAL, limit)
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Machine("this machine's CPU", Backend.CPU, int(physical * _CPU_SHARE))
+            return Machine(name, Backend.METAL, limit)
+        # What was set by hand counts, also where Metal still recommends less.
+        raised = (system_number(WIRED_LIMIT_MB) or 0) * MIB
+        limit = raised or int(info["max_recommended_working_set_size"])
+        return Machine(name, Backend.METAL, limit, int(info["memory_size"]))
+    return Machine("this machine's CPU", Backend.CPU, int(_physical_bytes() * _CPU_SHARE))
 
 
 def simulated_mac(memory_bytes: int) -> Machine:
     """A Mac with so much memory: two thirds of it for the GPU, three quarters from 36 GiB on."""
     share = _LARGE_MAC_SHARE if memory_bytes >= _LARGE_MAC_BYTES else _SMALL_MAC_SHARE
-    return Machine(
-        f"a Mac with {memory_bytes / GIB:g} GB", Backend.METAL, int(memory_bytes * share)
-    )
+    name = f"a Mac with {memory_bytes / GIB:g} GB"
+    return Machine(name, Backend.METAL, int(memory_bytes * share), memory_bytes)
+
+
+def _physical_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -4,11 +4,13 @@ Made before anything is allocated, so that a run that cannot fit ends with the n
 the middle of a reply.
 """
 
+import math
 from dataclasses import dataclass
 
 from mlx_magistral.errors import MemoryPlanError
-from mlx_magistral.memory.machine import Backend, Machine
+from mlx_magistral.memory.machine import MIB, Backend, Machine
 from mlx_magistral.memory.sizes import kept_bytes, kv_bytes, pass_bytes, token_kv_bytes
+from mlx_magistral.memory.sysctl import WIRED_LIMIT_MB
 from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.config import ModelConfig
 
@@ -20,6 +22,9 @@ CHUNKS = {Backend.METAL: (2048, 1024, 512, 256), Backend.CPU: (256,)}
 AUTOMATIC_KV_BITS = (16, 8)
 # For logits and everything else that is not counted, beside the buffers that MLX keeps for reuse.
 _RESERVE_SHARE, _RESERVE_CEILING = 0.05, 1_000_000_000
+# Of a Mac's memory, the most that a limit set by hand may give to the GPU.
+LARGEST_LIMIT_SHARE = 0.85
+_LIMIT_STEP_MB = 256
 
 
 @dataclass(frozen=True)
@@ -111,10 +116,25 @@ def require_fit(config: ModelConfig, plan: MemoryPlan) -> None:
         config, plan.weight_bytes, plan.machine, plan.kv_bits, plan.context_tokens
     )
     advice = f"Use --context {tokens}" if tokens else "Convert to fewer bits"
+    limit = wired_limit_mb(plan)
+    if limit is not None:
+        advice += f", raise macOS's limit with: sudo sysctl {WIRED_LIMIT_MB}={limit}"
     raise MemoryPlanError(
-        f"It does not fit {plan.machine.name}: {plan.describe()}. {advice}, or a machine with "
+        f"It does not fit {plan.machine.name}: {plan.describe()}. {advice}, or take a machine with "
         "more memory."
     )
+
+
+def wired_limit_mb(plan: MemoryPlan) -> int | None:
+    """The limit of macOS's, in MiB, under which the plan fits; None where there is none to set.
+
+    The system and its programs keep 15 % of the memory.
+    """
+    peak = plan.peak_bytes
+    needed = min(peak / (1 - _RESERVE_SHARE), peak + _RESERVE_CEILING)
+    megabytes = math.ceil(needed / MIB / _LIMIT_STEP_MB) * _LIMIT_STEP_MB
+    largest = LARGEST_LIMIT_SHARE * plan.machine.memory_bytes
+    return megabytes if plan.machine.limit_bytes < megabytes * MIB <= largest else None
 
 
 def reserve_bytes(machine: Machine) -> int:
@@ -130,6 +150,14 @@ def lowered_note(plan: MemoryPlan) -> str | None:
     if plan.chunk_tokens != CHUNKS[plan.machine.backend][0]:
         changes.append(f"prefill chunks of {plan.chunk_tokens} tokens")
     return f"To fit the memory: {' and '.join(changes)} ({plan.describe()})." if changes else None
+
+
+def forced_note(plan: MemoryPlan) -> str:
+    """One line on a plan that does not fit and is followed all the same."""
+    return (
+        f"It exceeds what {plan.machine.name} has for it by {_gb(-plan.free_bytes)} GB: "
+        f"{plan.describe()}. Loaded by force; it may be slow, and the system may end it."
+    )
 
 
 def _plan(

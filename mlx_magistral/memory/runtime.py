@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import mlx.core as mx
+
 from mlx_magistral.errors import UsageError
 from mlx_magistral.memory.machine import Machine, this_machine
 from mlx_magistral.memory.plan import MemoryPlan, lowered_note, make_plan, require_fit
@@ -11,6 +13,7 @@ from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.prefixes.disk import PrefixDisk, default_folder
 from mlx_magistral.memory.prefixes.fingerprint import model_fingerprint
 from mlx_magistral.memory.prefixes.passes import PromptMarks, pass_ends
+from mlx_magistral.memory.pressure import Pressure, PressureWatch
 from mlx_magistral.memory.wired import WiredLimit
 from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.cache import KVCache
@@ -30,6 +33,12 @@ _MOST_UNWRITTEN = 64
 MOST_PREFIX_CONTEXTS = 16
 
 
+OUT_OF_MEMORY = (
+    "The system is out of memory, so the reply ended with what it had. Close other programs, or "
+    "take a smaller --context or fewer bits."
+)
+
+
 @dataclass(frozen=True)
 class MemoryOptions:
     """What the caller fixes; None leaves it to the plan. Raises UsageError for what cannot be.
@@ -39,7 +48,8 @@ class MemoryOptions:
     the model is loaded, "auto" is the planned peak; nothing is wired unless asked for.
     ``draft_bytes`` are the weights of a draft model beside, and ``draft_token_bytes`` a token of
     its KV cache. ``adapter`` is what the model answers with: prefixes computed with it are kept
-    apart. ``beside_bytes`` are those of adapters that other replies answer with.
+    apart. ``beside_bytes`` are those of adapters that other replies answer with. ``force`` loads
+    what does not fit.
     """
 
     kv_bits: int | None = None
@@ -50,6 +60,7 @@ class MemoryOptions:
     draft_token_bytes: float = 0
     adapter: Adapter | None = None
     beside_bytes: int = 0
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.kv_bits is not None:
@@ -62,15 +73,18 @@ class MemoryOptions:
 
 @dataclass
 class ModelMemory:
-    """The plan, which already fits, and what is reused; one for each loaded model."""
+    """The plan, which fits unless forced, and what is reused; one for each loaded model."""
 
     plan: MemoryPlan
     prefixes: PrefixCache | None
     wired: WiredLimit | None = None
+    draft_token_bytes: float = 0  # of a draft model's KV cache
     marks: PromptMarks = PromptMarks()
     is_exact: bool = True
+    pressure: PressureWatch = field(default_factory=PressureWatch)
 
     _unwritten: list[tuple[list[int], bool]] = field(default_factory=list)
+    _notes: list[str] = field(default_factory=list)
 
     @property
     def note(self) -> str | None:
@@ -83,17 +97,24 @@ class ModelMemory:
 
     def divided(self, adapters: Sequence[Adapter]) -> list["ModelMemory"]:
         """A memory for the same model with each adapter; all share the plan and what is kept."""
-        if self.prefixes is None:
-            return [ModelMemory(self.plan, None) for _ in adapters]
         kept = self.prefixes
+        if kept is None:
+            return [self._beside(None) for _ in adapters]
         kept.ram_bytes //= len(adapters) + 1
         return [
-            ModelMemory(
-                self.plan,
-                PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk),
+            self._beside(
+                PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk)
             )
             for each in adapters
         ]
+
+    def _beside(self, prefixes: PrefixCache | None) -> "ModelMemory":
+        return ModelMemory(
+            self.plan,
+            prefixes,
+            draft_token_bytes=self.draft_token_bytes,
+            pressure=self.pressure,
+        )
 
     def allow_rounding(self) -> None:
         """Continue from any common ids from now on, replies included: the same up to rounding.
@@ -166,11 +187,28 @@ class ModelMemory:
                 return
             self._unwritten.pop(0)
 
+    def relieve(self) -> bool:
+        """Give back what can be spared where the machine is short of memory; whether it is.
+
+        To be called between passes: kept prefixes go, and what MLX keeps for reuse.
+        """
+        if self.pressure.level is Pressure.NORMAL:
+            return False
+        if self.prefixes is not None and self.prefixes.nbytes:
+            self.prefixes.shrink(0)
+            mx.clear_cache()
+        return True
+
+    def note_end(self) -> None:
+        """A reply ends for want of memory: say so in the notes."""
+        self._notes.append(OUT_OF_MEMORY)
+
     def take_notes(self) -> list[str]:
         """What went wrong since the last call, a line each."""
-        if self.prefixes is None:
-            return []
-        notes, self.prefixes.notes = self.prefixes.notes, []
+        notes, self._notes = self._notes, []
+        if self.prefixes is not None:
+            notes += self.prefixes.notes
+            self.prefixes.notes = []
         return notes
 
 
@@ -180,7 +218,7 @@ def plan_memory(
     """Plan a model before its weights are read.
 
     Raises UsageError for a context over the model's or a wired limit that cannot be, or
-    MemoryPlanError with the numbers where it does not fit.
+    MemoryPlanError with the numbers where it does not fit and is not forced to.
     """
     ceiling = checkpoint.config.max_position_embeddings
     context = options.context_tokens
@@ -195,7 +233,8 @@ def plan_memory(
     weights = checkpoint.nbytes + options.draft_bytes + draft_kv + options.beside_bytes
     weights += 0 if adapter is None else adapter.nbytes
     plan = make_plan(checkpoint.config, weights, machine, context, kv_bits=options.kv_bits)
-    require_fit(checkpoint.config, plan)
+    if not options.force:
+        require_fit(checkpoint.config, plan)
     wired = None
     if options.wired_bytes is not None:
         wired = WiredLimit(
@@ -206,6 +245,6 @@ def plan_memory(
         fingerprint = model_fingerprint(checkpoint, plan.kv_bits, plan.chunk_tokens)
         if adapter is not None:
             fingerprint += f"-{adapter.fingerprint}"
-        ram_bytes = min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes)
+        ram_bytes = max(min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes), 0)
         prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
-    return ModelMemory(plan, prefixes, wired)
+    return ModelMemory(plan, prefixes, wired, options.draft_token_bytes)

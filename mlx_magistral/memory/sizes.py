@@ -38,6 +38,12 @@ def weight_bytes(config: ModelConfig, bits: int) -> int:
     return total
 
 
+def average_bytes(config: ModelConfig, bits_per_weight: float) -> int:
+    """All tensors where a weight takes so many bits on average, scales included."""
+    parameters = sum(math.prod(shape) for shape in expected_shapes(config).values())
+    return int(parameters * bits_per_weight / 8)
+
+
 def token_kv_bytes(config: ModelConfig, kv_bits: int) -> float:
     """KV bytes of one token in all layers: 163,840 for Magistral at 16 bits."""
     numbers = 2 * config.n_layers * config.n_kv_heads * config.head_dim

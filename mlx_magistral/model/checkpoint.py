@@ -16,23 +16,25 @@ import mlx.core as mx
 from mlx_magistral.errors import CheckpointError, DamagedFileError
 from mlx_magistral.model.config import ModelConfig, ties_without_head
 from mlx_magistral.model.config_fields import read_json
-from mlx_magistral.model.inventory import Inventory, TensorInfo, take_inventory
-from mlx_magistral.model.names import is_permuted, permute, text_name
+from mlx_magistral.model.inventory import EMBEDDING, Inventory, TensorInfo
+from mlx_magistral.model.names import is_permuted, permute
 from mlx_magistral.model.quant_config import QuantConfig
-from mlx_magistral.model.safetensors_header import StoredTensor
+from mlx_magistral.model.weight_choice import (
+    choose_weights,
+    require_equal,
+    tied_where_headless,
+)
 from mlx_magistral.model.weight_files import (
     HF_STEM,
     NATIVE_STEM,
     FolderFiles,
     ModelFiles,
     index_name,
-    named_by_index,
-    weight_sets,
+    other_weights,
 )
 
 HF_CONFIG = "config.json"
 NATIVE_CONFIG = "params.json"
-_COMPARED_BYTES = 1 << 22
 
 
 class Kind(Enum):
@@ -101,7 +103,7 @@ def open_checkpoint(folder: Path | str) -> Checkpoint:
         raise CheckpointError(f"{folder} is not a folder. Give the folder of a downloaded model.")
     checkpoint = read_checkpoint(FolderFiles(folder))
     if checkpoint.spare_head is not None:
-        _require_equal(checkpoint.spare_head, checkpoint.tensors["model.embed_tokens.weight"])
+        require_equal(checkpoint.spare_head, checkpoint.tensors[EMBEDDING])
     return checkpoint
 
 
@@ -121,6 +123,7 @@ def read_checkpoint(files: ModelFiles) -> Checkpoint:
         raise CheckpointError(
             f"{files.label} is no model folder: it has neither {HF_CONFIG} with "
             f"{HF_STEM}*.safetensors nor {NATIVE_CONFIG} with {NATIVE_STEM}*.safetensors."
+            f"{other_weights(path.name for path in files.folder.glob('*'))}"
         )
     refusals: list[CheckpointError] = []
     for reader in readers:
@@ -140,14 +143,14 @@ def _open_hf(files: ModelFiles) -> Checkpoint:
     content = read_json(files.read(HF_CONFIG))
     config = ModelConfig.from_hf(content, source)
     if ties_without_head(content):
-        config = _tied_where_headless(config, files)
+        config = tied_where_headless(config, files)
     try:
         quantization, refused = QuantConfig.from_hf(content, source), None
     except CheckpointError as error:
         # bitsandbytes and others leave their entry in config.json when they write floats back.
         quantization, refused = None, error
     try:
-        inventory = _take(files, HF_STEM, config, quantization)
+        inventory = choose_weights(files, HF_STEM, config, quantization)
     except CheckpointError:
         if refused is not None:
             raise refused from None
@@ -163,7 +166,7 @@ def _open_hf(files: ModelFiles) -> Checkpoint:
 def _open_native(files: ModelFiles) -> Checkpoint:
     source = f"{files.label}/{NATIVE_CONFIG}"
     config = ModelConfig.from_params(read_json(files.read(NATIVE_CONFIG)), source)
-    inventory = _take(files, NATIVE_STEM, config, None)
+    inventory = choose_weights(files, NATIVE_STEM, config, None)
     return _checkpoint(files, Kind.NATIVE, config, None, inventory)
 
 
@@ -183,70 +186,6 @@ def _checkpoint(
         inventory.skipped,
         spare_head=inventory.spare_head,
     )
-
-
-def _take(
-    files: ModelFiles, stem: str, config: ModelConfig, quantization: QuantConfig | None
-) -> Inventory:
-    """The first set of the files of a stem that holds the whole model.
-
-    Raises the refusal of the set that the index names, or of the first; a file that the index names
-    and that is not there comes first.
-    """
-    named = set(named_by_index(files, stem))
-    refusals: list[tuple[bool, CheckpointError]] = []
-    for names in weight_sets(files, stem):
-        try:
-            return take_inventory(
-                _tensors(files, names),
-                config,
-                quantization,
-                is_native=stem == NATIVE_STEM,
-                label=files.label,
-            )
-        except CheckpointError as error:
-            refusals.append((set(names) != named, error))
-    absent = [name for name in sorted(named) if not files.has(name)]
-    if absent:
-        raise CheckpointError(
-            f"{files.label}/{index_name(stem)} names {absent[0]}, which is not there. "
-            "Fetch that file."
-        )
-    if not refusals:
-        raise CheckpointError(f"{files.label} has an index of weights and none of its files.")
-    raise min(refusals, key=lambda refusal: refusal[0])[1]
-
-
-def _tensors(files: ModelFiles, names: list[str]) -> list[StoredTensor]:
-    return [tensor for name in names for tensor in files.header(name).values()]
-
-
-def _tied_where_headless(config: ModelConfig, files: ModelFiles) -> ModelConfig:
-    """The configuration with the head tied, where none is stored."""
-    names = set(files.weights(HF_STEM)) | set(named_by_index(files, HF_STEM))
-    tensors = _tensors(files, sorted(name for name in names if files.has(name)))
-    has_head = any(text_name(tensor.name) == "lm_head.weight" for tensor in tensors)
-    return config if has_head else replace(config, tie_word_embeddings=True)
-
-
-def _require_equal(head: TensorInfo, embedding: TensorInfo) -> None:
-    """Raise CheckpointError where a tied head holds other values than the embedding.
-
-    Peers part here: mlx-lm takes the embedding, transformers 5 the head.
-    """
-    with head.file.open("rb") as ours, embedding.file.open("rb") as theirs:
-        ours.seek(head.start)
-        theirs.seek(embedding.start)
-        left = head.nbytes
-        while left:
-            size = min(left, _COMPARED_BYTES)
-            if ours.read(size) != theirs.read(size):
-                raise CheckpointError(
-                    f"{head.file}: the configuration ties the head to the embedding, and "
-                    f"{head.source_name} holds other values. Set tie_word_embeddings to false to "
-                    "use it, or remove it."
-                )
-            left -= size
 
 
 def _passed_over(refusals: list[CheckpointError], kinds: int) -> str | None:

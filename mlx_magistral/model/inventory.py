@@ -21,7 +21,7 @@ from mlx_magistral.model.safetensors_header import StoredTensor
 
 _FLOATS = ("BF16", "F16", "F32")
 _PACKED = ("U32",)
-_HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
 # Names listed of each sort of problem; a wrong dtype would otherwise print all 363.
 _NAMES_SHOWN = 6
 
@@ -118,12 +118,12 @@ def _info(tensor: StoredTensor, is_native: bool) -> TensorInfo:
 
 def _take_spare_head(config: ModelConfig, found: dict[str, TensorInfo]) -> TensorInfo | None:
     """Take a stored head out where it repeats the embedding, as torch's own files have it."""
-    head, embedding = found.get(_HEAD), found.get(_EMBEDDING)
+    head, embedding = found.get(HEAD), found.get(EMBEDDING)
     if not config.tie_word_embeddings or head is None or embedding is None:
         return None
     if (head.shape, head.dtype) != (embedding.shape, embedding.dtype) or head.dtype in _PACKED:
         return None
-    return found.pop(_HEAD)
+    return found.pop(HEAD)
 
 
 def _formats(
@@ -208,7 +208,7 @@ def _message(
     label: str, problems: list[str], config: ModelConfig, found: dict[str, TensorInfo]
 ) -> str:
     lines = [f"{label}: the weights do not fit the configuration.", *problems]
-    if config.tie_word_embeddings == (_HEAD in found):
+    if config.tie_word_embeddings == (HEAD in found):
         state = "ties" if config.tie_word_embeddings else "does not tie"
         lines.append(f"The configuration {state} the head to the embedding.")
     lines.append("Fetch the folder again, or use the configuration these weights came with.")

@@ -5,7 +5,7 @@ index at all. A model's files are seen through ModelFiles, so that one that is s
 checked as one on this disk is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -78,6 +78,16 @@ def is_inside(name: str) -> bool:
 def has_weights(folder: Path, stem: str) -> bool:
     """Whether the folder has weight files of a stem, or an index of them."""
     return (folder / index_name(stem)).is_file() or any(folder.glob(f"{stem}*.safetensors"))
+
+
+def other_weights(names: Iterable[str]) -> str:
+    """A sentence on weights in a form that is not read, and what to do with them; else nothing."""
+    for name in sorted(names):
+        if name.lower().endswith(".gguf"):
+            return f" It has {name}: convert that file with `mlx-magistral convert FILE OUTPUT`."
+        if name.endswith((".bin", ".pth", ".pt")):
+            return f" It has {name}: save it as safetensors, which transformers does by itself."
+    return ""
 
 
 def index_name(stem: str) -> str:

@@ -75,6 +75,7 @@ class BackendStats:
     running: int
     queued: int
     free_memory_bytes: int
+    memory_pressure: int = 0  # 0 none, 1 short of memory, 2 critical
 
 
 class Ticket(Protocol):

@@ -22,13 +22,41 @@ def run(*arguments: str) -> Result:
 
 
 def test_magistral_on_a_32_gb_mac() -> None:
-    result = run("--memory", "32GB")
+    result = run("--memory", "32GB", "--context", "8192", "--context", "40960")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith("a Mac with 32 GB: 22.9 GB")
     assert any("13.26   40,960       16    6.71" in line and "fits" in line for line in lines)
-    eight = [line for line in lines if line.startswith("8-bit")]
+    eight = [line for line in lines if line.startswith("8 bits")]
     assert len(eight) == 1 and "the weights alone do not fit" in eight[0]
+
+
+def test_it_ends_in_one_recommendation_with_what_to_type() -> None:
+    result = run("--memory", "16GB", "--chip", "M4")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) <= 16
+    (recommended,) = [line for line in lines if line.startswith("Recommended: ")]
+    assert "3.6 bits, 10.61 GB, with 8-bit KV" in recommended and "--context 18432" in recommended
+    assert "At most 11 tokens a second: arithmetic" in result.stdout
+    assert "  sudo sysctl iogpu.wired_limit_mb=12544" in lines
+    assert "That leaves 4.0 GB for the system" in result.stdout
+    assert lines[-1].endswith(
+        "magistral-3.6bit --recipe calibrated --mix auto --bits-per-weight 3.6"
+    )
+    assert "None of these fits" in run("--memory", "8GB").stdout
+
+
+def test_the_recommendation_is_in_the_json_too() -> None:
+    found = json.loads(run("--memory", "64GB", "--json").stdout)["recommendation"]
+    assert (found["weights"], found["kv_bits"], found["context_tokens"]) == ("8 bits", 16, 131072)
+    assert found["wired_limit_mb"] is found["tokens_per_second_at_most"] is None
+    assert json.loads(run("--memory", "8GB", "--json").stdout)["recommendation"] is None
+
+
+def test_a_model_that_is_here_is_recommended_as_it_is() -> None:
+    lines = run("nano").stdout.splitlines()
+    assert lines[-1].startswith("Recommended: as stored, 0.00 GB, with 16-bit KV and up to 2,048")
 
 
 def test_json_has_each_combination_in_bytes() -> None:
@@ -54,7 +82,8 @@ def test_local_folder_is_measured_exactly() -> None:
         (["--memory", "0"], 2, "--memory is '0'"),
         (["nano", "--context", "9999999"], 2, "context ends at"),
         (["./nowhere"], 1, "no folder ./nowhere"),
-        (["--bits", "5"], 2, "'5' is not one of"),
+        (["--bits", "7"], 2, "'7' is not one of"),
+        (["--chip", "M99"], 2, "--chip is 'M99', whose bandwidth is not known"),
     ],
 )
 def test_bad_input_is_one_line(arguments: list[str], code: int, expected: str) -> None:

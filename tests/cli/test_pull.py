@@ -131,8 +131,11 @@ def test_offline_mode_is_named(hub: HubServer, tmp_path: Path) -> None:
 
 def test_without_a_name_it_suggests(hub: HubServer, tmp_path: Path) -> None:
     result = run(hub, tmp_path, "pull", "--json")
-    choices = json.loads(result.stdout)
-    assert [row["bits"] for row in choices["choices"]] == [8, 6, 4]
+    found = json.loads(result.stdout)
+    assert set(found) == {"limit_bytes", "recommendation"}
+    shown = run(hub, tmp_path, "pull").stdout
+    assert "  3.6 bits   10.61  " in shown
+    assert ("Recommended: " in shown) is (found["recommendation"] is not None)
     assert hub.requests == []
 
 

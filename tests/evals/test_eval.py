@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from click.testing import CliRunner, Result
 
@@ -104,6 +105,7 @@ def test_two_runs_are_held_against_each_other(own: Path) -> None:
     assert result.exit_code == 0, result.stderr
     text = " ".join(result.stdout.split())
     assert "They differ in recipe.think_budget." in text and "-33.3" in text
+    assert "B is b: nano, weights" in text and "thinking at most 0 tokens" in text
     assert "own: they part at sum (1.00 and 0.00)." in text
     found = json.loads(evaluate("compare", "a", "b", "--json").stdout)
     assert found["tasks"][0]["difference"] == pytest.approx(-1 / 3)
@@ -126,7 +128,7 @@ def test_hours_end_a_run_between_replies(own: Path) -> None:
         (["nano", "--hours", "0"], 2, "--hours"),
         (["missing.jsonl"], 1, "missing.jsonl cannot be read"),
         (["show", "nowhere"], 1, "nowhere is no run"),
-        (["compare", "nowhere", "there"], 1, "cannot be read"),
+        (["compare", "nowhere", "there"], 1, "nowhere is no run"),
         ([], 2, "Usage"),
     ],
 )
@@ -170,3 +172,14 @@ def test_programs_are_judged_in_a_sandbox_or_not_at_all(
     )
     assert unsafe.exit_code == 0
     assert "WITHOUT A SANDBOX" in unsafe.stderr
+
+
+def test_on_a_terminal_it_asks_before_it_starts(own: Path) -> None:
+    command = ["-m", "mlx_magistral", "eval", "own.jsonl", *PLAIN, "-o", "run"]
+    with pexpect.spawn(sys.executable, command, timeout=60, encoding="utf-8") as terminal:
+        terminal.expect(r"3 replies of about .* tok/s: about")
+        terminal.expect("Start")
+        terminal.sendline("n")
+        terminal.expect(pexpect.EOF)
+    assert terminal.exitstatus == 1
+    assert read_samples(Path("run")) == []

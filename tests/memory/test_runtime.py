@@ -8,7 +8,10 @@ import pytest
 from model.builders import SMALL, write_hf
 
 from mlx_magistral.decode.generate import prefill
+from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.errors import MemoryPlanError, UsageError
+from mlx_magistral.hub.resolve import nano_folder
+from mlx_magistral.memory import runtime
 from mlx_magistral.memory.machine import Backend, Machine
 from mlx_magistral.memory.plan import make_plan
 from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE
@@ -52,6 +55,22 @@ def test_a_plan_that_does_not_fit_is_refused_before_weights_are_read(folder: Pat
             MemoryOptions(),
             Machine("a small one", Backend.METAL, 1_000_000),
         )
+
+
+def test_what_does_not_fit_loads_by_force_and_tells_by_how_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = Machine("a small one", Backend.METAL, 1_000_000)
+    monkeypatch.setattr(runtime, "this_machine", lambda: machine)
+    told: list[str] = []
+    with pytest.raises(MemoryPlanError):
+        Magistral.load(nano_folder(), on_forced=told.append)
+    assert told == []
+    loaded = Magistral.load(nano_folder(), force=True, reuse_prefixes=True, on_forced=told.append)
+    (note,) = told
+    over = -loaded.memory.plan.free_bytes / 1e9
+    assert f"exceeds what a small one has for it by {over:.2f} GB: weights" in note
+    assert loaded.generate("What is 37 + 48?", temperature=0).content is not None
 
 
 def test_plan_lowers_the_kv_bits_and_the_cache_follows(tmp_path: Path) -> None:

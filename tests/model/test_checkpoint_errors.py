@@ -49,6 +49,16 @@ class TestFolder:
         message = refusal(tmp_path)
         assert "is no model folder" in message and "params.json" in message
 
+    @pytest.mark.parametrize(
+        ("name", "advice"),
+        [("magistral-Q4_K_M.gguf", "mlx-magistral convert"), ("pytorch_model.bin", "safetensors")],
+    )
+    def test_of_weights_in_another_form(self, tmp_path: Path, name: str, advice: str) -> None:
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / name).write_text("")
+        message = refusal(tmp_path)
+        assert f"It has {name}: " in message and advice in message
+
     def test_with_weights_and_no_config(self, tmp_path: Path) -> None:
         (write_hf(tmp_path) / "config.json").unlink()
         assert "is no model folder" in refusal(tmp_path)

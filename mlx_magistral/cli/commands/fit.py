@@ -13,18 +13,12 @@ from mlx_magistral.errors import UsageError
 if TYPE_CHECKING:
     from mlx_magistral.memory.machine import Machine
     from mlx_magistral.memory.plan import MemoryPlan
+    from mlx_magistral.memory.recommend import Choice
     from mlx_magistral.model.config import ModelConfig
 
-_WEIGHT_BITS = (4, 6, 8, 16)
+_WEIGHT_BITS = (3, 4, 5, 6, 8, 16)
 _CONTEXTS = (8192, 16384, 40960, 131072)
 _KV_BITS = (16, 8, 4)
-
-
-class _Weights(NamedTuple):
-    """A row of the table: what the weights are, and their bytes."""
-
-    name: str
-    nbytes: int
 
 
 class _Row(NamedTuple):
@@ -44,7 +38,13 @@ class _Row(NamedTuple):
     help="Plan MODEL's shape at these weight bits; repeatable.  [default: as stored]",
 )
 @click.option("--memory", help="Plan for a Mac with this memory, such as 32GB, not this machine.")
-@click.option("--context", type=click.IntRange(min=1), multiple=True, help="Tokens; repeatable.")
+@click.option("--chip", help="Its chip, such as 'M4 Pro', for the tokens a second.")
+@click.option(
+    "--context",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Tokens; repeatable. With this or --kv-bits: every combination, in a table.",
+)
 @click.option(
     "--kv-bits",
     type=click.Choice([str(bits) for bits in _KV_BITS]),
@@ -57,58 +57,82 @@ def command(
     model: str | None,
     bits: tuple[str, ...],
     memory: str | None,
+    chip: str | None,
     context: tuple[int, ...],
     kv_bits: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Which weights, context and KV cache fit. MODEL is a folder, a hub id or nano.
+    """What of a model fits a machine, and what is best for it. MODEL is a folder, a hub id or nano.
 
-    Without MODEL: Magistral Small at 4, 6, 8 and 16 bits. A hub id is measured by its headers and
-    not downloaded. Context is prompt and reply together.
+    Without MODEL: Magistral Small in all that convert makes of it. A hub id is measured by its
+    headers and not downloaded. Context is prompt and reply together.
 
     \b
-      mlx-magistral fit --memory 32GB
+      mlx-magistral fit
+      mlx-magistral fit --memory 16GB --chip M4
       mlx-magistral fit mistralai/Magistral-Small-2507 --bits 4 --context 40960
       mlx-magistral fit magistral-4bit --kv-bits 8 --json
     """
+    from mlx_magistral.cli.recommending import (
+        ORIGINAL,
+        as_object,
+        echo_choices,
+        echo_recommendation,
+    )
+    from mlx_magistral.memory.chips import bandwidth
     from mlx_magistral.memory.machine import simulated_mac, this_machine
+    from mlx_magistral.memory.recommend import recommend
 
+    if chip is not None and bandwidth(chip) is None:
+        raise UsageError(f"--chip is {chip!r}, whose bandwidth is not known here. Leave it out.")
     machine = this_machine() if memory is None else simulated_mac(_memory_bytes(memory))
-    config, weights = _weights(model, tuple(map(int, bits)))
+    config, among, shown = _choices(model, tuple(map(int, bits)))
     ceiling = config.max_position_embeddings
     contexts = context or tuple(each for each in _CONTEXTS if ceiling is None or each <= ceiling)
     if ceiling is not None and max(contexts, default=0) > ceiling:
         raise UsageError(f"The model's context ends at {ceiling:,} tokens, not {max(contexts):,}.")
     rows = _rows(
-        config, weights, machine, contexts or (ceiling or 0,), tuple(map(int, kv_bits)) or _KV_BITS
+        config, shown, machine, contexts or (ceiling or 0,), tuple(map(int, kv_bits)) or _KV_BITS
     )
+    found = recommend(config, machine, among, chip)
     if as_json:
-        echo_json(_as_object(machine, rows))
+        echo_json({**_as_object(machine, rows), "recommendation": as_object(found)})
         return
     echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Sizes in GB.")
-    _print(_without_hopeless(rows))
-    echo(f"The total includes a reserve of {rows[0].plan.reserve_bytes / 1e9:.2f}.")
+    if context or kv_bits:
+        _print(_without_hopeless(rows))
+        echo(f"The total includes a reserve of {rows[0].plan.reserve_bytes / 1e9:.2f}.")
+    else:
+        echo_choices(config, machine, shown)
+    echo_recommendation(found, machine, model or ORIGINAL)
 
 
-def _weights(model: str | None, bits: tuple[int, ...]) -> tuple["ModelConfig", list[_Weights]]:
+def _choices(
+    model: str | None, bits: tuple[int, ...]
+) -> tuple["ModelConfig", list["Choice"], list["Choice"]]:
+    """The model's shape, what may be recommended, best first, and what is shown."""
     from mlx_magistral.hub.examine import examine
     from mlx_magistral.memory.known import MAGISTRAL_SMALL
-    from mlx_magistral.memory.sizes import weight_bytes
+    from mlx_magistral.memory.recommend import choices, stored_choice, uniform_choice
 
     if model is None:
-        config, stored = MAGISTRAL_SMALL, None
-        bits = bits or _WEIGHT_BITS
+        config = MAGISTRAL_SMALL
     else:
         checkpoint = examine(model).checkpoint
-        config, stored = checkpoint.config, checkpoint.nbytes
-    if stored is not None and not bits:
-        return config, [_Weights("as stored", stored)]
-    return config, [_Weights(f"{each}-bit", weight_bytes(config, each)) for each in bits]
+        config = checkpoint.config
+        if not bits:
+            stored = [stored_choice(config, checkpoint.nbytes)]
+            return config, stored, stored
+    if bits:
+        asked = [uniform_choice(config, each) for each in sorted(bits, reverse=True)]
+        return config, asked, asked
+    best = choices(config)
+    return config, best, [uniform_choice(config, 16), *best]
 
 
 def _rows(
     config: "ModelConfig",
-    weights: list[_Weights],
+    weights: list["Choice"],
     machine: "Machine",
     contexts: tuple[int, ...],
     kv_bits: tuple[int, ...],
@@ -116,7 +140,7 @@ def _rows(
     from mlx_magistral.memory.plan import longest_context, make_plan
 
     rows = []
-    for name, nbytes in weights:
+    for name, nbytes in ((choice.name, choice.nbytes) for choice in weights):
         for tokens in contexts:
             for bits in kv_bits:
                 plan = make_plan(config, nbytes, machine, tokens, kv_bits=bits)

@@ -197,7 +197,12 @@ def _load(
     from mlx_magistral.engine.magistral import Magistral
 
     if model is not None:
-        fetch_model(model, is_shown=has_bar, tokenizer=memory.get("tokenizer"))
+        fetch_model(
+            model,
+            must_fit=not memory["force"],
+            is_shown=has_bar,
+            tokenizer=memory.get("tokenizer"),
+        )
     loaded = Magistral.load(model, **memory)
     if model is not None and Path(model).is_dir():
         remember_folder(Path(model))

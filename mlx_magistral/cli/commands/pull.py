@@ -7,10 +7,6 @@ import click
 from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
-from mlx_magistral.errors import UsageError
-
-_ORIGINAL = "mistralai/Magistral-Small-2507"
-_SUGGESTED_BITS = (8, 6, 4)
 
 
 @click.command()
@@ -82,39 +78,22 @@ def _pull(
 
 
 def _suggest(as_json: bool) -> None:
+    from mlx_magistral.cli.recommending import (
+        ORIGINAL,
+        as_object,
+        echo_choices,
+        echo_recommendation,
+    )
     from mlx_magistral.memory.known import MAGISTRAL_SMALL
     from mlx_magistral.memory.machine import this_machine
-    from mlx_magistral.memory.plan import longest_context, make_plan
-    from mlx_magistral.memory.sizes import weight_bytes
-    from mlx_magistral.model.config import DEFAULT_CONTEXT
+    from mlx_magistral.memory.recommend import choices, recommend
 
-    machine = this_machine()
-    rows = []
-    for bits in _SUGGESTED_BITS:
-        nbytes = weight_bytes(MAGISTRAL_SMALL, bits)
-        plan = make_plan(MAGISTRAL_SMALL, nbytes, machine, DEFAULT_CONTEXT)
-        longest = longest_context(MAGISTRAL_SMALL, nbytes, machine, plan.kv_bits, DEFAULT_CONTEXT)
-        rows.append({"bits": bits, "weight_bytes": nbytes, "context_tokens": longest})
-    best = next((row for row in rows if row["context_tokens"] == DEFAULT_CONTEXT), None)
-    best = best or max(rows, key=lambda row: row["context_tokens"])
-    suggested = best["bits"] if best["context_tokens"] else None
+    machine, among = this_machine(), choices(MAGISTRAL_SMALL)
+    found = recommend(MAGISTRAL_SMALL, machine, among)
     if as_json:
         limit = machine.limit_bytes
-        echo_json({"limit_bytes": limit, "choices": rows, "suggested_bits": suggested})
+        echo_json({"limit_bytes": limit, "recommendation": as_object(found)})
         return
-    echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Magistral Small:")
-    for row in rows:
-        size, tokens = row["weight_bytes"] / 1e9, row["context_tokens"]
-        fits = f"up to {tokens:,} tokens" if tokens else "does not fit"
-        echo(f"  {row['bits']}-bit  {size:5.1f} GB  {fits}")
-    if suggested is None:
-        raise UsageError(
-            "None fits this machine. nano runs anywhere: mlx-magistral generate -m nano"
-        )
-    echo(
-        f"Suggested: {suggested} bits. Pull a conversion of that size by its name, or make it "
-        "from the original (47 GB to download, once):"
-    )
-    # A command stays on one line, whatever the window: it is there to be copied.
-    name = f"magistral-{suggested}bit"
-    click.echo(f"  mlx-magistral convert {_ORIGINAL} {name} --bits {suggested}")
+    echo(f"{machine.name}: {machine.limit_bytes / 1e9:.1f} GB for MLX. Magistral Small, in GB:")
+    echo_choices(MAGISTRAL_SMALL, machine, among)
+    echo_recommendation(found, machine, ORIGINAL)

@@ -33,8 +33,9 @@ def compare(a: Path, b: Path, max_loss: float | None, as_json: bool) -> int:
     from mlx_magistral.evals.report.comparison import compare_runs
     from mlx_magistral.evals.run.folder import differences, read_run, read_samples
 
+    records = read_run(a), read_run(b)
     found = compare_runs(read_samples(a), read_samples(b))
-    differ = differences(read_run(a)["identity"], read_run(b)["identity"])
+    differ = differences(records[0]["identity"], records[1]["identity"])
     lost = max_loss is not None and any(-each.interval.low * 100 > max_loss for each in found)
     if as_json:
         result = {"a": str(a), "b": str(b), "differ": differ}
@@ -42,7 +43,9 @@ def compare(a: Path, b: Path, max_loss: float | None, as_json: bool) -> int:
         return int(lost)
     print_table(tables.COMPARISON_HEADINGS, [tables.comparison_row(each) for each in found])
     echo(tables.COMPARISON_NOTE)
-    echo(f"A is {a}, B is {b}. They differ in {', '.join(differ) or 'nothing but chance'}.")
+    for letter, folder, record in zip("AB", (a, b), records, strict=True):
+        echo(f"{letter} is {folder}: {tables.protocol_line(record)}", 2)
+    echo(f"They differ in {', '.join(differ) or 'nothing but chance'}.")
     for each in found:
         parted = [
             f"{part.problem} ({part.a:.2f} and {part.b:.2f})" for part in each.partings[:_LISTED]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from mlx_magistral.cli.options import (
     adapter_option,
@@ -26,9 +27,20 @@ if TYPE_CHECKING:
     from mlx_magistral.evals.scoring.judge import Judges
     from mlx_magistral.evals.tasks.problem import Task
     from mlx_magistral.evals.tasks.public import DataOptions
+    from mlx_magistral.hub.repository import Repository
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
+
+
+def _complete_task(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    from mlx_magistral.evals.tasks.registry import TASKS
+
+    names = [CompletionItem(name) for name in TASKS if name.startswith(incomplete)]
+    # First, as model_names.py says why.
+    return [CompletionItem(incomplete, type="file"), *names]
 
 
 class _Run(SectionedCommand):
@@ -39,13 +51,13 @@ class _Run(SectionedCommand):
             *("system", "template", "seed"),
         ],
         "Data and programs": ["data", "first", "last", "is_unsafe"],
-        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb"],
+        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb", "force"],
         "Output": ["yes", "as_json", "is_quiet", "is_verbose"],
     }
 
 
 @click.command(cls=_Run)
-@click.argument("names", metavar="TASK...", nargs=-1, required=True)
+@click.argument("names", metavar="TASK...", nargs=-1, required=True, shell_complete=_complete_task)
 @model_option
 @adapter_option
 @click.option("samples", "-n", type=int, help="Replies to each problem.  [default: protocol's]")
@@ -117,7 +129,8 @@ def run(names: tuple[str, ...], **options: Any) -> int:
     amounts = Amounts(options.pop("limit"), options.pop("width"))
     with RunProgress(is_quiet=is_quiet, is_verbose=options.pop("is_verbose")) as shown:
         recipe.check()
-        tasks = find_tasks(names, _data(options))
+        shown.started("reading the problems")
+        tasks = find_tasks(names, _data(options, shown))
         _say_what_is_asked(tasks, shown)
         with Judges(tasks, is_unsafe=options.pop("is_unsafe")) as judges:
             if judges.sandbox is not None:
@@ -139,14 +152,21 @@ def _recipe(options: dict[str, Any]) -> "Recipe":
     return Recipe(**{name: options.pop(name) for name in Recipe.__dataclass_fields__})
 
 
-def _data(options: dict[str, Any]) -> "DataOptions":
+def _data(options: dict[str, Any], shown: "RunProgress") -> "DataOptions":
+    from mlx_magistral.cli.fetching import fetch_data
     from mlx_magistral.evals.tasks.public import WINDOW, DataOptions
+
+    def fetch(repository: "Repository") -> Path:
+        if repository.missing_bytes:
+            shown.note(f"{repository.name}: fetching {repository.missing_bytes / 1e6:,.1f} MB.")
+        return fetch_data(repository, is_shown=not shown.is_quiet)
 
     first, last = options.pop("first"), options.pop("last")
     return DataOptions(
         paths=options.pop("data"),
         first=first.date() if first else WINDOW[0],
         last=last.date() if last else WINDOW[1],
+        fetch=fetch,
     )
 
 
@@ -201,7 +221,8 @@ def _make(
             folder, left, judges.judge, tally, lambda: shown.update(tally), deadline
         )
     except KeyboardInterrupt:
-        shown.note(f"{tally.done:,} of {total:,} replies are there; the same command goes on.")
+        there = total - len(session.left(folder))
+        shown.note(f"{there:,} of {total:,} replies are there; the same command goes on.")
         raise
     shown.finish(tally)
     if failures:

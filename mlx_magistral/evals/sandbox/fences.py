@@ -120,12 +120,14 @@ def mac_profile() -> str:
         [
             "(version 1)",
             "(deny default)",
-            f"(allow process-exec* (literal {_quoted(interpreter())}))",
+            # A framework's python becomes another program of its folder when it starts.
+            f"(allow process-exec* {' '.join(f'(subpath {_quoted(path)})' for path in real)})",
             f'(allow file-read* {shown} {devices} (literal "/"))',
             f"(allow file-map-executable {shown})",
             '(allow file-write-data (literal "/dev/null"))',
             "(allow file-read-metadata)",
             "(allow sysctl-read)",
+            "(allow process-info* (target self))",
             "(allow signal (target self))",
         ]
     )

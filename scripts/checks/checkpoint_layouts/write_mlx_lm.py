@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,18 @@ GROUPS = (32, 64, 128)
 # in affine mode, and a table of modules. They need text from the hub, and so are not run here.
 
 
-def write_all(root: Path, sources: dict[str, Path], tokens: list[list[int]]) -> None:
-    """Convert ``sources`` (name -> HF folder) in every way; each output has its logits.npy."""
+def write_all(
+    root: Path, sources: dict[str, Path], misread: dict[str, Path], tokens: list[list[int]]
+) -> None:
+    """Convert ``sources`` (name -> HF folder) in every way; each output has its logits.npy.
+
+    ``misread`` are folders with rope_theta in rope_parameters alone, as transformers 5 saves them:
+    mlx-lm takes 10000 there. The logits of what it makes of these are the source's own.
+    """
+    for name, source in misread.items():
+        _add_tokenizer(source)
+        _write(root / name, source, tokens)
+        shutil.copy(source / "logits.npy", root / name)
     for name, source in sources.items():
         _add_tokenizer(source)
         _write(root / f"{name}, not quantized", source, tokens)
@@ -51,8 +62,8 @@ def _write(folder: Path, source: Path, tokens: list[list[int]], **options: Any) 
     with contextlib.redirect_stdout(io.StringIO()):
         convert(str(source), str(folder), **options)
     model, _ = load_model(folder)
-    logits = model(mx.array(tokens)).astype(mx.float32)
-    np.save(folder / "logits.npy", np.array(logits))
+    model.set_dtype(mx.float32)
+    np.save(folder / "logits.npy", np.array(model(mx.array(tokens))))
 
 
 def _add_tokenizer(folder: Path) -> None:

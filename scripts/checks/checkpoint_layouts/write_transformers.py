@@ -116,6 +116,15 @@ def sidecar(folder: Path) -> None:
     change_places(lambda places: places.update({name: "optiq/optiq_vision.safetensors"}))(folder)
 
 
+def head_stored_again(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].clone()
+    save_file(weights, file, metadata={"format": "pt"})
+
+
 def exfat_files(folder: Path) -> None:
     for file in list(folder.glob("*.safetensors")):
         (folder / f"._{file.name}").write_bytes(b"\0\5\x16\7" * 20)
@@ -135,6 +144,11 @@ def write_all(root: Path) -> None:
     write(at("float16"), mistral(), dtype=torch.float16)
     write(at("in shards with an index"), mistral(), **shards)
     write(at("head tied to the embedding"), mistral(tie_word_embeddings=True))
+    write(
+        at("tied head that is stored all the same"),
+        mistral(tie_word_embeddings=True),
+        edit=head_stored_again,
+    )
     write(
         at("head_dim left out"),
         mistral(head_dim=64),
