@@ -36,7 +36,7 @@ def write_fixture(
             if each.path.startswith("POST /v1/") and each.status == 200
         ]
         if posts:
-            longest = max(posts, key=lambda each: len(json.dumps(each.body)))
+            longest = max(posts, key=lambda each: _length(each.body))
             body = cleaned(longest.body, str(place))
             if isinstance(body.get("tools"), list):
                 body["tools"] = body["tools"][:most_tools]
@@ -45,6 +45,12 @@ def write_fixture(
     document = {"client": name, "version": version, "requests": requests}
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (folder / f"{name}.json").write_text(text + "\n", "utf-8")
+
+
+def _length(body: Any) -> tuple[int, int]:
+    """Of a conversation: its turns, then its text (tools are not sent with every turn)."""
+    turns = body.get("messages") or body.get("input") or ()
+    return len(turns), len(json.dumps(body))
 
 
 def cleaned(value: Any, place: str, key: str = "") -> Any:
