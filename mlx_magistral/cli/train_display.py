@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from mlx_magistral.cli.layout import echo_json, window_columns
+from mlx_magistral.cli.layout import echo, echo_json, window_columns
 from mlx_magistral.terminal.display import can_redraw
 from mlx_magistral.terminal.live import LiveRegion
 from mlx_magistral.terminal.times import duration
@@ -27,12 +27,12 @@ _PREVIEW_CHARACTERS = 700
 def show_job(job: TrainingJob) -> None:
     """The check of the data, the first example and the plan, on stderr."""
     for line in job.data.check.lines():
-        click.echo(line, err=True)
+        echo(line, 2, err=True)
     click.echo("The first example; what is learned is green:", err=True)
     click.echo(_coloured(stretches(job.data.train[0], job.tokenizer)), err=True)
-    click.echo(job.plan.describe(), err=True)
+    echo(job.plan.describe(), 2, err=True)
     steps = f"{job.options.iters:,} steps of {_examples_a_step(job):,} examples"
-    click.echo(f"{steps}: {_epochs(job):.3g} epochs.", err=True)
+    echo(f"{steps}: {_epochs(job):.3g} epochs.", 2, err=True)
 
 
 class TrainDisplay(Watcher):

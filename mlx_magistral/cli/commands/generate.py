@@ -68,7 +68,7 @@ class _Generate(SectionedCommand):
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
         "Tools": ["commands", "yes"],
-        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb"],
+        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
