@@ -94,6 +94,7 @@ PAGES = [
     "evaluating.md",
     "troubleshooting.md",
     "performance.md",
+    "several-macs.md",
 ]
 
 
