@@ -127,12 +127,15 @@ def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbo
 def fetch_named(name: str, tokenizer: str | Path | None = None, *, must_fit: bool = True) -> None:
     """Download a hub id that is not here whole, with progress on a terminal.
 
-    Other names are left to those who load them.
+    A name that leads to no model is refused here, before anybody is asked for a message.
     """
-    from mlx_magistral.hub.resolve import is_hub_id
+    from mlx_magistral.hub.known_folders import is_model_folder
 
-    if is_hub_id(name) and not Path(name).expanduser().exists():
-        fetch_model(name, is_shown=True, must_fit=must_fit, tokenizer=tokenizer)
+    folder, _ = fetch_model(name, is_shown=True, must_fit=must_fit, tokenizer=tokenizer)
+    if not is_model_folder(folder):
+        from mlx_magistral.model.checkpoint import open_checkpoint
+
+        open_checkpoint(folder)
 
 
 def fetch_source(name: str, *, is_shown: bool) -> None:
