@@ -33,11 +33,13 @@ def fetch_model(
     raises, and MemoryPlanError where it ``must_fit`` and does not; ``force`` turns that, and too
     small a disk, into a line on stderr.
     """
-    from mlx_magistral.hub.examine import examine
     from mlx_magistral.hub.resolve import find_local
 
     if (folder := find_local(model)) is not None:
         return folder, 0
+    # Below this line, as it imports mlx: chat's prompt does not wait for that.
+    from mlx_magistral.hub.examine import examine
+
     examined = examine(model, tokenizer=None if tokenizer is None else Path(tokenizer))
     if needs_tokenizer:
         examined.require_tokenizer()
