@@ -18,10 +18,10 @@ from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
 from mlx_magistral.decode.rules.structure import answer_check, structure_rules
 from mlx_magistral.decode.sampling import SamplingOptions
-from mlx_magistral.decode.speculation.draft_model import DraftModel
+from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.drafts import SpeculateOption
 from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
-from mlx_magistral.engine.drafting import draft_bytes, draft_token_bytes, load_draft
+from mlx_magistral.engine.drafting import DraftSize, draft_size, load_draft
 from mlx_magistral.engine.progress import ReplyPlan
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.engine.tool_rounds import answer_with_tools
@@ -75,7 +75,7 @@ class Magistral:
         # By NAME:ADAPTER; they share these weights, and are given back and read with them.
         self.variants: dict[str, Magistral] = {}
         self._base: Magistral | None = None
-        self.draft_model: DraftModel | None = None
+        self.draft_model: Drafter | None = None
         self._made_guidance: Guidance | None = None
         self._draft: str | None = None
         self._costs: PassCosts | None = None
@@ -100,14 +100,15 @@ class Magistral:
 
         Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
         keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
-        none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
-        that guesses ahead (see ``speculate`` of stream). ``adapter`` is a folder that train, mlx-lm
-        or PEFT wrote for this model; ``variants`` are such folders for models beside this one that
-        share its weights (``variants`` of the result). ``force`` loads although the plan refuses,
-        after ``on_forced`` was told by how much. Raises UsageError for an option that cannot
-        be, before anything is looked for; SettingsError, ModelNotFoundError, HubError,
-        CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that needs
-        mlx-lm; and MemoryPlanError where the context does not fit.
+        none and whose card names no base model; ``draft`` is a smaller model of the same
+        vocabulary, or an EAGLE-3 head, that guesses ahead (see ``speculate`` of stream).
+        ``adapter`` is a folder that train, mlx-lm or PEFT wrote for this model; ``variants`` are
+        such folders for models beside this one that share its weights (``variants`` of the result).
+        ``force`` loads although the plan refuses, after ``on_forced`` was told by how much. Raises
+        UsageError for an option that cannot be, before anything is looked for; SettingsError,
+        ModelNotFoundError, HubError, CheckpointError, TokenizerError, AdapterError;
+        MissingExtraError for a draft that needs mlx-lm; and MemoryPlanError where the context does
+        not fit.
         """
         started = time.perf_counter()
         wanted = MemoryOptions(
@@ -124,10 +125,11 @@ class Magistral:
         checkpoint, folder = examined.checkpoint, examined.folder
         examined.require_tokenizer()
         tekken = find_tokenizer(folder) if given is None else given
+        beside = DraftSize() if draft is None else draft_size(str(draft), checkpoint)
         wanted = replace(
             wanted,
-            draft_bytes=0 if draft is None else draft_bytes(str(draft)),
-            draft_token_bytes=0 if draft is None else draft_token_bytes(str(draft)),
+            draft_bytes=beside.nbytes,
+            draft_token_bytes=beside.token_bytes,
             adapter=None if adapter is None else read_adapter(adapter),
         )
         others = [read_adapter(each) for each in variants]
@@ -311,7 +313,9 @@ class Magistral:
     def _read_draft(self) -> None:
         if self._draft is not None:
             draft = self._draft
-            self.draft_model = in_turn(lambda: load_draft(draft, self.tokenizer))
+            self.draft_model = in_turn(
+                lambda: load_draft(draft, self.tokenizer, self.model, self.config)
+            )
 
     def _hold_wired(self) -> None:
         if self.memory.wired is not None:

@@ -22,6 +22,7 @@ from mlx_magistral.cli.options import (
 )
 from mlx_magistral.cli.session_options import open_conversation, session_options
 from mlx_magistral.cli.structure import tool_options
+from mlx_magistral.errors import ModelNotFoundError
 from mlx_magistral.terminal.display import ThinkMode
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def command(
     from mlx_magistral.chat.settings import ChatSettings
 
     conversation, notes = _conversation(session, goes_on, no_log)
+    click.get_current_context().call_on_close(conversation.close)
     if system is not None:
         conversation.set_system(system)
     memory = take_memory(options)
@@ -124,11 +126,24 @@ def command(
         tool_texts=commands,
         files=list(files),
     )
-    if settings.model is not None:
-        from mlx_magistral.cli.fetching import fetch_named
-
-        fetch_named(settings.model, memory["tokenizer"])
+    _require_model(settings.model, memory["tokenizer"], is_named=model is not None)
     _run(settings, screen, conversation, notes)
+
+
+def _require_model(name: str | None, tokenizer: str | None, *, is_named: bool) -> None:
+    """Fetch a hub id that is not here, and refuse a name of no model before the first message."""
+    if name is None:
+        return
+    from mlx_magistral.cli.fetching import fetch_named
+
+    try:
+        fetch_named(name, tokenizer)
+    except ModelNotFoundError as error:
+        if is_named:
+            raise
+        raise ModelNotFoundError(
+            f"The session's model is gone. {error} To go on with another: --model NAME."
+        ) from error
 
 
 def _conversation(
@@ -138,7 +153,10 @@ def _conversation(
         if session is not None or goes_on:
             raise click.UsageError("--no-log writes nothing, so it goes on with no session.")
         return Conversation(None), []
-    return open_conversation(SessionStore(), session, goes_on=goes_on)
+    conversation, notes = open_conversation(SessionStore(), session, goes_on=goes_on)
+    if session is not None and not conversation.turns:
+        notes = [f"New session {session}.", *notes]
+    return conversation, notes
 
 
 def _run(

@@ -34,8 +34,8 @@ from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import read_schema, structure_options
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import FinishReason, Reply
-from mlx_magistral.hub.catalog import remember_folder
-from mlx_magistral.hub.resolve import NANO
+from mlx_magistral.hub.known_folders import remember_folder
+from mlx_magistral.hub.resolve import NANO, named_folder
 from mlx_magistral.terminal.display import Display, ThinkMode, can_style
 from mlx_magistral.terminal.keys import quiet_keys
 from mlx_magistral.terminal.saving import check_target, save_reply
@@ -45,8 +45,7 @@ if TYPE_CHECKING:
     from mlx_magistral.engine.streaming import ReplyStream
 
 _NANO_NOTE = (
-    f"No --model given: using {NANO}, a tiny demonstration model. The real one: "
-    "mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit --bits 4"
+    f"No --model given: using {NANO}, a tiny demonstration model. The real one: mlx-magistral pull"
 )
 
 _TOOL_ROUNDS = 8
@@ -238,8 +237,8 @@ def _load(
             tokenizer=memory.get("tokenizer"),
         )
     loaded = Magistral.load(model, **memory)
-    if model is not None and Path(model).is_dir():
-        remember_folder(Path(model))
+    if model is not None and (folder := named_folder(model)) is not None:
+        remember_folder(folder)
     if loaded.memory.note is not None and not is_quiet:
         click.echo(loaded.memory.note, err=True)
     return loaded
