@@ -157,7 +157,11 @@ def command(model: str, data: tuple[str, ...], **options: Any) -> None:
         return
     shown = {"as_json": as_json, "is_quiet": is_quiet, "is_verbose": is_verbose}
     with TrainDisplay(job.options.iters, **shown) as display:
-        history = job.run(display, restart=restart)
+        try:
+            history = job.run(display, restart=restart)
+        except KeyboardInterrupt:
+            display.interrupted()
+            raise
         display.ended(history)
     if not as_json:
         click.echo(request.folder)
