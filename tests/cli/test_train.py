@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from training_chats import conversations
 
 from mlx_magistral.cli.main import main
+from mlx_magistral.train.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,22 @@ def test_what_is_missing_after_the_last_step_is_written_by_the_same_command(
     assert train("nano", chats, "-o", folder, *QUICK, "-q", "--peft").exit_code == 0
     assert (folder / "peft" / "adapter_model.safetensors").is_file()
     assert (folder / "adapters.safetensors").read_bytes() == before
+
+
+def test_an_interrupt_says_what_was_saved(
+    chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = Trainer._train_step
+
+    def interrupted(self: Trainer) -> None:
+        if self.step == 1:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(Trainer, "_train_step", interrupted)
+    result = train("nano", chats, "-o", tmp_path / "mine", *QUICK)
+    assert result.exit_code == 130
+    assert "Saved after step 1. The same command goes on." in result.stderr
 
 
 def test_verbose_tells_every_step(chats: Path, tmp_path: Path) -> None:

@@ -79,6 +79,8 @@ def test_a_batch_gives_what_was_asked_and_answered(tmp_path: Path) -> None:
     cut = next(line for line in lines if line["custom_id"] == "b")
     cut["response"]["body"]["choices"][0]["finish_reason"] = "length"
     (record,) = batch_records(requests, write(answers, lines))
+    with pytest.raises(TrainingError, match="no finished answer"):
+        batch_records(requests, write(tmp_path / "cut.jsonl", [cut]))
     question, answer = record.content["messages"]
     assert question["content"] == "What is 2 + 3?"
     assert answer["reasoning"]
@@ -103,6 +105,10 @@ def test_an_evaluation_gives_what_was_right(tmp_path: Path) -> None:
     assert question["content"] == "What is 37 + 48?"
     assert "85" in answer["content"]
     assert answer["reasoning"].startswith("37+48")
+    samples = run / "samples.jsonl"
+    samples.write_text(samples.read_text().replace('"right"', '"wrong"'))
+    with pytest.raises(TrainingError, match="no reply was judged right"):
+        eval_records(run)
 
 
 def test_a_table_is_read_by_its_columns(tmp_path: Path) -> None:
