@@ -52,9 +52,10 @@ class ReasoningDelta:
 
 @dataclass(frozen=True)
 class ContentDelta:
-    """A piece of the answer, never empty; ``logprobs`` as in ReasoningDelta."""
+    """A piece of the answer, never empty; ``tokens`` and ``logprobs`` as in ReasoningDelta."""
 
     text: str
+    tokens: int = field(default=1, compare=False)
     logprobs: tuple[TokenLogprob, ...] = field(default=(), compare=False)
 
 

@@ -117,7 +117,12 @@ class Chat:
         collector = ReplyCollector("")
         view = self.screen.view(self.settings.think)
         finished = None
-        with self.screen.quiet_keys(), _interrupts(run.interrupt):
+
+        def interrupt() -> None:
+            view.interrupted()
+            run.interrupt()
+
+        with self.screen.quiet_keys(), _interrupts(interrupt):
             try:
                 while (event := run.next()) is not None:
                     if not isinstance(event, Tick | Prefilling):

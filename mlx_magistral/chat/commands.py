@@ -9,7 +9,8 @@ from pathlib import Path
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
 from mlx_magistral.errors import MagistralError, UsageError
-from mlx_magistral.terminal.display import ThinkMode, fold, stats_parts
+from mlx_magistral.terminal.display import ThinkMode
+from mlx_magistral.terminal.figures import fold, stats_parts
 from mlx_magistral.terminal.live import wrap
 from mlx_magistral.terminal.size import terminal_size
 

@@ -47,10 +47,12 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def take_conversation(options: dict[str, Any]) -> tuple[Conversation | None, bool]:
+def take_conversation(
+    options: dict[str, Any], *, is_quiet: bool
+) -> tuple[Conversation | None, bool]:
     """Remove the flags; returns the conversation they name, if any, and keep_reasoning.
 
-    Says once on stderr which conversation it is and what of it the model sees.
+    Says once on stderr which conversation it is and what of it the model sees, unless quiet.
     """
     name, goes_on = options.pop("session"), options.pop("goes_on")
     keep_reasoning = bool(options.pop("keep_reasoning"))
@@ -58,6 +60,8 @@ def take_conversation(options: dict[str, Any]) -> tuple[Conversation | None, boo
         return None, keep_reasoning
     conversation, notes = open_conversation(SessionStore(), name, goes_on=goes_on)
     click.get_current_context().call_on_close(conversation.close)
+    if is_quiet:
+        return conversation, keep_reasoning
     for note in notes:
         click.echo(note, err=True)
     seen = "kept" if keep_reasoning else "dropped"

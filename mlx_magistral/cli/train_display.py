@@ -7,9 +7,10 @@ from dataclasses import asdict
 
 import click
 
-from mlx_magistral.cli.layout import echo_json, window_columns
+from mlx_magistral.cli.layout import echo, echo_json, window_columns
 from mlx_magistral.terminal.display import can_redraw
 from mlx_magistral.terminal.live import LiveRegion
+from mlx_magistral.terminal.times import duration
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
 from mlx_magistral.train.job import TrainingJob
 from mlx_magistral.train.plot import text_plot
@@ -26,12 +27,12 @@ _PREVIEW_CHARACTERS = 700
 def show_job(job: TrainingJob) -> None:
     """The check of the data, the first example and the plan, on stderr."""
     for line in job.data.check.lines():
-        click.echo(line, err=True)
+        echo(line, 2, err=True)
     click.echo("The first example; what is learned is green:", err=True)
     click.echo(_coloured(stretches(job.data.train[0], job.tokenizer)), err=True)
-    click.echo(job.plan.describe(), err=True)
+    echo(job.plan.describe(), 2, err=True)
     steps = f"{job.options.iters:,} steps of {_examples_a_step(job):,} examples"
-    click.echo(f"{steps}: {_epochs(job):.3g} epochs.", err=True)
+    echo(f"{steps}: {_epochs(job):.3g} epochs.", 2, err=True)
 
 
 class TrainDisplay(Watcher):
@@ -90,9 +91,10 @@ class TrainDisplay(Watcher):
         last = history.steps[-1]
         left = self._iters - last.step
         eta = history.seconds_a_step * left
+        shown = duration(eta) if math.isfinite(eta) else "?"
         return (
             f"step {last.step:,}/{self._iters:,}  loss {last.loss:.4f}  rate {last.rate:.2g}  "
-            f"{history.tokens_per_second:,.0f} tok/s  {_duration(eta)} left"
+            f"{history.tokens_per_second:,.0f} tok/s  {shown} left"
         )
 
     def _say(self, line: str) -> None:
@@ -131,11 +133,3 @@ def _examples_a_step(job: TrainingJob) -> int:
 
 def _epochs(job: TrainingJob) -> float:
     return job.options.iters * _examples_a_step(job) / len(job.data.train)
-
-
-def _duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -37,6 +37,7 @@ from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub.catalog import remember_folder
 from mlx_magistral.hub.resolve import NANO
 from mlx_magistral.terminal.display import Display, ThinkMode
+from mlx_magistral.terminal.keys import quiet_keys
 from mlx_magistral.terminal.saving import check_target, save_reply
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class _Generate(SectionedCommand):
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
         "Tools": ["commands", "yes"],
-        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb"],
+        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
@@ -109,7 +110,7 @@ class _Generate(SectionedCommand):
     help="Write the reply with its thinking to a .md, .html or .json file.",
 )
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object at the end.")
-@click.option("is_quiet", "--quiet", "-q", is_flag=True, help="No notes and no figures on stderr.")
+@click.option("is_quiet", "--quiet", "-q", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="Say the memory plan on stderr.")
 @debug_option
 def command(
@@ -141,13 +142,15 @@ def command(
       cat main.py | mlx-magistral generate --think short "Find the bug."
     """
     question = whole_prompt(prompt, files)
-    conversation, keep_reasoning = take_conversation(options)
+    conversation, keep_reasoning = take_conversation(options, is_quiet=is_quiet)
     conversation = conversation or Conversation(None)
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
     tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
     memory = take_memory(options)
+    if is_quiet:
+        memory["on_forced"] = None
     memory |= {name: options.pop(name) for name in ("draft", "adapter")}
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
@@ -159,18 +162,18 @@ def command(
         plan = loaded.memory.plan.describe()
         click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
-    keywords["on_prefill"] = PrefillProgress(sys.stderr)
-    view = None if as_json else _View(ThinkMode(think), render, has_stats=not is_quiet)
+    keywords["on_prefill"] = None if is_quiet else PrefillProgress(sys.stderr)
+    view = None if as_json else _View(ThinkMode(think), render, is_quiet)
     conversation.ask(question, loaded.name)
     keywords["keep_reasoning"] = keep_reasoning
     reply = _answer(loaded, conversation, tools, keywords, view)
-    for note in conversation.take_notes():
-        click.echo(note, err=True)
-    for note in () if is_quiet else loaded.memory.take_notes():
-        click.echo(note, err=True)
+    for note in [*conversation.take_notes(), *loaded.memory.take_notes()]:
+        if not is_quiet:
+            click.echo(note, err=True)
     if as_json:
         echo_json(reply.to_dict())
-    if reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"]):
+    is_cut = reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"])
+    if is_cut and not is_quiet:
         click.echo(_length_note(reply.content), err=True)
     if save is not None:
         save_reply(reply, question, save)
@@ -217,7 +220,7 @@ class _View:
 
     think: ThinkMode
     is_rendered: bool
-    has_stats: bool
+    is_quiet: bool
 
 
 def _answer(
@@ -239,10 +242,11 @@ def _answer(
                 sys.stderr,
                 think=view.think,
                 is_rendered=view.is_rendered,
-                has_stats=view.has_stats,
+                is_quiet=view.is_quiet,
+                answers_now=_can_ask(),
             )
         collector = ReplyCollector(loaded.name)
-        with _cancelled_by_ctrl_c(stream):
+        with quiet_keys(_keyboard()), _cancelled_by_ctrl_c(stream, display):
             _show(stream, display, collector)
         reply = collector.reply()
         conversation.add_reply(reply)
@@ -268,8 +272,14 @@ def _can_ask() -> bool:
     return sys.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty()
 
 
+def _keyboard() -> TextIO | None:
+    """A stream of the terminal that Ctrl-C is typed at, if there is one."""
+    streams = (sys.stdin, sys.stderr, sys.stdout)
+    return next((each for each in streams if each is not None and each.isatty()), None)
+
+
 @contextmanager
-def _cancelled_by_ctrl_c(stream: "ReplyStream") -> Iterator[None]:
+def _cancelled_by_ctrl_c(stream: "ReplyStream", display: Display | None) -> Iterator[None]:
     """Ctrl-C ends the reply cleanly, and one more is Python's own.
 
     At a terminal the first one while it thinks only ends the thinking.
@@ -278,6 +288,8 @@ def _cancelled_by_ctrl_c(stream: "ReplyStream") -> Iterator[None]:
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal can_answer_now
+        if display is not None:
+            display.interrupted()
         if can_answer_now and stream.is_thinking:
             can_answer_now = False
             stream.answer_now()

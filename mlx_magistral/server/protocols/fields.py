@@ -36,6 +36,7 @@ _SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "seed"),
     *("repetition_penalty", "frequency_penalty", "presence_penalty"),
 )
+_GO_ON = "Continue."
 _MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 # Mistral's, llama.cpp's and Ollama's names.
@@ -148,6 +149,19 @@ def stops(stop: str | list[str] | None) -> tuple[str, ...]:
     if stop is None:
         return ()
     return (stop,) if isinstance(stop, str) else tuple(stop)
+
+
+def with_question(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chat, with a user's turn where it ends in a whole turn of the assistant.
+
+    Clients that have summarized a conversation ask so for a further turn. Mistral's template has
+    none without a user's before it.
+    """
+    last = chat[-1] if chat else {}
+    said = last.get("content") or last.get("reasoning") or last.get("reasoning_content")
+    if last.get("role") != "assistant" or not said or last.get("prefix") or last.get("tool_calls"):
+        return chat
+    return [*chat, {"role": "user", "content": _GO_ON}]
 
 
 def format_options(form: dict[str, Any] | None, param: str) -> dict[str, Any]:

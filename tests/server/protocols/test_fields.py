@@ -203,3 +203,13 @@ def test_penalties_and_biases_reach_the_sampler(asker: Asker, path: str) -> None
     ]:
         assert asker.refused(path, **{name: value}).startswith(name)
     assert not asker.asked(path, logit_bias={}, frequency_penalty=0).options.get("logit_bias")
+
+
+def test_a_chat_that_ends_in_the_assistants_turn_goes_on_in_another(asker: Asker) -> None:
+    said = {"role": "assistant", "content": "A summary."}
+    for path, field in (("/v1/chat/completions", "messages"), ("/v1/responses", "input")):
+        for chat in ([USER, said], [{"role": "system", "content": "s"}, said]):
+            messages = asker.asked(path, **{field: chat}).messages or ()
+            assert messages[-1] == {"role": "user", "content": "Continue."}
+        messages = asker.asked(path, **{field: [USER, {**said, "content": ""}]}).messages or ()
+        assert not any(message.get("content") == "Continue." for message in messages)
