@@ -9,19 +9,35 @@ class FinishReason(StrEnum):
     """Why a reply ended, in the words of the OpenAI API where it has one."""
 
     STOP = "stop"
+    """The model ended it, or a stop string."""
+
     LENGTH = "length"
+    """max_tokens, the context, or the machine's memory was used up."""
+
     LOOP = "loop"
+    """It went in circles."""
+
     INTERRUPTED = "interrupted"
+    """Somebody cancelled it."""
+
     TOOL_CALLS = "tool_calls"
+    """It calls tools and waits for their results."""
 
 
 class Limit(StrEnum):
     """What cut a reply or its thinking short."""
 
     THINK_BUDGET = "think_budget"
+    """The thinking was closed at its budget."""
+
     MAX_TOKENS = "max_tokens"
+    """max_tokens ended the reply, or closed the thinking so that an answer had room."""
+
     LOOP = "loop"
-    MEMORY = "memory"  # of the machine
+    """The thinking or the answer went in circles."""
+
+    MEMORY = "memory"
+    """The machine's memory is used up."""
 
 
 @dataclass(frozen=True)
