@@ -70,6 +70,8 @@ def run_in(home: Path, commands: str) -> None:
             "PATH": path,
             "XDG_CACHE_HOME": str(home / "cache"),
             "HF_HOME": str(home / "hub"),
+            # Tests need no network: pull then says what it would do.
+            "HF_HUB_OFFLINE": "1",
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,

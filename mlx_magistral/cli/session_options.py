@@ -27,9 +27,9 @@ _SESSION = (
     click.option(
         "session",
         "--session",
-        metavar="NAME",
+        metavar="PART",
         shell_complete=complete_session,
-        help="Go on with a session, or begin it.",
+        help="Go on with a session, by its name or a part of it, or begin one of this name.",
     ),
     click.option("goes_on", "--continue", is_flag=True, help="Go on with the last session."),
     click.option(
@@ -67,18 +67,20 @@ def take_conversation(
     seen = "kept" if keep_reasoning else "dropped"
     other = "--drop-reasoning" if keep_reasoning else "--keep-reasoning"
     turns = len(conversation.turns)
-    count = "new" if turns == 0 else f"{turns} turn{'s' * (turns > 1)} so far"
-    click.echo(
-        f"Session {conversation.id or name}: {count}; earlier thoughts are {seen} ({other}).",
-        err=True,
-    )
+    shown = f"Session {conversation.id}: {turns} turn{'s' * (turns > 1)} so far"
+    if turns == 0:
+        shown = f"New session {conversation.id or name}"
+    click.echo(f"{shown}; earlier thoughts are {seen} ({other}).", err=True)
     return conversation, keep_reasoning
 
 
 def open_conversation(
     store: SessionStore, name: str | None, *, goes_on: bool
 ) -> tuple[Conversation, list[str]]:
-    """The session of this name, new where there is none, or the last one."""
+    """The session of this name or with this in its name, new where there is none; or the last.
+
+    Raises SessionError where several have it in their names.
+    """
     if goes_on:
         if name is not None:
             raise UsageError("--continue is the last session; with --session NAME leave it out.")
@@ -88,6 +90,16 @@ def open_conversation(
                 "There is no session to continue yet. Begin one with --session NAME, or with "
                 "mlx-magistral chat."
             )
-    if name is None or not store.exists(name):
+    found = None if name is None else _match(store, name)
+    if found is None:
         return Conversation(store, name), []
-    return Conversation.resume(store, name)
+    return Conversation.resume(store, found)
+
+
+def _match(store: SessionStore, name: str) -> str | None:
+    if store.exists(name):
+        return name
+    try:
+        return store.match(name)
+    except OSError:  # nobody may look there; that nothing is kept is said where it is written
+        return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from mlx_magistral.engine.drafting import draft_bytes, draft_token_bytes
+from mlx_magistral.engine.drafting import DraftSize, draft_size
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.hub.examine import examine
 from mlx_magistral.hub.resolve import default_model
@@ -72,11 +72,12 @@ def read_parts(options: LoadOptions) -> Parts:
     checkpoint, folder = examined.checkpoint, examined.folder
     examined.require_tokenizer()
     tekken = find_tokenizer(folder) if given is None else given
+    beside = DraftSize() if draft is None else draft_size(draft, checkpoint)
     others = [read_adapter(each) for each in options.variants]
     wanted = replace(
         options.memory,
-        draft_bytes=0 if draft is None else draft_bytes(draft),
-        draft_token_bytes=0 if draft is None else draft_token_bytes(draft),
+        draft_bytes=beside.nbytes,
+        draft_token_bytes=beside.token_bytes,
         adapter=None if options.adapter is None else read_adapter(options.adapter),
         beside_bytes=sum(each.nbytes for each in others),
     )

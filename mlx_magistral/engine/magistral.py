@@ -56,14 +56,15 @@ class Magistral(ResidentModel):
 
         Memory is planned before weights are read; ``memory.note`` says what the plan lowered. The
         keywords are those of MemoryOptions; ``tokenizer`` is a tekken.json for a folder that has
-        none and whose card names no base model; ``draft`` is a smaller model of the same vocabulary
-        that guesses ahead (see ``speculate`` of stream). ``adapter`` is a folder that train, mlx-lm
-        or PEFT wrote for this model; ``variants`` are such folders for models beside this one that
-        share its weights (``variants`` of the result). ``force`` loads although the plan refuses,
-        after ``on_forced`` was told by how much. Raises UsageError for an option that cannot
-        be, before anything is looked for; SettingsError, ModelNotFoundError, HubError,
-        CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that needs
-        mlx-lm; and MemoryPlanError where the context does not fit.
+        none and whose card names no base model; ``draft`` is a smaller model of the same
+        vocabulary, or an EAGLE-3 head, that guesses ahead (see ``speculate`` of stream).
+        ``adapter`` is a folder that train, mlx-lm or PEFT wrote for this model; ``variants`` are
+        such folders for models beside this one that share its weights (``variants`` of the result).
+        ``force`` loads although the plan refuses, after ``on_forced`` was told by how much. Raises
+        UsageError for an option that cannot be, before anything is looked for; SettingsError,
+        ModelNotFoundError, HubError, CheckpointError, TokenizerError, AdapterError;
+        MissingExtraError for a draft that needs mlx-lm; and MemoryPlanError where the context does
+        not fit.
         """
         started = time.perf_counter()
         memory = MemoryOptions(

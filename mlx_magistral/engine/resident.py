@@ -12,7 +12,7 @@ from typing import Any, Self
 import mlx.core as mx
 
 from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
-from mlx_magistral.decode.speculation.draft_model import DraftModel
+from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.engine.drafting import load_draft
 from mlx_magistral.engine.loading import Parts, read_model
@@ -56,8 +56,8 @@ class ResidentModel:
     variants: dict[str, Self]
     """Models with other adapters, by name; they share these weights, and go and come with them."""
 
-    draft_model: DraftModel | None
-    """The smaller model that guesses ahead, if one was asked for."""
+    draft_model: Drafter | None
+    """The smaller model or head that guesses ahead, if one was asked for."""
 
     def __init__(
         self,
@@ -192,7 +192,9 @@ class ResidentModel:
     def _read_draft(self) -> None:
         if self._draft is not None:
             draft = self._draft
-            self.draft_model = in_turn(lambda: load_draft(draft, self.tokenizer))
+            self.draft_model = in_turn(
+                lambda: load_draft(draft, self.tokenizer, self.model, self.config)
+            )
 
     def _hold_wired(self) -> None:
         if self.memory.wired is not None:

@@ -163,9 +163,14 @@ class ModelMemory:
                 self._unwritten.append((list(prompt[:length]), is_pinned))
         del self._unwritten[:-_MOST_UNWRITTEN]
 
+    @property
+    def keeps_replies(self) -> bool:
+        """Whether prompts may go on from whole replies, not from prompts alone."""
+        return self.prefixes is not None and not self.is_exact
+
     def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
         """A reply is over: keep it too, where rounding is allowed. Nothing is written."""
-        if self.prefixes is not None and not self.is_exact:
+        if self.prefixes is not None and self.keeps_replies:
             self.prefixes.store(tokens, cache)
 
     def write_prompts(

@@ -15,6 +15,7 @@ import mlx.core as mx
 
 from mlx_magistral.errors import MissingExtraError, TrainingError
 from mlx_magistral.hub.examine import examine
+from mlx_magistral.hub.resolve import named_folder
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.machine import this_machine
 from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
@@ -96,9 +97,9 @@ class TrainingJob:
             _forget(folder)
         model = build_model(self.checkpoint).model
         read_weights(model)
-        named = Path(self.request.model)
+        named = named_folder(self.request.model)
         base = Base(
-            named.resolve().name if named.exists() else self.request.model,
+            self.request.model if named is None else named.resolve().name,
             base_identity(self.checkpoint),
             self.checkpoint.config.n_layers,
             model.model.norm.weight.dtype,
