@@ -18,6 +18,7 @@ FLOORS = [
     ["chat", "bench", "doctor", "evals", "train"],
     ["engine", "batching"],
     ["decode"],
+    ["cluster"],
     ["memory"],
     ["hub"],
     ["model"],

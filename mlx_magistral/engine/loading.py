@@ -7,20 +7,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mlx_magistral.engine.drafting import DraftSize, draft_size
+from mlx_magistral.engine.reading import ModelReader
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.hub.examine import examine
 from mlx_magistral.hub.resolve import default_model
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.plan import forced_note
-from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
+from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory
 from mlx_magistral.model.adapters.adapter import Adapter
-from mlx_magistral.model.adapters.identity import base_identity
-from mlx_magistral.model.adapters.placing import place_adapter
 from mlx_magistral.model.adapters.reading import read_adapter
-from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.model.weights import build_model, read_weights
 from mlx_magistral.options import require_call, require_list, require_path
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
 
@@ -60,9 +57,10 @@ class Parts(NamedTuple):
     adapter: Adapter | None
     variants: list[Adapter]
     draft: str | None
+    reader: ModelReader
 
 
-def read_parts(options: LoadOptions) -> Parts:
+def read_parts(options: LoadOptions, reader: ModelReader) -> Parts:
     """Plan the memory before weights are read; raises as ``Magistral.load`` says."""
     name = default_model() if options.model is None else str(options.model)
     given = None if options.tokenizer is None else Path(options.tokenizer)
@@ -83,25 +81,15 @@ def read_parts(options: LoadOptions) -> Parts:
     )
     if examined.repository is not None:
         # Refuses what does not fit before it is downloaded; prefixes go by the weights.
-        plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
+        reader.plan(checkpoint, replace(wanted, reuse_prefixes=False))
         examined.fetch()
-    memory = plan_memory(checkpoint, wanted)
+    memory = reader.plan(checkpoint, wanted)
     if options.on_forced is not None and not memory.plan.fits:
         options.on_forced(forced_note(memory.plan))
     # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
     with ThreadPoolExecutor(max_workers=1) as pool:
         pending = pool.submit(load_tokenizer, folder, tekken)
-        model = in_turn(lambda: read_model(checkpoint, wanted.adapter))
+        model = in_turn(lambda: reader.read(checkpoint, wanted.adapter))
         tokenizer = pending.result()
     config, adapter = checkpoint.config, wanted.adapter
-    return Parts(name, model, config, tokenizer, memory, folder, adapter, others, draft)
-
-
-def read_model(checkpoint: Checkpoint, adapter: Adapter | None) -> Transformer:
-    """The model with its weights read, and the adapter in its place."""
-    model = build_model(checkpoint).model
-    read_weights(model)
-    if adapter is not None:
-        place_adapter(model, adapter, base_sha256=base_identity(checkpoint))
-        read_weights(model)
-    return model
+    return Parts(name, model, config, tokenizer, memory, folder, adapter, others, draft, reader)

@@ -14,6 +14,7 @@ from mlx_magistral.engine.asynchronous import AsyncReplyStream
 from mlx_magistral.engine.loading import LoadOptions, read_parts
 from mlx_magistral.engine.parsing import Parsed, Schema, json_schema, with_parsed
 from mlx_magistral.engine.planning import Messages, Prompt
+from mlx_magistral.engine.reading import ModelReader, WholeReader
 from mlx_magistral.engine.reply_options import ReplyOptions
 from mlx_magistral.engine.resident import ResidentModel
 from mlx_magistral.engine.streaming import ReplyStream
@@ -51,6 +52,7 @@ class Magistral(ResidentModel):
         variants: Sequence[str | Path] = (),
         force: bool = False,
         on_forced: Callable[[str], None] | None = None,
+        reader: ModelReader | None = None,
     ) -> Self:
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
@@ -60,11 +62,11 @@ class Magistral(ResidentModel):
         vocabulary, or an EAGLE-3 head, that guesses ahead (see ``speculate`` of stream).
         ``adapter`` is a folder that train, mlx-lm or PEFT wrote for this model; ``variants`` are
         such folders for models beside this one that share its weights (``variants`` of the result).
-        ``force`` loads although the plan refuses, after ``on_forced`` was told by how much. Raises
-        UsageError for an option that cannot be, before anything is looked for; SettingsError,
-        ModelNotFoundError, HubError, CheckpointError, TokenizerError, AdapterError;
-        MissingExtraError for a draft that needs mlx-lm; and MemoryPlanError where the context does
-        not fit.
+        ``force`` loads although the plan refuses, after ``on_forced`` was told by how much.
+        ``reader`` reads the weights, None all of them into this process. Raises UsageError for an
+        option that cannot be, before anything is looked for; SettingsError, ModelNotFoundError,
+        HubError, CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that
+        needs mlx-lm; and MemoryPlanError where the context does not fit.
         """
         started = time.perf_counter()
         memory = MemoryOptions(
@@ -75,7 +77,7 @@ class Magistral(ResidentModel):
             force=force,
         )
         wanted = LoadOptions(model, memory, tokenizer, draft, adapter, variants, on_forced)
-        loaded = cls.of(read_parts(wanted))
+        loaded = cls.of(read_parts(wanted, reader or WholeReader()))
         loaded.load_s = time.perf_counter() - started
         return loaded
 

@@ -15,9 +15,10 @@ from mlx_magistral.decode.rules.guidance import Guidance, make_guidance
 from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.engine.drafting import load_draft
-from mlx_magistral.engine.loading import Parts, read_model
+from mlx_magistral.engine.loading import Parts
 from mlx_magistral.engine.planning import Messages, Prompt, plan_reply
 from mlx_magistral.engine.progress import ReplyProgress
+from mlx_magistral.engine.reading import ModelReader, WholeReader
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.engine.variants import adapted_copy
 from mlx_magistral.errors import UsageError
@@ -76,6 +77,7 @@ class ResidentModel:
         memory.marks = prompt_marks(tokenizer)
         self.load_s = 0.0
         self._folder: Path | None = None
+        self._reader: ModelReader = WholeReader()
         self.adapter = None
         self.variants = {}
         self._base: ResidentModel | None = None
@@ -88,7 +90,8 @@ class ResidentModel:
     def of(cls, parts: Parts) -> Self:
         """The model of what was read, with its draft and its variants."""
         loaded = cls(parts.name, parts.model, parts.config, parts.tokenizer, parts.memory)
-        loaded._folder, loaded.adapter, loaded._draft = parts.folder, parts.adapter, parts.draft
+        loaded._folder, loaded._reader = parts.folder, parts.reader
+        loaded.adapter, loaded._draft = parts.adapter, parts.draft
         loaded._read_draft()
         loaded._add_variants(parts.variants)
         loaded._hold_wired()
@@ -162,7 +165,7 @@ class ResidentModel:
         if self._folder is None:
             raise UsageError(f"{self.name} came from no folder to read again. Load it anew.")
         checkpoint = open_checkpoint(self._folder)
-        self._model = in_turn(lambda: read_model(checkpoint, self.adapter))
+        self._model = in_turn(lambda: self._reader.read(checkpoint, self.adapter))
         self._read_draft()
         for each in self.variants.values():
             assert each.adapter is not None
