@@ -71,12 +71,12 @@ def read_parts(options: LoadOptions, reader: ModelReader) -> Parts:
     examined.require_tokenizer()
     tekken = find_tokenizer(folder) if given is None else given
     beside = DraftSize() if draft is None else draft_size(draft, checkpoint)
-    others = [read_adapter(each) for each in options.variants]
+    others = [_mapped(each) for each in options.variants]
     wanted = replace(
         options.memory,
         draft_bytes=beside.nbytes,
         draft_token_bytes=beside.token_bytes,
-        adapter=None if options.adapter is None else read_adapter(options.adapter),
+        adapter=None if options.adapter is None else _mapped(options.adapter),
         beside_bytes=sum(each.nbytes for each in others),
     )
     if examined.repository is not None:
@@ -93,3 +93,8 @@ def read_parts(options: LoadOptions, reader: ModelReader) -> Parts:
         tokenizer = pending.result()
     config, adapter = checkpoint.config, wanted.adapter
     return Parts(name, model, config, tokenizer, memory, folder, adapter, others, draft, reader)
+
+
+def _mapped(folder: NamedPath) -> Adapter:
+    """An adapter whose arrays belong to the thread that reads them (turn.py)."""
+    return in_turn(lambda: read_adapter(folder))
