@@ -29,6 +29,7 @@ from mlx_magistral.cli.options import (
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
 from mlx_magistral.cli.prompt_text import whole_prompt
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import read_schema, structure_options
@@ -69,6 +70,7 @@ class _Generate(SectionedCommand):
         "Tools": ["commands", "yes", "tool_timeout"],
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
+        "Several Macs": ["ranks", "hosts"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
     }
@@ -112,6 +114,7 @@ class _Generate(SectionedCommand):
 @click.option("is_quiet", "--quiet", "-q", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="Say the memory plan on stderr.")
 @debug_option
+@ranks_options
 def command(
     prompt: str | None,
     model: str | None,
@@ -157,7 +160,7 @@ def command(
     memory = take_memory(options)
     if is_quiet:
         memory["on_forced"] = None
-    memory |= {name: options.pop(name) for name in ("draft", "adapter")}
+    memory |= {name: options.pop(name) for name in ("draft", "adapter", "reader")}
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
