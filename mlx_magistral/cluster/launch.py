@@ -22,6 +22,8 @@ from mlx_magistral.cluster.call import Call, Host
 from mlx_magistral.cluster.hosts import Hosts, is_here
 from mlx_magistral.errors import ClusterError
 
+# How a process ends that has lost its ring.
+LOST = 75
 # MLX's init waits for ever for a rank that has died meanwhile; it takes a second or two.
 _JOIN_S = 30.0
 # What rank 0 is given to say by itself why it ends, once a follower has ended.
