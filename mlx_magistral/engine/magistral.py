@@ -132,9 +132,9 @@ class Magistral:
             wanted,
             draft_bytes=beside.nbytes,
             draft_token_bytes=beside.token_bytes,
-            adapter=None if adapter is None else read_adapter(adapter),
+            adapter=None if adapter is None else _mapped(adapter),
         )
-        others = [read_adapter(each) for each in variants]
+        others = [_mapped(each) for each in variants]
         wanted = replace(wanted, beside_bytes=sum(each.nbytes for each in others))
         if examined.repository is not None:
             # Refuses what does not fit before it is downloaded; prefixes go by the weights.
@@ -347,6 +347,11 @@ class Magistral:
         if self._made_guidance is None:
             self._made_guidance = make_guidance(self.tokenizer)
         return self._made_guidance
+
+
+def _mapped(folder: str | Path) -> Adapter:
+    """An adapter whose arrays belong to the thread that reads them (turn.py)."""
+    return in_turn(lambda: read_adapter(folder))
 
 
 def _as_tuple(stop: str | Sequence[str]) -> tuple[str, ...]:
