@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from mlx_magistral.cluster.call import Call, Host
@@ -83,11 +84,11 @@ class Leader:
 
     def say_ready(self) -> None:
         """Tell the launcher that rank 0 serves."""
-        if self.call is not None:
-            os.write(self.call.status, b"ready\n")
+        self._say("ready")
 
     def leave(self) -> None:
         """Let the followers go, after what they compute just now."""
+        self._say("leaving")
         self._pulse.stop()
         for wire in self._wires.values():
             try:
@@ -105,6 +106,11 @@ class Leader:
         Returns where no rank is lost after all.
         """
         self._pulse.wait(SILENT_S + 3)
+
+    def _say(self, step: str) -> None:
+        if self.call is not None:
+            with suppress(OSError):  # a launcher that is gone ends this process by itself
+                os.write(self.call.status, f"{step}\n".encode())
 
     def _end(self, rank: int, what: str) -> None:
         self.lost = ClusterError(f"{self.names[rank]} (rank {rank}) {what}. The reply ended.")
