@@ -25,7 +25,7 @@ FORMULA = '''class MlxMagistral < Formula
     system "python3.13", "-m", "venv", libexec
     pip = [libexec/"bin/python", "-m", "pip", "install", "--no-cache-dir", "--no-deps"]
     # {count} packages, each checked by hash.
-    system(*pip, "--require-hashes", "--only-binary", ":all:", "-r", "packaging/requirements.txt")
+    system(*pip, "--require-hashes", "--prefer-binary", "-r", "packaging/requirements.txt")
     system(*pip, ".")
     bin.install_symlink libexec/"bin/mlx-magistral"
     generate_completions_from_executable(bin/"mlx-magistral", "completion")

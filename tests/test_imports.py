@@ -19,6 +19,7 @@ FLOORS = [
     ["batching"],
     ["engine"],
     ["decode"],
+    ["cluster"],
     ["memory"],
     ["hub"],
     ["model"],

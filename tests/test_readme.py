@@ -96,6 +96,7 @@ PAGES = [
     "evaluating.md",
     "troubleshooting.md",
     "performance.md",
+    "several-macs.md",
 ]
 
 

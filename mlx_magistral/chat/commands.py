@@ -92,11 +92,12 @@ def _file(chat: Chat, rest: str) -> None:
 
 def _tool(chat: Chat, rest: str) -> None:
     settings = chat.settings
+    texts = settings.tool_texts
     if rest:
-        texts = () if rest in _OFF else (*settings.tool_texts, rest)
-        settings.make_tools(texts)
-        settings.tool_texts = texts
-    chat.screen.note("Tools: " + (", ".join(settings.tool_texts) or "none"))
+        texts = () if rest in _OFF else (*texts, rest)
+    tools = settings.make_tools(texts)
+    settings.tool_texts = texts
+    chat.screen.note("Tools: " + (", ".join(tools.tools) or "none"))
 
 
 def _budget(chat: Chat, rest: str) -> None:

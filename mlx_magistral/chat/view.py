@@ -97,12 +97,14 @@ class ReplyView:
         self._calls = []
 
     def _draw(self) -> None:
-        self._live.foot = self._dim([self._running.text(self._live.columns)])
+        is_thought_shown = self._is_thinking and self._think is ThinkMode.FULL
+        lead = [""] if self._answer or is_thought_shown else []
+        self._live.foot = [*lead, *self._dim([self._running.text(self._live.columns)])]
         if self._answer:
             self._answer.draw()
             return
         lines: list[str] = []
-        if self._is_thinking and self._think is ThinkMode.FULL:
+        if is_thought_shown:
             # Whole lines of the text, enough to fill the window, so that none changes its breaks.
             enough = len(self._thoughts) - self._live.window * self._live.columns
             start = self._thoughts.rfind("\n", 0, max(enough, 0)) + 1

@@ -23,6 +23,7 @@ from mlx_magistral.decode.speculation.drafts import SpeculateOption
 from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.engine.drafting import DraftSize, draft_size, load_draft
 from mlx_magistral.engine.progress import ReplyPlan
+from mlx_magistral.engine.reading import ModelReader, WholeReader
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.engine.tool_rounds import answer_with_tools
 from mlx_magistral.engine.turn import in_turn
@@ -34,15 +35,13 @@ from mlx_magistral.hub.resolve import default_model
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.plan import forced_note
 from mlx_magistral.memory.prefixes.passes import prompt_marks
-from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
+from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory
 from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.adapters.identity import base_identity
-from mlx_magistral.model.adapters.placing import place_adapter
 from mlx_magistral.model.adapters.reading import read_adapter
-from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
+from mlx_magistral.model.checkpoint import open_checkpoint
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.model.weights import build_model, read_weights
 from mlx_magistral.options import require_whole
 from mlx_magistral.text.functions import openai_tools
 from mlx_magistral.text.raw_prompt import raw_prompt
@@ -71,6 +70,7 @@ class Magistral:
         memory.marks = prompt_marks(tokenizer)
         self.load_s = 0.0
         self._folder: Path | None = None
+        self._reader: ModelReader = WholeReader()
         self.adapter: Adapter | None = None
         # By NAME:ADAPTER; they share these weights, and are given back and read with them.
         self.variants: dict[str, Magistral] = {}
@@ -95,6 +95,7 @@ class Magistral:
         variants: Sequence[str | Path] = (),
         force: bool = False,
         on_forced: Callable[[str], None] | None = None,
+        reader: ModelReader | None = None,
     ) -> "Magistral":
         """Load a folder, a hub id or ``"nano"``; None is the default (see default_model).
 
@@ -104,13 +105,14 @@ class Magistral:
         vocabulary, or an EAGLE-3 head, that guesses ahead (see ``speculate`` of stream).
         ``adapter`` is a folder that train, mlx-lm or PEFT wrote for this model; ``variants`` are
         such folders for models beside this one that share its weights (``variants`` of the result).
-        ``force`` loads although the plan refuses, after ``on_forced`` was told by how much. Raises
-        UsageError for an option that cannot be, before anything is looked for; SettingsError,
-        ModelNotFoundError, HubError, CheckpointError, TokenizerError, AdapterError;
-        MissingExtraError for a draft that needs mlx-lm; and MemoryPlanError where the context does
-        not fit.
+        ``force`` loads although the plan refuses, after ``on_forced`` was told by how much.
+        ``reader`` reads the weights, None all of them into this process. Raises UsageError for an
+        option that cannot be, before anything is looked for; SettingsError, ModelNotFoundError,
+        HubError, CheckpointError, TokenizerError, AdapterError; MissingExtraError for a draft that
+        needs mlx-lm; and MemoryPlanError where the context does not fit.
         """
         started = time.perf_counter()
+        reader = reader or WholeReader()
         wanted = MemoryOptions(
             kv_bits=kv_bits,
             context_tokens=context_tokens,
@@ -130,24 +132,24 @@ class Magistral:
             wanted,
             draft_bytes=beside.nbytes,
             draft_token_bytes=beside.token_bytes,
-            adapter=None if adapter is None else read_adapter(adapter),
+            adapter=None if adapter is None else _mapped(adapter),
         )
-        others = [read_adapter(each) for each in variants]
+        others = [_mapped(each) for each in variants]
         wanted = replace(wanted, beside_bytes=sum(each.nbytes for each in others))
         if examined.repository is not None:
             # Refuses what does not fit before it is downloaded; prefixes go by the weights.
-            plan_memory(checkpoint, replace(wanted, reuse_prefixes=False))
+            reader.plan(checkpoint, replace(wanted, reuse_prefixes=False))
             examined.fetch()
-        memory = plan_memory(checkpoint, wanted)
+        memory = reader.plan(checkpoint, wanted)
         if on_forced is not None and not memory.plan.fits:
             on_forced(forced_note(memory.plan))
         # Reading the vocabulary is Python work and mapping the weights is not: do both at once.
         with ThreadPoolExecutor(max_workers=1) as pool:
             pending_tokenizer = pool.submit(load_tokenizer, folder, tekken)
-            weights = in_turn(lambda: _read_model(checkpoint, wanted.adapter))
+            weights = in_turn(lambda: reader.read(checkpoint, wanted.adapter))
             loaded_tokenizer = pending_tokenizer.result()
         loaded = cls(name, weights, checkpoint.config, loaded_tokenizer, memory)
-        loaded._folder = folder
+        loaded._folder, loaded._reader = folder, reader
         loaded.adapter = wanted.adapter
         loaded._draft = None if draft is None else str(draft)
         loaded._read_draft()
@@ -284,7 +286,7 @@ class Magistral:
         if self._folder is None:
             raise UsageError(f"{self.name} came from no folder to read again. Load it anew.")
         checkpoint = open_checkpoint(self._folder)
-        self._model = in_turn(lambda: _read_model(checkpoint, self.adapter))
+        self._model = in_turn(lambda: self._reader.read(checkpoint, self.adapter))
         self._read_draft()
         for each in self.variants.values():
             assert each.adapter is not None
@@ -347,14 +349,9 @@ class Magistral:
         return self._made_guidance
 
 
-def _read_model(checkpoint: Checkpoint, adapter: Adapter | None) -> Transformer:
-    """The model with its weights read, and the adapter in its place."""
-    model = build_model(checkpoint).model
-    read_weights(model)
-    if adapter is not None:
-        place_adapter(model, adapter, base_sha256=base_identity(checkpoint))
-        read_weights(model)
-    return model
+def _mapped(folder: str | Path) -> Adapter:
+    """An adapter whose arrays belong to the thread that reads them (turn.py)."""
+    return in_turn(lambda: read_adapter(folder))
 
 
 def _as_tuple(stop: str | Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
-from mlx_magistral.model.config import DEFAULT_CONTEXT
+from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
 from mlx_magistral.model.quantized_cache import require_kv_bits
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.options import require_whole
@@ -82,6 +82,7 @@ class ModelMemory:
     marks: PromptMarks = PromptMarks()
     is_exact: bool = True
     pressure: PressureWatch = field(default_factory=PressureWatch)
+    held: ModelConfig | None = None  # the part that is in this process, where it is not all
 
     _unwritten: list[tuple[list[int], bool]] = field(default_factory=list)
     _notes: list[str] = field(default_factory=list)

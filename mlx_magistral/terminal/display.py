@@ -110,7 +110,8 @@ class Display:
 
     def _draw(self) -> None:
         if self._under is not None:
-            self._under.foot = [self._dim(self._running.text(self._under.columns))]
+            line = self._dim(self._running.text(self._under.columns))
+            self._under.foot = [line] if isinstance(self._current, _Passing) else ["", line]
         if self._current is not None:
             self._current.draw()
 

@@ -9,6 +9,7 @@ import click
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore, data_folder
+from mlx_magistral.cli.command_tools import CallMade, CommandTools
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -20,12 +21,13 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.session_options import open_conversation, session_options
-from mlx_magistral.cli.structure import CommandTools
+from mlx_magistral.cli.structure import tool_options
 from mlx_magistral.errors import ModelNotFoundError
 from mlx_magistral.terminal.display import ThinkMode
 
 if TYPE_CHECKING:
     from mlx_magistral.chat.chat import Chat
+    from mlx_magistral.chat.screen import Screen
     from mlx_magistral.chat.settings import ChatSettings
     from mlx_magistral.engine.magistral import Magistral
 
@@ -42,8 +44,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Attach a text file to the first message; repeatable.",
 )
-@click.option("commands", "--tool", multiple=True, metavar="NAME=COMMAND", help="As in generate.")
-@click.option("--yes", is_flag=True, help="Run tools without asking.")
+@tool_options
 @session_options
 @click.option("--no-log", is_flag=True, help="Write nothing: no session, no history, no prefixes.")
 @sampling_options
@@ -64,6 +65,7 @@ def command(
     files: tuple[Path, ...],
     commands: tuple[str, ...],
     yes: bool,
+    tool_timeout: float,
     session: str | None,
     goes_on: bool,
     keep_reasoning: bool,
@@ -81,6 +83,7 @@ def command(
       mlx-magistral chat --continue
       mlx-magistral chat --no-log --think short
     """
+    from mlx_magistral.chat.screen import Screen
     from mlx_magistral.chat.settings import ChatSettings
 
     conversation, notes = _conversation(session, goes_on, no_log)
@@ -100,8 +103,16 @@ def command(
             loaded.memory.allow_rounding()
         return loaded
 
+    screen = Screen()
+
+    def show(made: CallMade) -> None:
+        screen.note(made.describe())
+
     def make_tools(texts: tuple[str, ...]) -> CommandTools:
-        return CommandTools(texts, needs_yes=not yes, can_ask=sys.stdin.isatty())
+        can_ask = sys.stdin.isatty()
+        return CommandTools(
+            texts, needs_yes=not yes, can_ask=can_ask, timeout_s=tool_timeout, on_made=show
+        )
 
     make_tools(commands)
     settings = ChatSettings(
@@ -116,7 +127,7 @@ def command(
         files=list(files),
     )
     _require_model(settings.model, memory["tokenizer"], is_named=model is not None)
-    _run(settings, conversation, notes)
+    _run(settings, screen, conversation, notes)
 
 
 def _require_model(name: str | None, tokenizer: str | None, *, is_named: bool) -> None:
@@ -148,14 +159,14 @@ def _conversation(
     return conversation, notes
 
 
-def _run(settings: "ChatSettings", conversation: Conversation, notes: list[str]) -> None:
+def _run(
+    settings: "ChatSettings", screen: "Screen", conversation: Conversation, notes: list[str]
+) -> None:
     from mlx_magistral.chat.chat import Chat
     from mlx_magistral.chat.history import show_last_turns
     from mlx_magistral.chat.repl import PlainReader, Reader, run_chat
-    from mlx_magistral.chat.screen import Screen
     from mlx_magistral.chat.worker import ModelThread
 
-    screen = Screen()
     seen = "kept" if settings.keep_reasoning else "dropped"
     if sys.stdin.isatty():
         name = settings.model or "nano, a demonstration model"

@@ -14,6 +14,7 @@ import click
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
+from mlx_magistral.cli.command_tools import CallMade, CommandTools
 from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.options import (
     adapter_option,
@@ -28,15 +29,15 @@ from mlx_magistral.cli.options import (
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
 from mlx_magistral.cli.prompt_text import whole_prompt
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
-from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
+from mlx_magistral.cli.structure import read_schema, structure_options
 from mlx_magistral.engine.reply import ReplyCollector
-from mlx_magistral.engine.tool_rounds import can_run
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub.known_folders import remember_folder
 from mlx_magistral.hub.resolve import NANO, named_folder
-from mlx_magistral.terminal.display import Display, ThinkMode
+from mlx_magistral.terminal.display import Display, ThinkMode, can_style
 from mlx_magistral.terminal.keys import quiet_keys
 from mlx_magistral.terminal.saving import check_target, save_reply
 
@@ -66,9 +67,10 @@ class _Generate(SectionedCommand):
         ],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
-        "Tools": ["commands", "yes"],
+        "Tools": ["commands", "yes", "tool_timeout"],
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
+        "Several Macs": ["ranks", "hosts"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
     }
@@ -112,6 +114,7 @@ class _Generate(SectionedCommand):
 @click.option("is_quiet", "--quiet", "-q", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="Say the memory plan on stderr.")
 @debug_option
+@ranks_options
 def command(
     prompt: str | None,
     model: str | None,
@@ -126,6 +129,7 @@ def command(
     schema: str | None,
     commands: tuple[str, ...],
     yes: bool,
+    tool_timeout: float,
     is_quiet: bool,
     is_verbose: bool,
     **options: Any,
@@ -146,11 +150,17 @@ def command(
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
-    tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
+    tools = CommandTools(
+        commands,
+        needs_yes=not yes,
+        can_ask=_can_ask(),
+        timeout_s=tool_timeout,
+        on_made=_ignore if is_quiet or as_json else _show_made,
+    )
     memory = take_memory(options)
     if is_quiet:
         memory["on_forced"] = None
-    memory |= {name: options.pop(name) for name in ("draft", "adapter")}
+    memory |= {name: options.pop(name) for name in ("draft", "adapter", "reader")}
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
@@ -170,13 +180,37 @@ def command(
         if not is_quiet:
             click.echo(note, err=True)
     if as_json:
-        echo_json(reply.to_dict())
+        echo_json(reply.to_dict() | _calls_made(tools))
+    if reply.tool_calls and not is_quiet:
+        click.echo(_calls_note(reply, tools), err=True)
     is_cut = reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"])
     if is_cut and not is_quiet:
         click.echo(_length_note(reply.content), err=True)
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+def _show_made(made: CallMade) -> None:
+    text = made.describe()
+    click.echo(click.style(text, dim=True) if can_style(sys.stderr) else text, err=True)
+
+
+def _ignore(made: CallMade) -> None:
+    pass
+
+
+def _calls_made(tools: CommandTools) -> dict[str, Any]:
+    """What ``--json`` says of the calls before the answer, where there were any."""
+    return {"calls_made": [made.to_dict() for made in tools.made]} if tools.made else {}
+
+
+def _calls_note(reply: Reply, tools: CommandTools) -> str:
+    """Why a reply that calls tools is the last one."""
+    if tools.tools:
+        return f"It went on calling tools, and was ended after {_TOOL_ROUNDS} rounds."
+    names = ", ".join(call.name for call in reply.tool_calls)
+    return f"The model called {names}, and has no tool here. Give it one: --tool NAME=COMMAND."
 
 
 def _length_note(content: str | None) -> str:
@@ -249,7 +283,7 @@ def _answer(
             _show(stream, display, collector)
         reply = collector.reply()
         conversation.add_reply(reply)
-        if left == 0 or not can_run(reply, tools.commands):
+        if left == 0 or not tools.tools or reply.finish_reason is not FinishReason.TOOL_CALLS:
             break
         conversation.add_results(tool_messages(reply, tools.run))
     return reply

@@ -15,6 +15,8 @@ _BLOCK_FIELDS = frozenset(
     "type text thinking id name input tool_use_id content is_error source title context "
     "tool_name".split()
 )
+# What Anthropic's own tools did in an earlier reply, whose text says what came of it.
+_PROVIDERS_CALLS = ("server_tool_use", "mcp_tool_use")
 _MEDIA = ("image", "document", "search_result")
 # Claude Code's first block of a system prompt: it is for billing, and another one in each request,
 # so that no prompt would begin like the one before.
@@ -116,6 +118,8 @@ def _assistant(content: list[Any], place: str) -> dict[str, Any]:
                     parts.append({"type": kind, kind: text})
             case "redacted_thinking":
                 continue
+            case str(kind) if kind in _PROVIDERS_CALLS or kind.endswith("_tool_result"):
+                note_in_log(f"{where}.{kind}")
             case "tool_use":
                 function = {
                     "name": _string(block, "name", where),
