@@ -10,7 +10,7 @@ import hashlib
 import re
 from pathlib import Path
 
-FORMULA = '''class MlxMagistral < Formula
+FORMULA = """class MlxMagistral < Formula
   desc "Run, convert and script Magistral Small on a Mac with MLX"
   homepage "{homepage}"
   url "{url}"
@@ -43,7 +43,7 @@ FORMULA = '''class MlxMagistral < Formula
     assert_match "85", answer
   end
 end
-'''
+"""
 LOCK = Path(__file__).with_name("requirements.txt")
 
 

@@ -52,7 +52,9 @@ def build(folder: Path) -> tuple[Path, Path]:
 
 def tracked(folder: str) -> set[str]:
     """The files of a folder that are part of the project, by their paths in it."""
-    listed = run(["git", "ls-files", "--cached", "--others", "--exclude-standard", folder], cwd=ROOT)
+    listed = run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", folder], cwd=ROOT
+    )
     return {name.removeprefix(f"{folder}/") for name in listed.splitlines()}
 
 
