@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Write the Homebrew formula of a release: packaging/homebrew.py dist/mlx_magistral-X.tar.gz --url URL
+"""Write the Homebrew formula of a release.
+
+    packaging/homebrew.py dist/mlx_magistral-X.tar.gz --url URL --homepage URL
 
 The sdist's hash goes into it; its dependencies are those of packaging/requirements.txt in the
 sdist, each checked by hash. Needs no package; prints to stdout or --output.
@@ -39,8 +41,8 @@ FORMULA = """class MlxMagistral < Formula
   end
 
   test do
-    answer = shell_output("#{{bin}}/mlx-magistral generate -m nano --temperature 0 'What is 37 + 48?'")
-    assert_match "85", answer
+    ask = "generate -m nano --temperature 0 'What is 37 + 48?'"
+    assert_match "85", shell_output("#{{bin}}/mlx-magistral #{{ask}}")
   end
 end
 """
