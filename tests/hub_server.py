@@ -34,6 +34,7 @@ class HubServer:
         self.weight_bytes = 0
         self.cuts: list[int] = []
         self.damaged = False
+        self.also_large: set[str] = set()
         self.hold_after: int | None = None
         self.release = threading.Event()
         self.leaked_token = False
@@ -54,6 +55,10 @@ class HubServer:
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def is_large(self, file: Path) -> bool:
+        """Whether a file is in LFS; the real tekken.json is, with 19 MB."""
+        return file.suffix == ".safetensors" or file.name in self.also_large
 
     def downloads(self) -> set[str]:
         """The names of the files whose content was asked for."""
@@ -108,7 +113,7 @@ class HubServer:
                 elif name not in hub.repositories:
                     self._send(401, b"", {"X-Error-Code": "RepoNotFound"})
                 elif path.startswith("/api/"):
-                    self._send_json(_describe(hub.repositories[name], name, parts[2:]))
+                    self._send_json(_describe(hub, hub.repositories[name], name, parts[2:]))
                 else:
                     # OWNER/NAME/resolve/COMMIT/FILE
                     self._send_file(hub.repositories[name].joinpath(*parts[4:]), is_head)
@@ -122,7 +127,7 @@ class HubServer:
                     return
                 data = file.read_bytes()
                 headers = {"ETag": f'"{_blob_id(data)}"', "X-Repo-Commit": COMMIT}
-                if file.suffix == ".safetensors":
+                if hub.is_large(file):
                     headers["X-Linked-Size"] = str(len(data))
                     headers["X-Linked-Etag"] = f'"{_sha256(data)}"'
                     place = f"{file.parent.name}/{file.name}"
@@ -177,9 +182,9 @@ class HubServer:
         return Handler
 
 
-def _describe(folder: Path, name: str, rest: list[str]) -> Any:
+def _describe(hub: HubServer, folder: Path, name: str, rest: list[str]) -> Any:
     files = {
-        file.relative_to(folder).as_posix(): _metadata(file)
+        file.relative_to(folder).as_posix(): _metadata(file, is_large=hub.is_large(file))
         for file in sorted(folder.rglob("*"))
         if file.is_file()
     }
@@ -192,10 +197,10 @@ def _describe(folder: Path, name: str, rest: list[str]) -> Any:
     return {"id": name, "modelId": name, "sha": COMMIT, "siblings": siblings, "tags": []}
 
 
-def _metadata(file: Path) -> dict[str, Any]:
+def _metadata(file: Path, *, is_large: bool) -> dict[str, Any]:
     data = file.read_bytes()
     metadata: dict[str, Any] = {"size": len(data), "blobId": _blob_id(data)}
-    if file.suffix == ".safetensors":
+    if is_large:
         sha256 = _sha256(data)
         # The two answers of the hub name the hash differently; its client reads either.
         lfs = {"size": len(data), "sha256": sha256, "oid": sha256, "pointerSize": 130}

@@ -65,7 +65,7 @@ class Draws:
         if self._logits.shape[0] == 1:
             return self._sampler.prepare(self._logits, self._processors)
         for row in range(self._logits.shape[0]):
-            self.accept(self._sampler(self._logits[row : row + 1], self._processors))
+            self.accept(self._sampler(self._logits_of(row), self._processors))
         return None
 
     def accept(self, token: mx.array) -> None:
@@ -83,7 +83,6 @@ class Draws:
     def take(self) -> Drawn:
         """The draw of the next row under the rules that hold now, all ids before it being known."""
         row, processors = self._row, self._processors_now()
-        logits = self._logits[row : row + 1]
         stands = bool(self._early) and processors == self._processors
         if stands:
             token = self._early[row]
@@ -91,12 +90,13 @@ class Draws:
         else:
             # From here on every row is drawn by itself: earlier draws stand on other rules.
             self.drop()
-            token = self._sampler(logits, processors)
+            token = self._sampler(self._logits_of(row), processors)
         self._row += 1
-        measured = self._meter.measure(logits, token) if self._meter else None
-        is_finite = mx.isfinite(mx.max(logits)) if self._is_checked and row == 0 else None
+        measured = self._meter.measure(self._logits_of(row), token) if self._meter else None
+        is_checked = self._is_checked and row == 0
+        is_finite = mx.isfinite(mx.max(self._logits_of(row))) if is_checked else None
         drawn = Drawn(token, measured, is_finite)
-        if not stands or len(drawn.arrays) > 1:
+        if not stands or measured is not None or is_checked:
             # In front of the next pass: reading does not wait for that.
             mx.async_eval(drawn.arrays)  # type: ignore[no-untyped-call]
         return drawn
@@ -106,6 +106,9 @@ class Draws:
         if self._early:
             self._sampler.state = self._states[self._row]
             self._early = []
+
+    def _logits_of(self, row: int) -> mx.array:
+        return self._logits if self._logits.shape[0] == 1 else self._logits[row : row + 1]
 
     def _processors_now(self) -> tuple[LogitsProcessor, ...]:
         return self._steering.processors if self._steering else ()

@@ -134,7 +134,7 @@ class Driver:
             # The first forced id takes the place of a draw from the logits before it.
             chosen_from = mx.concatenate([self._logits, logits[:-1]])
             self._measured = self._meter.measure(chosen_from, mx.array(self._forced))
-        self._logits = logits[-1:]
+        self._logits = logits if logits.shape[0] == 1 else logits[-1:]
         if self._forced:
             return None
         self._draws = self._draws_from(logits)

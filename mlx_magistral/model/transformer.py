@@ -47,6 +47,17 @@ class LayerCache(Protocol):
         """The attention mask for N further tokens."""
 
 
+class Norm(RMSNorm):
+    """RMSNorm in the dtype of what it is given, which a weight in 32 bits would else widen.
+
+    So are the sums after attention and MLP, and keys and values: a folder may keep some tensors in
+    32 bits, and the KV cache is planned in 16.
+    """
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return mx.fast.rms_norm(x, self.weight, self.eps).astype(x.dtype)
+
+
 class Attention(Module):
     """Grouped-query attention: each key-value head serves n_heads / n_kv_heads query heads."""
 
@@ -63,8 +74,8 @@ class Attention(Module):
     def __call__(self, x: mx.array, mask: Mask, cache: LayerCache | None) -> mx.array:
         querying = _querying(x, cache)
         q = self._split(self.q_proj(querying), self.n_heads)  # (B, n_heads, L, head_dim)
-        k = self._split(self.k_proj(x), self.n_kv_heads)
-        v = self._split(self.v_proj(x), self.n_kv_heads)
+        k = self._split(self.k_proj(x).astype(x.dtype), self.n_kv_heads)
+        v = self._split(self.v_proj(x).astype(x.dtype), self.n_kv_heads)
         offset = 0 if cache is None else cache.offset
         q, k = self._rotate(q, getattr(cache, "query_offset", offset)), self._rotate(k, offset)
         out = _attended(q, k, v, scale=self.head_dim**-0.5, mask=mask, cache=cache)
@@ -109,12 +120,13 @@ class Layer(Module):
         super().__init__()
         self.self_attn = Attention(config)
         self.mlp = MLP(config)
-        self.input_layernorm = RMSNorm(config.dim, eps=config.norm_eps)
-        self.post_attention_layernorm = RMSNorm(config.dim, eps=config.norm_eps)
+        self.input_layernorm = Norm(config.dim, eps=config.norm_eps)
+        self.post_attention_layernorm = Norm(config.dim, eps=config.norm_eps)
 
     def __call__(self, x: mx.array, mask: Mask, cache: LayerCache | None) -> mx.array:
-        x = _querying(x, cache) + self.self_attn(self.input_layernorm(x), mask, cache)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        attended = self.self_attn(self.input_layernorm(x), mask, cache)
+        x = _querying(x, cache) + attended.astype(x.dtype)
+        return x + self.mlp(self.post_attention_layernorm(x)).astype(x.dtype)
 
 
 class Decoder(Module):
@@ -124,7 +136,7 @@ class Decoder(Module):
         super().__init__()
         self.embed_tokens = Embedding(config.vocab_size, config.dim)
         self.layers = [Layer(config) for _ in range(config.n_layers)]
-        self.norm = RMSNorm(config.dim, eps=config.norm_eps)
+        self.norm = Norm(config.dim, eps=config.norm_eps)
 
     def __call__(
         self,

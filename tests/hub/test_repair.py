@@ -187,6 +187,19 @@ class TestPull:
         assert pull(hub, home) == "" and hub.requests == []
 
 
+@pytest.mark.parametrize("environment", [{}, LINKLESS], ids=["links", "no links"])
+def test_a_large_tokenizer_is_fetched_once_and_mended(
+    hub: HubServer, tmp_path: Path, published: Path, environment: dict[str, str]
+) -> None:
+    hub.also_large.add("tekken.json")
+    pull(hub, tmp_path, **environment)
+    assert hub.requests.count(f"GET /cdn/{published.name}/tekken.json") == 1
+    change(snapshot(tmp_path) / "tekken.json", 5)
+    pull(hub, tmp_path, "--verify", **environment)
+    assert hub.requests.count(f"GET /cdn/{published.name}/tekken.json") == 1
+    assert same_as(published, tmp_path)
+
+
 class TestWithoutLinks:
     """HF_HUB_DISABLE_SYMLINKS, as on exFAT."""
 

@@ -19,7 +19,7 @@ def _loop(kind: str, name: str, text: str, prompt: str = _QUESTION) -> LoopText:
 
 def _verbatim() -> Iterator[LoopText]:
     rng = random.Random(5)
-    for words in (3, 8, 14, 26, 40, 80, 150, 300):
+    for words in (3, 8, 14, 26, 40, 80, 150, 300, 900):
         start, block = prose(rng, 60), prose(rng, words)
         repeats = max(14, 700 // words)
         yield _loop("verbatim", f"a block of {words} words", start + block * repeats)

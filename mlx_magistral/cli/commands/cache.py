@@ -1,6 +1,5 @@
 """``mlx-magistral cache``: what is kept of earlier prompts, and how to be rid of it."""
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,10 @@ def command(action: str, as_json: bool) -> None:
         freed = disk.clear()
         removed = {"folder": str(disk.folder), "freed_bytes": freed}
         text = f"{disk.folder}: removed {freed / 1e6:.1f} MB."
-        click.echo(json.dumps(removed) if as_json else text)
+        if as_json:
+            echo_json(removed)
+        else:
+            click.echo(text)
         return
     entries = disk.entries()
     if as_json:

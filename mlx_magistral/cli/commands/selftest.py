@@ -1,6 +1,5 @@
 """``mlx-magistral selftest``: whether this machine computes what it should."""
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlx_magistral.cli.layout import echo
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
@@ -70,7 +69,7 @@ def command(model: str | None, report: Path | None, as_json: bool) -> int:
     if report is not None:
         write_text(report, "\n".join(block) + "\n")
     if as_json:
-        click.echo(json.dumps({"lines": [asdict(line) for line in lines]}))
+        echo_json({"lines": [asdict(line) for line in lines]})
     return 1 if any(line.state is State.DIFFERS for line in lines) else 0
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 GRAM = 4
-LONGEST_PERIOD = 600
+LONGEST_PERIOD = 2000
 # Candidates followed at once; ordinary text has two or three. The one that matched least goes.
 _MOST_CANDIDATES = 8
 

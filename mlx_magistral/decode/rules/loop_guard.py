@@ -7,7 +7,7 @@ many ids:
     thinking, in prose          256, or 32 times after the first where a number counts on evenly
     thinking, anything else     1,024
     an answer, tool arguments   1,024
-    hardly any letters          1,024 while thinking, 4,096 elsewhere
+    hardly any letters, or two  1,024 while thinking, 4,096 elsewhere
     the prompt holds the block  4,096
     the prompt names a number   that many repeats and a quarter more (4,096 ids while thinking)
 
@@ -39,7 +39,7 @@ _LINES = 64
 _DISTINCT_LINES = 4
 _LINE_TOKENS = 8
 
-_FEW_LETTERS = 0.25
+_FEW_LETTERS, _FEW_DISTINCT = 0.25, 2
 _PROSE_LETTERS = 0.6
 _CODE_MARKS = frozenset("{}<>[];|_\\/")
 _PROSE_MARKS = 0.1
@@ -112,7 +112,7 @@ class LoopGuard:
     def _least_tokens(self, text: str, is_data: bool) -> int:
         """How many repeated ids of such a block are let pass whatever was asked for."""
         if self._is_thinking:
-            return PROSE_TOKENS if _is_prose(text) else TOKENS
+            return PROSE_TOKENS if _is_prose(text) and not is_data else TOKENS
         return LONG_TOKENS if is_data and not text.isspace() else TOKENS
 
     def _asked_tokens(self, size: float) -> float:
@@ -156,9 +156,10 @@ def _size(tokens: int, nbytes: int) -> float:
 
 
 def _has_few_letters(text: str) -> bool:
-    """Zeros, dashes, empty cells: data, where an honest text may repeat itself longest."""
+    """Zeros, dashes, empty cells, "AAAA" of base64: where an honest text repeats itself longest."""
     visible = [character for character in text if not character.isspace()]
-    return sum(map(str.isalpha, visible)) <= _FEW_LETTERS * len(visible)
+    letters = [character for character in visible if character.isalpha()]
+    return len(letters) <= _FEW_LETTERS * len(visible) or len(set(letters)) <= _FEW_DISTINCT
 
 
 def _is_prose(text: str) -> bool:

@@ -106,7 +106,7 @@ class PrefixDisk:
         nbytes = span_bytes(layers, start, len(tokens))
         if nbytes + sum(entry.nbytes for entry in before) > self.budget_bytes:
             return True
-        manifest = {
+        manifest: dict[str, object] = {
             "format": FORMAT,
             "fingerprint": fingerprint,
             "parent": before[-1].name if before else None,
@@ -125,10 +125,7 @@ class PrefixDisk:
             if draft.stat().st_size < nbytes:
                 raise PrefixCacheError(f"{draft} was not written whole. Is the disk full?")
             manifest |= {"nbytes": draft.stat().st_size, "checksum": checksum}
-            manifest_draft = draft.with_suffix(".draft")
-            manifest_draft.write_text(json.dumps(manifest))
-            draft.replace(self.folder / f"{name}.safetensors")
-            manifest_draft.replace(self.folder / f"{name}.json")
+            self._publish(draft, manifest, name)
             self._touch(before)
             self._evict()
         except (OSError, RuntimeError) as error:  # mlx raises the latter where an array fails
@@ -188,6 +185,13 @@ class PrefixDisk:
                 f"next time. Free some, or set {FOLDER_VARIABLE} to another folder."
             )
 
+    def _publish(self, draft: Path, manifest: dict[str, object], name: str) -> None:
+        """Give the arrays their name, and then the manifest: with it the entry is there."""
+        manifest_draft = draft.with_suffix(".draft")
+        manifest_draft.write_text(json.dumps(manifest))
+        draft.replace(self.folder / f"{name}.safetensors")
+        manifest_draft.replace(self.folder / f"{name}.json")
+
     def _evict(self) -> None:
         entries = self.entries()
         total = sum(entry.nbytes for entry in entries)
@@ -228,10 +232,11 @@ class PrefixDisk:
         return layers
 
     def _touch(self, entries: Sequence[DiskEntry]) -> None:
-        """They were used now, all at the same time."""
+        """They were used now, all at the same time, those that others removed meanwhile too."""
         now = time.time()
         for entry in entries:
-            os.utime(self.folder / f"{entry.name}.json", (now, now))
+            with suppress(FileNotFoundError):
+                os.utime(self.folder / f"{entry.name}.json", (now, now))
 
 
 def _name(fingerprint: str, tokens: Sequence[int]) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -215,3 +216,22 @@ def test_neither_writing_nor_reading_holds_a_second_copy(tmp_path: Path) -> None
     found, _ = disk.load("f", Wanted(packed([*TOKENS, 1])), 0)
     assert found is not None
     assert mx.get_peak_memory() - before <= 24 * one + 3 * one
+
+
+def test_a_parent_that_another_process_removes_meanwhile_costs_a_miss_and_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = PrefixDisk(tmp_path)
+    write(disk, 40)
+    original = disk_module.write_layers
+
+    def while_another_clears(*arguments: Any) -> int | None:
+        PrefixDisk(tmp_path).remove(PrefixDisk(tmp_path).entries())
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk_module, "write_layers", while_another_clears)
+        assert write(disk, 90)
+    assert read(disk, 90) == read(PrefixDisk(tmp_path), 90) == (0, True)
+    assert list(tmp_path.iterdir()) == []
+    assert write(disk, 90) and read(disk, 90) == (90, True)
