@@ -92,8 +92,8 @@ class Timings:
     """Seconds and tokens per second; a rate is 0.0 where nothing was timed.
 
     ``reasoning_s`` is the time inside think blocks, from each [THINK] to its [/THINK].
-    ``tokens_per_pass`` is ids over passes of the model, 1.0 without speculation; ``acceptance`` the
-    share of guessed ids that came true, None where none was guessed.
+    ``tokens_per_pass`` is ids over passes of the model, 1.0 without speculation; ``guesses`` are
+    the ids guessed, and ``acceptance`` the share of them that came true, None where none was.
     """
 
     load_s: float
@@ -104,6 +104,7 @@ class Timings:
     reasoning_s: float = 0.0
     tokens_per_pass: float = 1.0
     acceptance: float | None = None
+    guesses: int = 0
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,16 @@ class KVBudget:
         kept = [each.prefixes for each in (memory, *others)]
         self._prefixes = [prefixes for prefixes in kept if prefixes is not None]
         self._prefix_bytes = [prefixes.ram_bytes for prefixes in self._prefixes]
-        self.total_bytes = memory.plan.kv_bytes + max(memory.plan.free_bytes, 0)
+        plan = memory.plan
+        # The plan counts a draft model's KV of one whole context among the weights.
+        draft_bytes = int(memory.draft_token_bytes * plan.context_tokens)
+        self.total_bytes = plan.kv_bytes + draft_bytes + max(plan.free_bytes, 0)
         self.kept_bytes = kept_bytes(self.bytes_for(STEP_TOKENS), config.vocab_size)
 
     def bytes_for(self, tokens: int) -> int:
-        """The KV cache of so many tokens."""
-        return kv_bytes(self._config, tokens, self._memory.plan.kv_bits)
+        """The KV cache of so many tokens, a draft model's too."""
+        drafting = int(self._memory.draft_token_bytes * tokens)
+        return kv_bytes(self._config, tokens, self._memory.plan.kv_bits) + drafting
 
     def bytes_for_all(self, lengths: Iterable[int]) -> int:
         """The KV caches of several replies."""

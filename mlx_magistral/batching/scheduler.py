@@ -22,6 +22,8 @@ from mlx_magistral.batching.prefill_chunk import PrefillChunk
 from mlx_magistral.batching.sequence import Sequence
 from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.sampling import PendingDraw, draw_together
+from mlx_magistral.decode.speculation.gate import PassLoad
+from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.events import FinishReason
 from mlx_magistral.memory.pressure import Pressure
@@ -45,6 +47,7 @@ class Scheduler:
         self._max_batch = max_batch
         self._kept = KeptBuffers(self.kv_budget.kept_bytes)
         self._prefill_chunk = PrefillChunk(model.memory.plan)
+        self._shared = SharedPass()
         self._rows_under_way = 0  # of prompts, in a pass that others decode in
         self._pass_over_at = time.perf_counter()  # the latest that was waited for
 
@@ -112,14 +115,19 @@ class Scheduler:
         sequence.loaded.reload()
 
     def _pass(self, decoding: list[Sequence]) -> None:
-        """One id of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
+        """A step of each reply that decodes, and prompts up to the chunk; then wait for the ids."""
         reading = self._prompts(self._prefill_chunk.limit(bool(decoding)))
+        rows = sum(len(segment.tokens) for _, segment in reading)
+        self._shared.begin({each.progress.drafts or each for each in decoding})
+        self._shared.put(self, PassLoad(rows))
+        self._read_waited(decoding)
         saying = [
             (sequence, Segment(inputs, sequence.cache, sequence.driver.wanted_logits))
             for sequence in decoding
-            if sequence.driver is not None and (inputs := sequence.driver.inputs) is not None
+            if sequence.driver is not None
+            and not sequence.is_over
+            and (inputs := sequence.driver.inputs) is not None
         ]
-        rows = sum(len(segment.tokens) for _, segment in reading)
         if decoding:
             self._dispatch(saying, reading)
             # One wait for all ids; the pass just dispatched goes on meanwhile. So what is over now
@@ -136,6 +144,14 @@ class Scheduler:
         if reading:
             mx.clear_cache()
         self._kept.after_pass()
+
+    def _read_waited(self, decoding: list[Sequence]) -> None:
+        """Ids that a guess depends on, so that it comes into this pass and not the next."""
+        waited = [each for each in decoding if each.driver and each.driver.inputs is None]
+        if waited:
+            mx.eval([each.driver.awaited for each in waited if each.driver])
+        for sequence in waited:
+            self._guarded(sequence, Sequence.read)
 
     def _dispatch(
         self,
@@ -208,7 +224,7 @@ class Scheduler:
         if sequence.driver is None:
             memory = sequence.loaded.memory
             memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
-        sequence.begin(logits)
+        sequence.begin(logits, self._shared)
 
     def _heed_pressure(self) -> None:
         """Where the machine is short of memory: give back, go on with one reply, end that too."""
@@ -231,7 +247,7 @@ class Scheduler:
 
     def _lengths(self) -> list[int]:
         """Tokens that each reply's cache comes to hold, those of unread prompts included."""
-        return [len(sequence.progress.tokens) + 1 for sequence in self.running]
+        return [sequence.coming_tokens for sequence in self.running]
 
     def _drop_finished(self) -> None:
         for sequence in self.running:

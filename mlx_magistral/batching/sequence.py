@@ -12,6 +12,9 @@ import mlx.core as mx
 from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
+from mlx_magistral.decode.speculation.gate import MOST_DRAFTED
+from mlx_magistral.decode.speculation.shared_pass import SharedPass
+from mlx_magistral.engine.guessing import make_drafts
 from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.engine.streaming import Loaded
 from mlx_magistral.errors import GenerationError, MagistralError
@@ -53,6 +56,12 @@ class Sequence:
         return cache[0].offset if cache else 0
 
     @property
+    def coming_tokens(self) -> int:
+        """What its cache comes to hold by the next pass, the rest of the prompt included."""
+        guessed = 0 if self.progress.drafts is None else MOST_DRAFTED
+        return len(self.progress.tokens) + 1 + guessed
+
+    @property
     def unread(self) -> list[int]:
         """Ids that the model has yet to read before the reply can begin or go on.
 
@@ -85,9 +94,12 @@ class Sequence:
         self.cache = []
         mx.clear_cache()
 
-    def begin(self, logits: mx.array) -> None:
+    def begin(self, logits: mx.array, shared: SharedPass) -> None:
         """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""
         if self.driver is None:
+            self.progress.drafts = make_drafts(
+                self.loaded, self.progress.plan, lambda: self.cache, shared
+            )
             self.driver = self.progress.make_driver(logits)
 
     def prepare(self, logits: mx.array) -> PendingDraw | None:

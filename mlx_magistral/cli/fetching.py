@@ -95,6 +95,16 @@ def fetch_examined(
     return examined.folder, nbytes
 
 
+def fetch_data(repository: "Repository", *, is_shown: bool) -> Path:
+    """The folder of a data set's files, those downloaded that are not here.
+
+    Too small a disk is a line on stderr: what fits of it may be enough.
+    """
+    is_missing = repository.missing_bytes > 0
+    _download(repository, force=True, is_shown=is_shown and is_missing, is_verbose=False)
+    return repository.snapshot
+
+
 def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbose: bool) -> int:
     """Fetch with progress; returns the bytes that were missing."""
     from mlx_magistral.cli.download_progress import DownloadProgress

@@ -89,25 +89,27 @@ _MEMORY = (
         is_flag=True,
         help="Load although it does not fit the memory, after a line on by how much.",
     ),
-    click.option(
-        "--reuse-prefixes/--no-reuse-prefixes",
-        default=True,
-        help="Keep what was computed of prompts, on disk too, and go on from it (cache --help).  "
-        "[default: reuse]",
-    ),
+)
+
+
+_REUSE_PREFIXES = click.option(
+    "--reuse-prefixes/--no-reuse-prefixes",
+    default=True,
+    help="Keep what was computed of prompts, on disk too, and go on from it (cache --help).  "
+    "[default: reuse]",
 )
 
 
 def memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags of MemoryOptions; take_memory takes them out again."""
-    for option in reversed(_MEMORY):
+    for option in reversed((*_MEMORY, _REUSE_PREFIXES)):
         command = option(command)
     return command
 
 
 def batch_memory_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The same for many replies at once, each with a prompt of its own: no prefixes are kept."""
-    for option in reversed(_MEMORY[:-1]):
+    for option in reversed(_MEMORY):
         command = option(command)
     return command
 

@@ -11,6 +11,9 @@ import mlx.core as mx
 
 from mlx_magistral.model.transformer import Transformer
 
+# Passes of so few rows are over soon, and waiting for each layer would take a part of their time.
+WHOLE_ROWS = 64
+
 
 class _GivenUp(Exception):
     """The pass is not wanted any longer."""
@@ -25,6 +28,7 @@ def hidden_unless(
 ) -> mx.array | None:
     """``model.hidden``, waiting for each layer in turn; None once ``is_cancelled`` says so.
 
+    A pass of up to WHOLE_ROWS rows is asked about once, before it begins, and not waited for.
     One layer waits in the queue while another is computed, so that the device is never idle. A pass
     that is given up leaves nothing in the caches, which are ``cache`` itself, or for a pass of
     several sequences those of each, ``kept``.
@@ -43,6 +47,8 @@ def hidden_unless(
 
     if is_cancelled():
         return None
+    if tokens.size <= WHOLE_ROWS:
+        return model.hidden(tokens, cache)
     try:
         return model.hidden(tokens, cache, after_layer)
     except _GivenUp:

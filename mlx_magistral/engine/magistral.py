@@ -264,9 +264,8 @@ class Magistral:
 
     def unload(self) -> None:
         """Give back the memory of weights and kept prefixes until ``reload`` or the next reply."""
-        self._model = self.draft_model = None
         for each in (self, *self.variants.values()):
-            each._model = None
+            each._model = each.draft_model = None
             if each.memory.prefixes is not None:
                 each.memory.prefixes.shrink(0)
         if self.memory.wired is not None:
@@ -288,6 +287,7 @@ class Magistral:
         for each in self.variants.values():
             assert each.adapter is not None
             each._model = self._adapted(each.adapter)
+            each.draft_model = self.draft_model
         self._hold_wired()
 
     def _add_variants(self, adapters: Sequence[Adapter]) -> None:
@@ -300,6 +300,7 @@ class Magistral:
             model = self._adapted(adapter)
             other = Magistral(name, model, self.config, self.tokenizer, memory)
             other.adapter, other._base = adapter, self
+            other.draft_model = self.draft_model
             self.variants[name] = other
 
     def _adapted(self, adapter: Adapter) -> Transformer:

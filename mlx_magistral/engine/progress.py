@@ -84,6 +84,7 @@ class ReplyProgress:
             stop_tokens=self.stop_tokens,
             steering=self.steering,
             meter=self.meter,
+            speculation=self.drafts,
         )
 
     def take(self, token: int) -> list[Event]:
@@ -141,6 +142,7 @@ class ReplyProgress:
             reasoning_s=self.steering.reasoning_s,
             tokens_per_pass=tokens / drafts.passes if drafts and drafts.passes else 1.0,
             acceptance=drafts.kept / drafts.drafted if drafts and drafts.drafted else None,
+            guesses=drafts.drafted if drafts else 0,
         )
 
     def _passed(self, events: list[Event]) -> list[Event]:

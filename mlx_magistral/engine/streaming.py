@@ -11,8 +11,8 @@ import mlx.core as mx
 
 from mlx_magistral.decode.generate import OnPrefill, decode, prefill
 from mlx_magistral.decode.speculation.draft_model import DraftModel
-from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
+from mlx_magistral.engine.guessing import make_drafts
 from mlx_magistral.engine.progress import ReplyPlan, ReplyProgress
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.events import Event, FinishReason
@@ -90,19 +90,6 @@ class ReplyStream:
         """
         self._is_cancelled = True
 
-    def _make_drafts(self, cache: list[KVCache]) -> Drafts | None:
-        loaded, option = self._loaded, self.progress.plan.speculate
-        if option.is_off:
-            return None
-        costs, model = loaded.pass_costs, loaded.model
-        return Drafts(
-            self.progress.plan.prompt,
-            costs,
-            measure=lambda: costs.measure(model, cache),
-            length=option.length,
-            draft_model=None if loaded.draft_model is None else loaded.draft_model.for_reply(),
-        )
-
     def _run(self) -> Iterator[Event]:
         loaded, memory, tokens = self._loaded, self._loaded.memory, self.progress.tokens
         loaded.reload()
@@ -124,7 +111,7 @@ class ReplyStream:
         """Read the prompt and yield the events of all ids; why it ended, where no rule said so."""
         progress, memory, model = self.progress, self._loaded.memory, self._loaded.model
         plan = progress.plan
-        progress.drafts = self._make_drafts(cache)
+        progress.drafts = make_drafts(self._loaded, plan, lambda: cache)
         known = progress.cached_tokens = memory.restore(plan.prompt, cache)
         logits = prefill(
             model,

@@ -21,17 +21,17 @@ def cache_folder() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def repository_folder(repository: str) -> Path:
-    """Where the cache keeps a repository, whether it is there or not."""
-    return cache_folder() / f"models--{repository.replace('/', '--')}"
+def repository_folder(repository: str, kind: str = "model") -> Path:
+    """Where the cache keeps a repository of this kind, whether it is there or not."""
+    return cache_folder() / f"{kind}s--{repository.replace('/', '--')}"
 
 
-def snapshot_of(repository: str) -> Path | None:
+def snapshot_of(repository: str, kind: str = "model") -> Path | None:
     """The folder of the last known commit, whole or not; the newest where none is named.
 
     A cache that was copied, or filled by commit, has no refs/main.
     """
-    cached = repository_folder(repository)
+    cached = repository_folder(repository, kind)
     try:
         commit = (cached / "refs" / "main").read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import HubError
-from mlx_magistral.hub.cache import cache_folder, repository_folder
+from mlx_magistral.hub.cache import cache_folder
 from mlx_magistral.hub.damage import sha256_of
 from mlx_magistral.hub.errors import clear_hub_errors
 from mlx_magistral.hub.repository import RemoteFile, Repository
@@ -59,12 +59,12 @@ def _lay_out(repository: Repository) -> Path:
     if repository.files:
         snapshot_download(
             repository.name,
+            repo_type=repository.kind,
             revision=repository.commit,
             allow_patterns=[file.name for file in repository.files],
             tqdm_class=silent_bar(),
         )
-        folder = str(repository_folder(repository.name))
-        _cache_commit_hash_for_specific_revision(folder, "main", repository.commit)
+        _cache_commit_hash_for_specific_revision(str(repository.folder), "main", repository.commit)
     return repository.snapshot
 
 
@@ -108,7 +108,9 @@ def _receive(repository: Repository, file: RemoteFile, partial: Path, report: On
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils._headers import build_hf_headers
 
-    url = hf_hub_url(repository.name, file.name, revision=repository.commit)
+    url = hf_hub_url(
+        repository.name, file.name, repo_type=repository.kind, revision=repository.commit
+    )
     here = partial.stat().st_size if partial.exists() else 0
     report(file.name, min(here, file.nbytes - 1), file.nbytes)
     while (start := partial.stat().st_size if partial.exists() else 0) < file.nbytes:

@@ -28,16 +28,25 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Repository:
-    """Files of a repository, all or those that are wanted, at one commit."""
+    """Files of a repository, all or those that are wanted, at one commit.
+
+    ``kind`` is the hub's: ``model`` or ``dataset``.
+    """
 
     name: str
     commit: str
     files: tuple[RemoteFile, ...]
+    kind: str = "model"
+
+    @property
+    def folder(self) -> Path:
+        """Its place in the hub's cache, which need not be there."""
+        return repository_folder(self.name, self.kind)
 
     @property
     def snapshot(self) -> Path:
         """The folder of this commit in the hub's cache, which need not be there."""
-        return repository_folder(self.name) / "snapshots" / self.commit
+        return self.folder / "snapshots" / self.commit
 
     @property
     def nbytes(self) -> int:
@@ -61,7 +70,7 @@ class Repository:
     def blob(self, file: RemoteFile) -> Path:
         """Where the cache keeps a file's content."""
         assert file.blob is not None
-        return repository_folder(self.name) / "blobs" / file.blob
+        return self.folder / "blobs" / file.blob
 
     def partial(self, file: RemoteFile) -> Path:
         """Where a file is while it arrives."""
@@ -82,14 +91,16 @@ class Repository:
         return min(_size(self.partial(file)) or 0, max(0, file.nbytes - 1))
 
 
-def inspect_repository(repository: str, commit: str | None = None) -> Repository:
+def inspect_repository(
+    repository: str, commit: str | None = None, kind: str = "model"
+) -> Repository:
     """Ask the hub once for names, sizes and hashes. Raises HubError or ModelNotFoundError."""
     from huggingface_hub import HfApi
 
+    api = HfApi()
+    ask = api.dataset_info if kind == "dataset" else api.model_info
     with clear_hub_errors(repository):
-        info = HfApi().model_info(
-            repository, revision=commit, files_metadata=True, timeout=TIMEOUT_S
-        )
+        info = ask(repository, revision=commit, files_metadata=True, timeout=TIMEOUT_S)
     files = [
         RemoteFile(
             each.rfilename,
@@ -99,7 +110,7 @@ def inspect_repository(repository: str, commit: str | None = None) -> Repository
         )
         for each in info.siblings or []
     ]
-    return Repository(repository, info.sha or "main", tuple(files))
+    return Repository(repository, info.sha or "main", tuple(files), kind)
 
 
 def _size(path: Path) -> int | None:

@@ -78,6 +78,7 @@ class ModelMemory:
     plan: MemoryPlan
     prefixes: PrefixCache | None
     wired: WiredLimit | None = None
+    draft_token_bytes: float = 0  # of a draft model's KV cache
     marks: PromptMarks = PromptMarks()
     is_exact: bool = True
     pressure: PressureWatch = field(default_factory=PressureWatch)
@@ -96,18 +97,24 @@ class ModelMemory:
 
     def divided(self, adapters: Sequence[Adapter]) -> list["ModelMemory"]:
         """A memory for the same model with each adapter; all share the plan and what is kept."""
-        if self.prefixes is None:
-            return [ModelMemory(self.plan, None, pressure=self.pressure) for _ in adapters]
         kept = self.prefixes
+        if kept is None:
+            return [self._beside(None) for _ in adapters]
         kept.ram_bytes //= len(adapters) + 1
         return [
-            ModelMemory(
-                self.plan,
-                PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk),
-                pressure=self.pressure,
+            self._beside(
+                PrefixCache(f"{kept.fingerprint}-{each.fingerprint}", kept.ram_bytes, kept.disk)
             )
             for each in adapters
         ]
+
+    def _beside(self, prefixes: PrefixCache | None) -> "ModelMemory":
+        return ModelMemory(
+            self.plan,
+            prefixes,
+            draft_token_bytes=self.draft_token_bytes,
+            pressure=self.pressure,
+        )
 
     def allow_rounding(self) -> None:
         """Continue from any common ids from now on, replies included: the same up to rounding.
@@ -240,4 +247,4 @@ def plan_memory(
             fingerprint += f"-{adapter.fingerprint}"
         ram_bytes = max(min(plan.free_bytes, MOST_PREFIX_CONTEXTS * plan.kv_bytes), 0)
         prefixes = PrefixCache(fingerprint, ram_bytes, PrefixDisk(default_folder()))
-    return ModelMemory(plan, prefixes, wired)
+    return ModelMemory(plan, prefixes, wired, options.draft_token_bytes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
 from mlx_magistral.batching.sequence import Sequence
+from mlx_magistral.decode.speculation.drafts import SpeculateOption
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import ContextLengthError
@@ -21,20 +22,26 @@ def make_backend(
     max_batch: int = 8,
     max_queue: int = 64,
     idle_unload_s: float | None = None,
+    speculate: str | int = "auto",
 ) -> Backend:
     """Start a backend for a loaded model, which is the backend's own from now on.
 
     Up to ``max_batch`` replies decode together and ``max_queue`` wait. After ``idle_unload_s``
     seconds without work the weights are given back and read again for the next request.
+    ``speculate`` is as in ``Magistral.stream``; raises UsageError.
     """
-    return BatchBackend(model, BatchOptions(max_batch, max_queue, idle_unload_s))
+    SpeculateOption.parse(speculate)
+    return BatchBackend(model, BatchOptions(max_batch, max_queue, idle_unload_s), speculate)
 
 
 class BatchBackend:
     """A Backend: checks requests on the caller's thread and makes replies on its own."""
 
-    def __init__(self, model: Magistral, options: BatchOptions) -> None:
+    def __init__(
+        self, model: Magistral, options: BatchOptions, speculate: str | int = "auto"
+    ) -> None:
         self._model = model
+        self._speculate = speculate
         self._engine = BatchEngine(model, options)
         self._places = options.max_batch + options.max_queue
 
@@ -95,7 +102,7 @@ class BatchBackend:
 
     def _prepare(self, request: GenerationRequest) -> ReplyStream:
         """A reply that nobody has started; the batch decodes it in place of the stream."""
-        return self._answering(request).stream(**request.keywords(), speculate="off")
+        return self._answering(request).stream(**request.keywords(), speculate=self._speculate)
 
     def _answering(self, request: GenerationRequest) -> Magistral:
         return self._model.variants.get(request.model or "", self._model)

@@ -35,6 +35,18 @@ class Metrics:
             "Replies cancelled: the client left, or time was up.",
             registry=self.registry,
         )
+        self._passes = Counter(
+            "magistral_decode_passes",
+            "Passes of the model that replies took part in; completion tokens over these are the "
+            "tokens a pass.",
+            registry=self.registry,
+        )
+        self._guesses = Counter(
+            "magistral_guesses",
+            "Tokens guessed by speculation; kept over all is the acceptance.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._ttft = Histogram(
             "magistral_time_to_first_token_seconds",
             "From request to first token.",
@@ -50,7 +62,12 @@ class Metrics:
         self._tokens.labels("reasoning").inc(usage.reasoning_tokens)
         self._tokens.labels("cached").inc(usage.cached_tokens)
         self._replies.labels(finished.reason.value).inc()
-        self._ttft.observe(finished.timings.ttft_s)
+        timings = finished.timings
+        self._passes.inc(usage.completion_tokens / timings.tokens_per_pass)
+        kept = round(timings.guesses * (timings.acceptance or 0.0))
+        self._guesses.labels("kept").inc(kept)
+        self._guesses.labels("dropped").inc(timings.guesses - kept)
+        self._ttft.observe(timings.ttft_s)
 
     def text(self) -> bytes:
         """The exposition format."""

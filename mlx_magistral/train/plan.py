@@ -20,16 +20,24 @@ from mlx_magistral.train.packing import Pack
 
 # Of activations in 16 bits; training the weights themselves computes in fp32.
 _ITEM, _WIDE_ITEM = 2, 4
-# Sizes of a row: between layers, in the MLP, of the queries, of the keys.
-_KEPT = (9.0, 7.0, 7.0, 5.0)  # kept of each layer until its gradient is computed
-_UNSEEN_BACKWARD = 2.0  # where the head is done in chunks in between
-_WORKING = (14.0, 13.0, 12.0, 9.0)  # there at once while one layer's gradient is computed
-# Score matrices of all heads, in numbers of the activations' width.
-_KEPT_SCORES, _WORKING_SCORES, _BLOCK_SCORES = 2.0, 5.0, 6.0
-# Logits in fp32 that are there at once.
-_HEAD_ARRAYS = 4.0
-# A step of the optimizer holds old and new, and what is between them.
-_UPDATE_COPIES = 6.0
+# Sizes of a row: between layers, in the MLP, of the queries, of the keys. What is kept of each
+# layer until its gradient is computed, what is there beside while gradients pass, and what one
+# layer alone holds while its gradient is computed.
+_KEPT = (7.8, 4.5, 2.0, 2.0)
+_PASSING = (7.4, 7.4, 0.0, 0.0)
+_WORKING = (9.3, 14.8, 5.6, 5.6)
+# DoRA keeps the outputs of all linears beside.
+_DORA = (2.0, 2.0, 1.0, 2.0)
+# In numbers of the activations' width for each score of all heads: kept of a layer, there at once
+# in one, and of a block of rows of a long example.
+_KEPT_SCORES, _WORKING_SCORES = 1.0, 1.9
+_PASSING_BLOCK, _WORKING_BLOCK = 4.0, 6.7
+# Logits in fp32 that are there at once, in one graph and in a chunk by itself.
+_HEAD_ARRAYS, _CHUNK_ARRAYS = 4.0, 3.1
+# Where the head is done in chunks in the middle of autodiff, MLX keeps more of all layers.
+_UNSEEN_BACKWARD = 2.0
+# Bytes of what an update holds beside parameters, gradients and moments, for each number.
+_UPDATE_BYTES = 6.0
 _LENGTH_STEP = 256
 
 
@@ -123,7 +131,7 @@ def plan_training(
 
 def trained_count(config: ModelConfig, options: TrainOptions) -> int:
     """How many numbers are trained."""
-    layers = config.n_layers if options.num_layers == -1 else options.num_layers
+    layers = _layers(config, options)
     shapes = _layer_shapes(config)
     if options.method is Method.FULL:
         return layers * (sum(out * width for out, width in shapes) + 2 * config.dim)
@@ -133,9 +141,13 @@ def trained_count(config: ModelConfig, options: TrainOptions) -> int:
 
 
 def trained_bytes(config: ModelConfig, options: TrainOptions) -> int:
-    """Parameters in fp32, their gradients, and the optimizer's two moments."""
+    """Parameters in fp32, their gradients, and the optimizer's two moments.
+
+    Weights that are trained themselves are counted with the weights.
+    """
     moments = 8.0 if options.optimizer_bits == 32 else 2.25
-    return int(trained_count(config, options) * (4 + 4 + moments))
+    own = 0.0 if options.method is Method.FULL else 4.0
+    return int(trained_count(config, options) * (own + 4.0 + moments))
 
 
 def activation_bytes(
@@ -144,17 +156,20 @@ def activation_bytes(
     """The most that is there beside weights and trained_bytes at any time of a step."""
     item = _WIDE_ITEM if options.method is Method.FULL else _ITEM
     row = _row_bytes(config, item)
-    update = int(4 * trained_count(config, options) * _UPDATE_COPIES)
+    short, block = _scores(config, load, item)
+    update = trained_count(config, options) * _UPDATE_BYTES
     at_once = chunk_rows(config.vocab_size)
-    head = _HEAD_ARRAYS * 4 * min(at_once, load.targets) * config.vocab_size
-    if not is_checkpointed:
-        kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * _scores(config, load, item)
-        kept *= _UNSEEN_BACKWARD if load.targets > at_once else 1
-        passing = load.rows * _sum(_WORKING, row)
-        return int(max(config.n_layers * kept + max(head, passing), update))
-    inputs = load.rows * config.dim * item * (config.n_layers + 1)
-    working = load.rows * _sum(_WORKING, row) + _working_scores(config, load, item)
-    return int(max(inputs + max(working, head), update))
+    logits = 4 * min(at_once, load.targets) * config.vocab_size
+    dora = load.rows * _sum(_DORA, row) if options.method is Method.DORA else 0.0
+    if is_checkpointed:
+        inputs = load.rows * config.dim * item * (config.n_layers + 1)
+        working = load.rows * _sum(_WORKING, row) + dora
+        working += _WORKING_SCORES * short + _WORKING_BLOCK * block
+        return int(max(inputs + max(working, _CHUNK_ARRAYS * logits), update))
+    kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * short + dora
+    kept *= _UNSEEN_BACKWARD if load.targets > at_once else 1.0
+    passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * block
+    return int(max(_layers(config, options) * kept + _HEAD_ARRAYS * logits + passing, update))
 
 
 def longest_that_fits(
@@ -193,20 +208,21 @@ def _plan(
     )
 
 
-def _scores(config: ModelConfig, load: PackLoad, item: int) -> int:
-    """One score matrix of all heads of all blocks."""
-    return item * config.n_heads * sum(queries * keys for queries, keys in load.blocks)
+def _layers(config: ModelConfig, options: TrainOptions) -> int:
+    return config.n_layers if options.num_layers == -1 else options.num_layers
 
 
-def _working_scores(config: ModelConfig, load: PackLoad, item: int) -> float:
-    """What the gradient of attention holds: whole matrices of short blocks, parts of long ones."""
-    short = [block for block in load.blocks if block[1] < LONG_TOKENS]
-    long = [
-        (min(queries, BLOCK_ROWS), keys) for queries, keys in load.blocks if keys >= LONG_TOKENS
+def _scores(config: ModelConfig, load: PackLoad, item: int) -> tuple[int, int]:
+    """One score matrix of all heads of all short examples, and one block of the longest long one's.
+
+    Long examples attend in blocks of rows (attention.py), one block at a time.
+    """
+    heads = item * config.n_heads
+    short = sum(queries * keys for queries, keys in load.blocks if keys < LONG_TOKENS)
+    blocks = [
+        min(queries, BLOCK_ROWS) * keys for queries, keys in load.blocks if keys >= LONG_TOKENS
     ]
-    whole = _WORKING_SCORES * _scores(config, replace(load, blocks=tuple(short)), item)
-    part = max((queries * keys for queries, keys in long), default=0)
-    return whole + _BLOCK_SCORES * item * config.n_heads * part
+    return heads * short, heads * max(blocks, default=0)
 
 
 def _row_bytes(config: ModelConfig, item: int) -> tuple[int, int, int, int]:

@@ -15,6 +15,7 @@ Needs the dev extra (mlx-lm).
 """
 
 import argparse
+import contextlib
 import json
 import random
 import statistics
@@ -230,7 +231,8 @@ def their_pass(
         # The first of two passes compiles their step for every shape.
         watch = Timed()
         watch.at = []
-        train(model, optimizer, items, args=replace(arguments), training_callback=watch)
+        with contextlib.redirect_stdout(sys.stderr):
+            train(model, optimizer, items, args=replace(arguments), training_callback=watch)
         return watch.at[1] - watch.at[0]
 
     return go

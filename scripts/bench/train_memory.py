@@ -16,6 +16,7 @@ import gc
 import json
 import random
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -58,6 +59,7 @@ SHAPES = {
 }
 UNSEEN = {
     "narrow": replace(BASE, dim=192, hidden_dim=640, n_heads=6, n_kv_heads=3, n_layers=5),
+    "chunks of the head": replace(BASE, n_layers=2, vocab_size=65536),
     "wide heads": replace(BASE, dim=384, hidden_dim=1280, head_dim=128, n_heads=4, n_kv_heads=2),
 }
 LORA = TrainOptions(rank=16)
@@ -89,6 +91,7 @@ def main() -> None:
     for case in cases(UNSEEN if options.unseen else SHAPES):
         for is_checkpointed in (False, True):
             rows.append(row(case, is_checkpointed))
+            print(f"{len(rows)} measured", file=sys.stderr, flush=True)
             if not options.json:
                 print("{shape:18} {lengths:18} {way:10} {predicted_mb:9.1f} {measured_mb:9.1f} "
                       "{ratio:6.2f}".format(**rows[-1]), flush=True)  # fmt: skip

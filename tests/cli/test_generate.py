@@ -60,6 +60,7 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
         "reasoning_s",
         "tokens_per_pass",
         "acceptance",
+        "guesses",
     }
     assert 0 < reply["usage"]["reasoning_tokens"] < reply["usage"]["completion_tokens"]
     assert result.stderr == ""

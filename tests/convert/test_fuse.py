@@ -12,10 +12,11 @@ from model.builders import CONFIGS, SMALL, random_weights, write_hf, write_nativ
 
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
-from magistral_convert.sources.fused import fuse
+from magistral_convert.sources.fused import fuse, fused_rows
 from magistral_convert.sources.kinds import open_source
 from mlx_magistral.cli.main import main
 from mlx_magistral.errors import AdapterError
+from mlx_magistral.model.adapters.adapter import ModuleAdapter
 from mlx_magistral.model.adapters.placing import place_adapter
 from mlx_magistral.model.adapters.reading import read_adapter
 from mlx_magistral.model.weights import load_model
@@ -108,3 +109,19 @@ def test_the_commands(tmp_path: Path, command: str) -> None:
     assert "much of an adapter is rounded away" in result.stderr
     manifest = json.loads((tmp_path / "out" / "conversion.json").read_text())
     assert manifest["source"]["adapter"]["name"] == "adapter"
+
+
+@pytest.mark.parametrize("is_dora", [False, True])
+def test_blocks_of_rows_are_parts_of_the_whole(is_dora: bool) -> None:
+    key = mx.random.split(mx.random.key(0), 4)
+    rows = mx.random.normal((40, 24), key=key[0])
+    change = ModuleAdapter(
+        mx.random.normal((24, 3), key=key[1]),
+        mx.random.normal((3, 40), key=key[2]),
+        1.5,
+        mx.random.uniform(1, 2, (40,), key=key[3]) if is_dora else None,
+    )
+    whole = fused_rows(rows, change, 0)
+    for start, stop in ((0, 16), (16, 17), (17, 40)):
+        part = fused_rows(rows[start:stop], change, start)
+        assert mx.abs(part - whole[start:stop]).max() <= 1e-6

@@ -8,11 +8,17 @@ from model.builders import write_hf
 
 from mlx_magistral import load_model
 from mlx_magistral.batching.forward import Segment, run_pass
+from mlx_magistral.decode import interruptible
 from mlx_magistral.decode.generate import prefill
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.transformer import Transformer
 
 PROMPT = list(range(5, 45))
+
+
+@pytest.fixture(autouse=True)
+def few_rows_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruptible, "WHOLE_ROWS", 0)
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +68,10 @@ def test_given_up_by_all_whose_prompts_share_the_pass(model: Transformer) -> Non
     again = [segment._replace(cache=list(make_cache(model))) for segment in segments]
     watched = run_pass(model, again, lambda: False)
     assert [each.tolist() for each in watched] == expected
+
+
+def test_few_rows_are_not_waited_for(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruptible, "WHOLE_ROWS", 16)
+    asked = AfterAsked(100)
+    assert logits_after(model, list(make_cache(model)), PROMPT, is_cancelled=asked) is not None
+    assert asked.left == 100 - 3  # once a pass

@@ -60,5 +60,6 @@ def test_nothing_said_is_null_in_json() -> None:
             "reasoning_s": 0.0,
             "tokens_per_pass": 1.0,
             "acceptance": None,
+            "guesses": 0,
         },
     }

@@ -29,6 +29,6 @@ def backend(nano: Magistral) -> Iterator[Backend]:
 
 @pytest.fixture
 def endless_backend(endless: Magistral) -> Iterator[Backend]:
-    made = make_backend(endless, max_batch=2, max_queue=2)
+    made = make_backend(endless, max_batch=2, max_queue=2, speculate="off")
     yield made
     made.close(0)

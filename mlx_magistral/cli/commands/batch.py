@@ -28,7 +28,7 @@ class _Batch(SectionedCommand):
         "For requests that do not say": [
             *("temperature", "top_p", "max_tokens", "thinking_token_budget", "seed")
         ],
-        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb"],
+        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb", "force"],
         "Output": ["is_quiet", "is_verbose"],
     }
 

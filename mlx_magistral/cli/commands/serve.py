@@ -11,7 +11,7 @@ import click
 
 from mlx_magistral.cli.addresses import is_loopback, reachable_urls
 from mlx_magistral.cli.model_names import complete_model
-from mlx_magistral.cli.options import debug_option, memory_options, take_memory
+from mlx_magistral.cli.options import debug_option, memory_options, speed_options, take_memory
 from mlx_magistral.errors import MissingExtraError, UsageError
 
 _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
@@ -43,6 +43,7 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
 @click.option("is_opened", "--open", is_flag=True, help="Open the chat page in a browser.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
+@speed_options
 @memory_options
 @debug_option
 def command(model: str | None, host: str, port: int, **options: Any) -> int:
@@ -53,7 +54,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
       mlx-magistral connect
     """
     memory = take_memory(options)
-    adapters = options.pop("adapters")
+    adapters, draft = options.pop("adapters"), options.pop("draft")
     if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
     origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
@@ -75,7 +76,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     click.get_current_context().call_on_close(listener.close)
     fetch_named(model or default_model(), memory["tokenizer"], must_fit=not memory["force"])
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
-    loaded = Magistral.load(model, **memory, variants=adapters)
+    loaded = Magistral.load(model, **memory, variants=adapters, draft=draft)
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     backend = make_backend(
@@ -83,6 +84,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         max_batch=options["max_batch"],
         max_queue=options["max_queue"],
         idle_unload_s=options["idle_unload"],
+        speculate=options["speculate"],
     )
     rules = Rules(options["api_key"], origins, options["allow_host"])
     app = make_app(backend, rules, request_timeout_s=options["request_timeout"])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlx_magistral.evals.scoring.judge import Judges
     from mlx_magistral.evals.tasks.problem import Task
     from mlx_magistral.evals.tasks.public import DataOptions
+    from mlx_magistral.hub.repository import Repository
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -50,7 +51,7 @@ class _Run(SectionedCommand):
             *("system", "template", "seed"),
         ],
         "Data and programs": ["data", "first", "last", "is_unsafe"],
-        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb"],
+        "Memory": ["width", "kv_bits", "context_tokens", "wired_gb", "force"],
         "Output": ["yes", "as_json", "is_quiet", "is_verbose"],
     }
 
@@ -129,7 +130,7 @@ def run(names: tuple[str, ...], **options: Any) -> int:
     with RunProgress(is_quiet=is_quiet, is_verbose=options.pop("is_verbose")) as shown:
         recipe.check()
         shown.started("reading the problems")
-        tasks = find_tasks(names, _data(options))
+        tasks = find_tasks(names, _data(options, shown))
         _say_what_is_asked(tasks, shown)
         with Judges(tasks, is_unsafe=options.pop("is_unsafe")) as judges:
             if judges.sandbox is not None:
@@ -151,14 +152,21 @@ def _recipe(options: dict[str, Any]) -> "Recipe":
     return Recipe(**{name: options.pop(name) for name in Recipe.__dataclass_fields__})
 
 
-def _data(options: dict[str, Any]) -> "DataOptions":
+def _data(options: dict[str, Any], shown: "RunProgress") -> "DataOptions":
+    from mlx_magistral.cli.fetching import fetch_data
     from mlx_magistral.evals.tasks.public import WINDOW, DataOptions
+
+    def fetch(repository: "Repository") -> Path:
+        if repository.missing_bytes:
+            shown.note(f"{repository.name}: fetching {repository.missing_bytes / 1e6:,.1f} MB.")
+        return fetch_data(repository, is_shown=not shown.is_quiet)
 
     first, last = options.pop("first"), options.pop("last")
     return DataOptions(
         paths=options.pop("data"),
         first=first.date() if first else WINDOW[0],
         last=last.date() if last else WINDOW[1],
+        fetch=fetch,
     )
 
 

@@ -51,7 +51,9 @@ def print_report(folder: Path, *, as_json: bool, as_markdown: bool = False) -> N
     figures = task_figures(samples)
     if as_json:
         found = [each.to_json() for each in figures]
-        report = {"run": str(folder), "identity": record["identity"], "tasks": found}
+        # The drawings, versions and times are those of the last session.
+        used = {"identity": record["identity"], "session": record["sessions"][-1]}
+        report = {"run": str(folder), **used, "tasks": found}
         echo_json(report)
         return
     if not figures:

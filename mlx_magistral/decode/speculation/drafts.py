@@ -12,9 +12,18 @@ import mlx.core as mx
 
 from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.speculation.draft_model import DraftModel
-from mlx_magistral.decode.speculation.gate import MOST_DRAFTED, Acceptance, Costs, best_draft
+from mlx_magistral.decode.speculation.gate import (
+    ALONE,
+    MOST_DRAFTED,
+    Acceptance,
+    Costs,
+    Draft,
+    PassLoad,
+    best_draft,
+)
 from mlx_magistral.decode.speculation.lookup import GRAM, LONGEST_MATCH, PromptLookup
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
+from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.errors import UsageError
 from mlx_magistral.text.reasoning import ParserState
 
@@ -52,7 +61,7 @@ class Drafts:
     """Guesses for one reply. ``passes``, ``drafted`` and ``kept`` are what became of them.
 
     ``measure`` finds out the costs at the context that is reached where they are not known; without
-    it nothing is drafted there.
+    it nothing is drafted there. ``shared`` is what other replies put into the same passes.
     """
 
     def __init__(
@@ -63,6 +72,7 @@ class Drafts:
         length: int | None = None,
         draft_model: DraftModel | None = None,
         measure: Callable[[], Costs] | None = None,
+        shared: SharedPass | None = None,
     ) -> None:
         self.passes = self.drafted = self.kept = 0
         self._tokens = list(prompt)
@@ -71,6 +81,7 @@ class Drafts:
         self._length = length
         self._pass_costs = costs
         self._measure = measure
+        self._shared = shared
         self._draft_model = draft_model
         self._lookups = Acceptance(_prior)
         self._model_guesses = Acceptance(lambda key: 0.7)
@@ -90,19 +101,23 @@ class Drafts:
         """Whether a draft is likely once the id in flight is read."""
         if driver.left < 3:
             return False
-        return self._lookup_count(ahead=1) > 0 or self._model_count() > 0
+        return self._from_lookup(ahead=1).guesses > 0 or self._from_model().guesses > 0
 
     def propose(self, driver: Driver) -> mx.array | None:
         """A draft from the look-up where that pays, else from the draft model where that does."""
         most = min(MOST_DRAFTED, driver.left - 1)
-        count = min(self._lookup_count(), most)
         self._uses_model = False
-        if count > 0:
-            return mx.array(self._lookup.propose(count), dtype=mx.uint32)
-        count = min(self._model_count(), most)
-        if count <= 0 or self._draft_model is None:
+        draft = self._from_lookup()
+        if draft.guesses <= 0 and self._draft_model is not None:
+            draft = self._from_model()
+            self._uses_model = draft.guesses > 0
+        count = min(draft.guesses, most)
+        if self._shared is not None:
+            self._shared.put(self, PassLoad(max(count, 0) + 1, draft.expected))
+        if count <= 0:
             return None
-        self._uses_model = True
+        if not self._uses_model or self._draft_model is None:
+            return mx.array(self._lookup.propose(count), dtype=mx.uint32)
         return self._draft_model.propose(self._tokens, count, driver)
 
     def accepted(self, drafted: int, accepted: int) -> None:
@@ -113,40 +128,44 @@ class Drafts:
             for place in range(min(accepted + 1, drafted)):
                 self._model_guesses.note(self._state, place < accepted)
 
-    def _lookup_count(self, ahead: int = 0) -> int:
+    def _from_lookup(self, ahead: int = 0) -> Draft:
         match = self._lookup.match
         if not match:
-            return 0
+            return Draft()
         if self._length is not None:
-            return self._length
+            return Draft(self._length)
         first = self._lookups.rate(self._key(match))
         # Waiting for the id in flight costs a little, so it has to be likely that it is the guess.
         if first < (0.5 if ahead else _LEAST_RATE):
-            return 0
+            return Draft()
         matches = range(match + ahead, match + ahead + MOST_DRAFTED)
         return self._best([self._lookups.rate(self._key(each)) for each in matches])
 
-    def _model_count(self) -> int:
+    def _from_model(self) -> Draft:
         if self._draft_model is None:
-            return 0
+            return Draft()
         if self._length is not None:
-            return self._length
+            return Draft(self._length)
         if len(self._tokens) < self._try_model_at:
-            return 0
+            return Draft()
         rates = [self._model_guesses.rate(self._state)] * MOST_DRAFTED
-        count = self._best(rates, self._draft_model.guess_s)
-        if count == 0:
+        draft = self._best(rates, self._draft_model.guess_s)
+        if draft.guesses == 0:
             self._try_model_at = len(self._tokens) + _TRY_AGAIN
-        return count
+        return draft
 
-    def _best(self, rates: list[float], guess_s: float = 0.0) -> int:
+    def _best(self, rates: list[float], guess_s: float = 0.0) -> Draft:
         """The gate's answer; measures where none was and it may matter."""
         costs = self._pass_costs.known(len(self._tokens))
+        others = ALONE if self._shared is None else self._shared.beside(self)
         if costs is None:
-            if self._measure is None or best_draft(rates, _FREE)[1] < _WORTH_MEASURING:
-                return 0
+            # Whoever shares the pass would wait meanwhile.
+            if self._measure is None or others.rows:
+                return Draft()
+            if best_draft(rates, _FREE).gain < _WORTH_MEASURING:
+                return Draft()
             costs = self._measure()
-        return best_draft(rates, Costs(costs.seconds, guess_s))[0]
+        return best_draft(rates, Costs(costs.seconds, guess_s), others)
 
     def _key(self, match: int) -> tuple[ParserState, int]:
         """Matches that behave alike: 3, 4, 5 to 7, 8 to 15, 16 and more, in each phase."""

@@ -8,6 +8,7 @@ arXiv:2211.17192, section 3.3, with measured costs and acceptance in place of co
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 # More rows than this never paid in any of the curves seen, and DIRECT_ROWS holds up to here.
 MOST_DRAFTED = 7
@@ -62,18 +63,38 @@ class Costs:
         return known[below] + share * (known[above] - known[below])
 
 
-def best_draft(acceptance: Sequence[float], costs: Costs) -> tuple[int, float]:
-    """The length of draft with most ids a second, and how many times plain decoding that is.
+class Draft(NamedTuple):
+    """So many ``guesses``, the ids expected of a pass with them, and how much faster that is."""
 
-    ``acceptance[i]`` is the probability that guess i comes true where those before it did. 0 and
-    1.0 where nothing gains LEAST_GAIN.
+    guesses: int = 0
+    expected: float = 1.0
+    gain: float = 1.0
+
+
+class PassLoad(NamedTuple):
+    """What others put into a pass: rows, and the ids expected of them."""
+
+    rows: int = 0
+    expected: float = 0.0
+
+
+ALONE = PassLoad()
+
+
+def best_draft(acceptance: Sequence[float], costs: Costs, others: PassLoad = ALONE) -> Draft:
+    """The draft with most ids a second, those of ``others`` in the same pass counted.
+
+    ``acceptance[i]`` is the probability that guess i comes true where those before it did. None
+    where nothing gains LEAST_GAIN, or what is left of that where the pass is shared.
     """
-    best, best_gain = 0, LEAST_GAIN
+    plain = (others.expected + 1) / costs(others.rows + 1)
+    best = Draft(gain=1 + (LEAST_GAIN - 1) / (others.expected + 1))
     expected, reached = 1.0, 1.0
     for count, probability in enumerate(acceptance, 1):
         reached *= probability
         expected += reached
-        gain = expected * costs(1) / (costs(count + 1) + count * costs.guess_s)
-        if gain > best_gain:
-            best, best_gain = count, gain
-    return (best, best_gain) if best else (0, 1.0)
+        seconds = costs(others.rows + count + 1) + count * costs.guess_s
+        gain = (others.expected + expected) / seconds / plain
+        if gain > best.gain:
+            best = Draft(count, expected, gain)
+    return best if best.guesses else Draft()

@@ -4,7 +4,7 @@ It reads LaTeX well and has habits that would make figures wrong: without a box 
 from the prose, it reads 1\\,234 as 235 and (1,2) as an interval, it takes 204 and 204 % for the
 same, powers of powers keep it busy for seconds, and it works on a main thread alone. So it is given
 a single box's content, only where numbers.py and the plain text have not decided, and may be
-killed.
+killed. Its other reader, of plain expressions, hands them to Python's eval: it is never asked.
 """
 
 import json
@@ -20,9 +20,13 @@ from mlx_magistral.errors import MissingExtraError
 # For one comparison: longer ones are not equal in any way that somebody wrote down.
 _SECONDS = 5.0
 _START_S = 30.0
+# A power can be larger than any memory; a Mac does not hold this, and there the time does.
+_MEMORY_BYTES = 2 << 30
 # Runs in the process: a comparison a line, the verdict back.
-_WORKER = """
-import json, logging, sys
+_WORKER = f"""
+import json, logging, resource, sys
+if sys.platform == "linux":
+    resource.setrlimit(resource.RLIMIT_AS, ({_MEMORY_BYTES}, {_MEMORY_BYTES}))
 logging.disable(logging.CRITICAL)
 from math_verify import LatexExtractionConfig, parse, verify
 settings = [LatexExtractionConfig(boxed_match_priority=0)]
@@ -30,7 +34,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     wanted, found = json.loads(line)
     read = [
-        parse("$" + text + "$", extraction_config=settings, parsing_timeout=3)
+        parse("$" + text + "$", settings, fallback_mode="no_fallback", parsing_timeout=3)
         for text in (wanted, found)
     ]
     is_read = all(read)

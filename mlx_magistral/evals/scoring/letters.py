@@ -7,7 +7,12 @@ _STATED = re.compile(
     r"(?i:answer|choice|option)\W{0,12}?(?:is|:)?[\s:*_$({\[]*(?:\\(?:text|mathrm|mathbf)\s*\{)?\(?"
     r"([A-Z])(?![\w'’])"
 )
-_LINE = re.compile(r"^\s*[*_(]*([A-Z])[)*_.:]*\s*$")
+# What a box holds: a letter alone, or with the choice's text after a mark.
+_BOX = re.compile(
+    r"(?:\\(?:text|mathrm|mathbf|textbf)\s*\{)?\s*\(?([A-Za-z])(?:\s*\}?|[).:,].*)", re.DOTALL
+)
+# A last line of its own: C, or C) and the choice's text.
+_LINE = re.compile(r"^\s*[*_(]*([A-Z])(?:[)*_.:]*\s*$|\)\s)")
 
 
 def stated_letter(answer: str, boxed: str | None, count: int) -> str | None:
@@ -17,11 +22,7 @@ def stated_letter(answer: str, boxed: str | None, count: int) -> str | None:
     in the middle of prose does not.
     """
     if boxed is not None:
-        inside = re.fullmatch(
-            r"(?:\\(?:text|mathrm|mathbf|textbf)\s*\{)?\s*\(?([A-Za-z])\)?\.?\s*(?:\}|\).*|:.*)?",
-            boxed,
-            re.DOTALL,
-        )
+        inside = _BOX.fullmatch(boxed)
         if inside and (letter := _among(inside[1], count)):
             return letter
     stated = [letter for each in _STATED.finditer(answer) if (letter := _among(each[1], count))]

@@ -5,17 +5,21 @@ What is used is known by the repository's commit and each file's SHA-256.
 
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlx_magistral.errors import HubError, MagistralError, ModelNotFoundError, RunError
 from mlx_magistral.evals.tasks.local import file_sha256
-from mlx_magistral.hub.download import silent_bar
-from mlx_magistral.hub.errors import clear_hub_errors
+from mlx_magistral.hub.cache import repository_folder, snapshot_of
+from mlx_magistral.hub.download import download
+from mlx_magistral.hub.repository import Repository, inspect_repository
 
-_TIMEOUT_S = 8.0
+# Fetches the files of a repository that are not here; returns the snapshot's folder.
+Fetch = Callable[[Repository], Path]
+
+_KIND = "dataset"
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -37,7 +41,12 @@ def local_files(paths: Sequence[Path]) -> DataFiles:
 
 
 def hub_files(
-    repositories: Sequence[str], patterns: Sequence[str], revision: str | None, *, most: int = 1
+    repositories: Sequence[str],
+    patterns: Sequence[str],
+    revision: str | None,
+    *,
+    most: int = 1,
+    fetch: Fetch = download,
 ) -> DataFiles:
     """The files of the first of these data sets that is there, whose names match.
 
@@ -47,7 +56,7 @@ def hub_files(
     missing: ModelNotFoundError | None = None
     for repository in repositories:
         try:
-            return _fetch(repository, patterns, revision, most)
+            return _find(repository, patterns, revision, most, fetch)
         except ModelNotFoundError as error:
             missing = error
         except HubError as error:
@@ -56,33 +65,36 @@ def hub_files(
     raise _with_way_out(missing) from missing
 
 
-def _fetch(repository: str, patterns: Sequence[str], revision: str | None, most: int) -> DataFiles:
-    from huggingface_hub import HfApi, snapshot_download
-
-    with clear_hub_errors(repository):
-        wanted: Sequence[str] = patterns
-        if not _is_offline():
-            info = HfApi().dataset_info(repository, revision=revision, timeout=_TIMEOUT_S)
-            revision = info.sha or revision
-            wanted = _matching([each.rfilename for each in info.siblings or []], patterns, most)
-        folder = Path(
-            snapshot_download(
-                repository,
-                repo_type="dataset",
-                revision=revision,
-                allow_patterns=list(wanted),
-                tqdm_class=silent_bar(),
-            )
-        )
+def _find(
+    name: str, patterns: Sequence[str], revision: str | None, most: int, fetch: Fetch
+) -> DataFiles:
+    if _is_offline():
+        folder = _known_snapshot(name, revision)
+    else:
+        repository = inspect_repository(name, revision, kind=_KIND)
+        wanted = _matching([file.name for file in repository.files], patterns, most)
+        folder = fetch(repository.only(wanted))
     here = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     names = _matching(here, patterns, most)
     if not names:
-        raise HubError(f"{repository} has no file {' or '.join(patterns)}.")
-    paths = [folder / name for name in names]
-    hashes = {name: _hash(path) for name, path in zip(names, paths, strict=True)}
+        raise HubError(f"{name} has no file {' or '.join(patterns)}.")
+    paths = [folder / each for each in names]
+    hashes = {each: _hash(path) for each, path in zip(names, paths, strict=True)}
     # The cache names a snapshot's folder by its commit.
-    source = {"repository": repository, "revision": folder.name, "files": hashes}
+    source = {"repository": name, "revision": folder.name, "files": hashes}
     return DataFiles(tuple(paths), source)
+
+
+def _known_snapshot(name: str, revision: str | None) -> Path:
+    """What was fetched of it before."""
+    snapshot = snapshot_of(name, _KIND)
+    if revision is not None:
+        snapshot = repository_folder(name, _KIND) / "snapshots" / revision
+    if snapshot is None or not snapshot.is_dir():
+        raise HubError(
+            f"{name} is not on this disk, and HF_HUB_OFFLINE is set. Unset it to download."
+        )
+    return snapshot
 
 
 def _matching(names: Sequence[str], patterns: Sequence[str], most: int) -> list[str]:

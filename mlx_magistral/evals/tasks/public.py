@@ -10,7 +10,7 @@ from pathlib import Path
 from mlx_magistral.errors import RunError
 from mlx_magistral.evals.scoring.code_tests import CodeTest, CodeTests
 from mlx_magistral.evals.scoring.numbers import read_number, shown
-from mlx_magistral.evals.tasks.hub_data import DataFiles, hub_files, local_files
+from mlx_magistral.evals.tasks.hub_data import DataFiles, Fetch, hub_files, local_files
 from mlx_magistral.evals.tasks.private_tests import read_private_tests
 from mlx_magistral.evals.tasks.problem import (
     BOXED_HINT,
@@ -22,6 +22,7 @@ from mlx_magistral.evals.tasks.problem import (
     Task,
 )
 from mlx_magistral.evals.tasks.rows import Row, cell, json_row, read_rows
+from mlx_magistral.hub.download import download
 
 # LiveCodeBench's release_v5 from August 2024 on, as the baselines of reasoning models take it.
 WINDOW = (date(2024, 8, 1), date(2025, 2, 1))
@@ -32,12 +33,16 @@ _WRONG_CHOICES = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """``paths`` take the hub's place; ``first`` and ``last`` bound LiveCodeBench's dates."""
+    """``paths`` take the hub's place; ``first`` and ``last`` bound LiveCodeBench's dates.
+
+    ``fetch`` downloads what is not here, with progress where somebody wants to see it.
+    """
 
     revision: str | None = None
     paths: tuple[Path, ...] = ()
     first: date = WINDOW[0]
     last: date = WINDOW[1]
+    fetch: Fetch = download
 
 
 def public_task(name: str, options: DataOptions) -> Task:
@@ -46,7 +51,13 @@ def public_task(name: str, options: DataOptions) -> Task:
     files = (
         local_files(options.paths)
         if options.paths
-        else hub_files(found.repositories, found.patterns, options.revision, most=found.most_files)
+        else hub_files(
+            found.repositories,
+            found.patterns,
+            options.revision,
+            most=found.most_files,
+            fetch=options.fetch,
+        )
     )
     return found.make(name, files, options)
 

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import hashlib
 import json
 import os
 import pickle
@@ -20,6 +21,8 @@ from mlx_magistral.errors import HubError, MissingExtraError, RunError, UsageErr
 from mlx_magistral.evals.tasks.problem import Kind
 from mlx_magistral.evals.tasks.public import DataOptions, public_task
 from mlx_magistral.evals.tasks.registry import find_tasks
+from mlx_magistral.hub.download import download
+from mlx_magistral.hub.repository import Repository
 
 AIME24 = {
     "id": [60, 61],
@@ -82,6 +85,7 @@ def test_aime24_of_a_parquet_file(hub: HubServer, tmp_path: Path) -> None:
     (folder / "data").mkdir()
     pq.write_table(pa.table(AIME24), folder / "data" / "train-00000-of-00001.parquet")
     (folder / "README.md").write_text("a card")
+    hub.also_large = {"train-00000-of-00001.parquet"}
     task = public_task("aime24", DataOptions())
     assert [(problem.id, problem.answer) for problem in task.problems] == [
         ("60", "85"),
@@ -90,8 +94,10 @@ def test_aime24_of_a_parquet_file(hub: HubServer, tmp_path: Path) -> None:
     assert {problem.kind for problem in task.problems} == {Kind.NUMBER}
     assert task.source["repository"] == "HuggingFaceH4/aime_2024"
     assert task.source["revision"] == COMMIT and task.protocol == "aime"
-    (name,) = task.source["files"]
-    assert name == "data/train-00000-of-00001.parquet" and len(task.source["files"][name]) == 64
+    name = "data/train-00000-of-00001.parquet"
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    assert task.source["files"] == {name: digest}
+    assert any(request.startswith("GET /cdn/") for request in hub.requests)
     assert task.problems[0].posed(0).text.endswith("within \\boxed{}.")
 
 
@@ -129,6 +135,43 @@ def test_gpqa_is_shuffled_and_keeps_its_letter(hub: HubServer, tmp_path: Path) -
         posed = problem.posed(n)
         assert f"{posed.answer}) yes" in posed.text
     assert hub.downloads() == {"gpqa_diamond.csv"}
+
+
+def test_a_set_that_is_here_needs_no_network(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants as constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="math-ai/aime25 is not on this disk, and HF_HUB_OFFLINE"):
+        public_task("aime25", DataOptions())
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    folder = repository(hub, tmp_path, "math-ai/aime25")
+    (folder / "test.jsonl").write_text('{"problem": "?", "answer": "70", "id": "0"}\n')
+    online = public_task("aime25", DataOptions())
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    del hub.repositories["math-ai/aime25"]
+    for revision in (None, COMMIT):
+        offline = public_task("aime25", DataOptions(revision=revision))
+        assert offline.source == online.source
+    with pytest.raises(HubError, match="is not on this disk"):
+        public_task("aime25", DataOptions(revision="f" * 40))
+
+
+def test_what_is_fetched_is_told_before(hub: HubServer, tmp_path: Path) -> None:
+    """And may be watched: LiveCodeBench is 4.35 GB."""
+    folder = repository(hub, tmp_path, "math-ai/aime25")
+    (folder / "test.jsonl").write_text('{"problem": "?", "answer": "70"}\n')
+    told = []
+
+    def fetch(found: Repository) -> Path:
+        told.append((found.name, found.kind, found.missing_bytes, found.commit))
+        return download(found)
+
+    for _ in range(2):
+        public_task("aime25", DataOptions(fetch=fetch))
+    size = (folder / "test.jsonl").stat().st_size
+    assert told == [("math-ai/aime25", "dataset", n, COMMIT) for n in (size, 0)]
 
 
 def test_a_gated_set_says_how_to_be_let_in(hub: HubServer) -> None:
