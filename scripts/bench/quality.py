@@ -5,7 +5,8 @@ Subject: SmolLM2-135M-Instruct off its 4-bit grid (smollm2.py), fetched once int
 on its own answers, English prose and code; measured on other answers and other prose. A conversion
 that was killed goes on where it stopped. tables.py makes the tables of docs/converting.md.
 
-    scripts/bench/quality.py [--work FOLDER] [--cases plain-4 calibrated-3.6 ...] [--json]
+    scripts/bench/quality.py [--work FOLDER] [--cases plain-4 calibrated-3.6 ...] [--prompts 192]
+                             [--json]
 """
 
 import argparse
@@ -24,7 +25,7 @@ from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Recipe
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import TokenArray
-from smollm2 import fetch_gguf, write_chats, write_checkpoint
+from smollm2 import PROMPTS, fetch_gguf, write_chats, write_checkpoint
 
 _LENGTH = 512
 CASES = (
@@ -38,13 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("build/quality"))
     parser.add_argument("--cases", nargs="+", default=list(CASES), help="names, see cases.py")
+    add_prompts_option(parser)
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     checkpoint = options.work / "offgrid"
     options.work.mkdir(parents=True, exist_ok=True)
     if not (checkpoint / "tokenizer.json").exists():
         write_checkpoint(fetch_gguf(options.work), checkpoint)
-    text = bench_text(checkpoint, options.work / "chats.json")
+    text = bench_text(checkpoint, options.work, options.prompts)
     rows: dict[str, dict[str, Any]] = {}
     for name in options.cases:
         rows[name] = measure(checkpoint, options.work / f"out-{name}", recipe_of(name), text)
@@ -83,10 +85,18 @@ def measure(
     }
 
 
-def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
+def add_prompts_option(parser: argparse.ArgumentParser) -> None:
+    """Fewer answers make a smaller text, and figures that compare with those of that text alone."""
+    parser.add_argument(
+        "--prompts", type=int, default=len(PROMPTS), help="of the model's own answers; 32 a batch"
+    )
+
+
+def bench_text(checkpoint: Path, work: Path, prompts: int = len(PROMPTS)) -> CalibrationText:
     """Answers on three quarters of the topics, as many tokens of prose and code; the rest held out.
 
-    About 65,000 tokens to calibrate on; held out are answers on other topics and other prose.
+    Of all prompts that is about 70,000 tokens to calibrate on, of 32 about 12,000; held out are
+    answers on other topics and other prose.
     """
     import argparse as argument_parsing
     import fractions
@@ -98,8 +108,9 @@ def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
 
     from tokenizers import Tokenizer
 
+    chats_file = work / f"chats-{prompts}.json"
     if not chats_file.exists():
-        write_chats(checkpoint, chats_file)
+        write_chats(checkpoint, chats_file, prompts)
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     chats = json.loads(chats_file.read_text())
     prose = tokenizer.encode("\n\n".join(topics[name] for name in sorted(topics))).ids

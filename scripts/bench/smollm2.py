@@ -92,10 +92,10 @@ def write_checkpoint(gguf_path: Path, folder: Path, *, is_rotated: bool = True) 
     _write_tokenizer(fields, folder)
 
 
-def write_chats(checkpoint: Path, path: Path) -> None:
-    """Let the model answer PROMPTS by sampling, and keep the ids of each conversation.
+def write_chats(checkpoint: Path, path: Path, count: int = len(PROMPTS)) -> None:
+    """Let the model answer the first PROMPTS by sampling, and keep the ids of each conversation.
 
-    Takes some 12 minutes of one core; killed, it goes on with the next batch.
+    All take some 12 minutes of one core; killed, it goes on with the next batch.
     """
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -110,8 +110,10 @@ def write_chats(checkpoint: Path, path: Path) -> None:
     torch.set_num_threads(1)
     partial = path.with_suffix(".partial")
     chats = json.loads(partial.read_text()) if partial.exists() else []
-    for begin in range(len(chats), len(PROMPTS), _BATCH):
-        texts = [_CHAT.format(prompt) for prompt in PROMPTS[begin : begin + _BATCH]]
+    for begin in range(len(chats), count, _BATCH):
+        texts = [
+            _CHAT.format(prompt) for prompt in PROMPTS[begin : begin + _BATCH][: count - begin]
+        ]
         batch = tokenizer(texts, return_tensors="pt", padding=True)
         torch.manual_seed(1 + begin)
         with torch.no_grad():

@@ -4,7 +4,7 @@
 Each case is measured in a process of its own and kept in --work; what was killed goes on, and what
 was measured with the same converter is not measured again. --write puts the tables into the page.
 
-    scripts/bench/tables.py [--work FOLDER] [--only NAME ...] [--write]
+    scripts/bench/tables.py [--work FOLDER] [--only NAME ...] [--prompts 192] [--write]
 """
 
 import argparse
@@ -61,10 +61,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("build/quality"))
     parser.add_argument("--only", nargs="+", help="cases, such as plain-4 or nano")
+    quality.add_prompts_option(parser)
     parser.add_argument("--write", action="store_true", help="put the tables into the page")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    results = _Results(options.work / "results.json")
+    results = _Results(options.work / f"results-{options.prompts}.json")
     wanted = [
         case
         for case in _CASES
@@ -79,7 +80,7 @@ def main() -> None:
     )
     for number, case in enumerate(missing, start=1):
         print(f"{number}/{len(missing)} {case.key}", file=sys.stderr, flush=True)
-        results.keep(case, _measured(case, options.work))
+        results.keep(case, _measured(case, options.work, options.prompts))
     tables = {"recipes": _recipes(results.row), "nano": _nano(results.row)}
     for name, table in tables.items():
         print(table, end="\n\n")
@@ -118,10 +119,10 @@ def _code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _measured(case: _Case, work: Path) -> Row:
+def _measured(case: _Case, work: Path, prompts: int) -> Row:
     command = [sys.executable, str(_HERE / _FILES[case.script]), "--cases", case.name, "--json"]
     if case.script != "nano":
-        command += ["--work", str(work)]
+        command += ["--work", str(work), "--prompts", str(prompts)]
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     row: Row = json.loads(found.splitlines()[-1])["cases"][case.name]
     return row
