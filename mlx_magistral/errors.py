@@ -22,6 +22,7 @@
     ├── SessionError              a conversation that cannot be found, read or written
     ├── TrainingError             a training that cannot start or cannot go on
     ├── RunError                  a batch or evaluation whose files cannot be used
+    ├── ClusterError              a rank that is missing, differs from the leader, or was lost
     ├── SandboxError              no fence for a model's programs holds on this machine
     └── ConversionError           a conversion that cannot start or cannot go on
 
@@ -143,6 +144,10 @@ class TrainingError(MagistralError):
 
 class RunError(MagistralError):
     """A batch or an evaluation cannot start or go on with the files there are."""
+
+
+class ClusterError(MagistralError):
+    """The ranks of a model cannot begin together, or one of them was lost on the way."""
 
 
 class SandboxError(MagistralError):

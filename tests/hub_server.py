@@ -8,6 +8,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from hub_uploads import Uploads
 
@@ -16,6 +17,8 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 class HubServer:
     """Serves ``repositories`` (id -> folder). ``requests`` lists "METHOD path" as they came.
+
+    ``listed`` are those that a search finds, with their tags and downloads.
 
     A repository listed in ``refused`` answers with that status and X-Error-Code instead. Weights
     are in LFS: their address redirects to /cdn/. ``cuts`` are byte counts after which the next
@@ -27,6 +30,7 @@ class HubServer:
     def __init__(self, repositories: dict[str, Path]) -> None:
         self.repositories = repositories
         self.refused: dict[str, tuple[int, str]] = {}
+        self.listed: dict[str, tuple[set[str], int]] = {}
         self.requests: list[str] = []
         self.uploads = Uploads()
         self.places: dict[str, Path] = {}
@@ -100,6 +104,9 @@ class HubServer:
                 hub.requests.append(f"{self.command} {path}")
                 if path.startswith("/cdn/") and "Authorization" in self.headers:
                     hub.leaked_token = True
+                if path == "/api/models":
+                    self._send_json(_search(hub, parse_qs(self.path.partition("?")[2])))
+                    return
                 # Models, and data sets beside them.
                 kind = re.compile(r"^(/api/models|/api/datasets|/datasets)(?=/)")
                 parts = kind.sub("", path).strip("/").split("/")
@@ -180,6 +187,19 @@ class HubServer:
                     self.wfile.write(data)
 
         return Handler
+
+
+def _search(hub: HubServer, query: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """By tags, all of which must be there; in the order of ``listed``, up to the limit."""
+    wanted = set(query.get("filter", []))
+    found = [
+        {"_id": name, "id": name, "modelId": name, "tags": sorted(tags), "downloads": downloads}
+        for name, (tags, downloads) in hub.listed.items()
+        if wanted <= tags
+    ]
+    if query.get("sort") == ["downloads"]:
+        found.sort(key=lambda each: -each["downloads"])
+    return found[: int(query.get("limit", ["1000"])[0])]
 
 
 def _describe(hub: HubServer, folder: Path, name: str, rest: list[str]) -> Any:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import mlx.core as mx
 
+from mlx_magistral.decode.driver import Speculation
 from mlx_magistral.decode.interruptible import hidden_unless
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.ragged import ragged_caches
@@ -12,11 +13,15 @@ from mlx_magistral.model.transformer import Transformer
 
 
 class Segment(NamedTuple):
-    """Ids (n,) of one reply that go through the model, and of how many, the last, logits come."""
+    """Ids (n,) of one reply that go through the model, and of how many, the last, logits come.
+
+    ``speculation`` is what guesses for the reply, if anything: it hears of the pass.
+    """
 
     tokens: mx.array
     cache: list[KVCache]
     wanted: int
+    speculation: Speculation | None = None
 
 
 def run_pass(
@@ -34,14 +39,20 @@ def run_pass(
     wanted = [segment.wanted for segment in segments]
     caches = ragged_caches([segment.cache for segment in segments], lengths, wanted)
     tokens = mx.concatenate([segment.tokens.astype(mx.uint32) for segment in segments])
+    places = [segment.cache[0].offset for segment in segments]
+    taps = [each.speculation.tap for each in segments if each.speculation is not None]
+    # All replies of a model draft with the same head, if with one.
+    tap = next((each for each in taps if each is not None), None)
     if is_cancelled is None:
-        hidden = model.hidden(tokens[:, None], caches)
+        hidden = model.hidden(tokens[:, None], caches, tap)
     else:
         kept = [segment.cache for segment in segments]
-        unless = hidden_unless(is_cancelled, model, tokens[:, None], caches, kept)
+        unless = hidden_unless(is_cancelled, model, tokens[:, None], caches, kept, tap)
         if unless is None:
             return []
         hidden = unless
+    if tap is not None:
+        _tell(segments, places, tap.take()[:, 0])
     hidden = hidden[:, 0]  # (wanted rows, or all where none is, dim)
     if not any(wanted):
         return [mx.zeros((0, 0)) for _ in segments]
@@ -50,3 +61,13 @@ def run_pass(
         parts.append(logits[start : start + count])
         start += count
     return parts
+
+
+def _tell(segments: Sequence[Segment], places: Sequence[int], states: mx.array) -> None:
+    """Give each reply's own states (rows, features * dim) to what guesses for it."""
+    start = 0
+    for segment, place in zip(segments, places, strict=True):
+        end = start + segment.tokens.shape[0]
+        if segment.speculation is not None:
+            segment.speculation.saw(states[start:end], place)
+        start = end

@@ -21,7 +21,7 @@ class KVBudget:
     def __init__(
         self, config: ModelConfig, memory: ModelMemory, others: Sequence[ModelMemory] = ()
     ) -> None:
-        self._config = config
+        self._config = memory.held or config
         self._memory = memory
         kept = [each.prefixes for each in (memory, *others)]
         self._prefixes = [prefixes for prefixes in kept if prefixes is not None]

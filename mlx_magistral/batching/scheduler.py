@@ -24,7 +24,7 @@ from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.sampling import PendingDraw, draw_together
 from mlx_magistral.decode.speculation.gate import PassLoad
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
-from mlx_magistral.engine.magistral import Magistral
+from mlx_magistral.engine.resident import ResidentModel
 from mlx_magistral.events import FinishReason
 from mlx_magistral.memory.pressure import Pressure
 from mlx_magistral.memory.runtime import OUT_OF_MEMORY
@@ -36,7 +36,7 @@ log = logging.getLogger("mlx_magistral.batching")
 class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
-    def __init__(self, model: Magistral, max_batch: int) -> None:
+    def __init__(self, model: ResidentModel, max_batch: int) -> None:
         self._memories = [model.memory, *(each.memory for each in model.variants.values())]
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
         for memory in self._memories:
@@ -122,7 +122,7 @@ class Scheduler:
         self._shared.put(self, PassLoad(rows))
         self._read_waited(decoding)
         saying = [
-            (sequence, Segment(inputs, sequence.cache, sequence.driver.wanted_logits))
+            (sequence, sequence.segment(inputs, sequence.driver.wanted_logits))
             for sequence in decoding
             if sequence.driver is not None
             and not sequence.is_over
@@ -190,7 +190,7 @@ class Scheduler:
             piece = unread[:budget]
             budget -= len(piece)
             is_last = len(piece) == len(unread)
-            reading.append((sequence, Segment(mx.array(piece), sequence.cache, int(is_last))))
+            reading.append((sequence, sequence.segment(mx.array(piece), int(is_last))))
         return reading
 
     def _open(self, sequence: Sequence) -> None:
@@ -198,7 +198,7 @@ class Scheduler:
         loaded = sequence.loaded
         found = find_beginning(sequence, [each for each in self.running if each.loaded is loaded])
         if not found.is_worth_waiting(loaded.memory.known(sequence.progress.tokens)):
-            sequence.start(found.source, found.tokens)
+            sequence.start(self._shared, found.source, found.tokens)
 
     def _draw(self, sequences: list[Sequence], parts: list[mx.array]) -> list[mx.array]:
         """The next ids, all in one go, from each one's logits; returns what to start computing."""
@@ -224,7 +224,7 @@ class Scheduler:
         if sequence.driver is None:
             memory = sequence.loaded.memory
             memory.keep_prompt(progress.tokens, sequence.cache, progress.cached_tokens)
-        sequence.begin(logits, self._shared)
+        sequence.begin(logits)
 
     def _heed_pressure(self) -> None:
         """Where the machine is short of memory: give back, go on with one reply, end that too."""
@@ -259,7 +259,10 @@ class Scheduler:
 
     def _keep(self, sequence: Sequence) -> None:
         # The disk is for when nobody waits: write_prompts.
-        sequence.loaded.memory.keep(sequence.progress.tokens, sequence.cache)
+        memory = sequence.loaded.memory
+        memory.keep(sequence.progress.tokens, sequence.cache)
+        if sequence.progress.drafts is not None and memory.keeps_replies:
+            sequence.progress.drafts.keep()
 
     def _guarded(self, sequence: Sequence, action: Callable[[Sequence], Any]) -> None:
         """Do something for one reply; if that goes wrong, this reply ends and no other."""

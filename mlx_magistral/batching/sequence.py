@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
+from mlx_magistral.batching.forward import Segment
 from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
@@ -71,8 +72,12 @@ class Sequence:
         tokens = self.progress.tokens
         return tokens[self.kept_tokens : len(tokens) - (self.driver.ahead if self.driver else 0)]
 
-    def start(self, source: "Sequence | None" = None, source_tokens: int = 0) -> None:
+    def start(
+        self, shared: SharedPass, source: "Sequence | None" = None, source_tokens: int = 0
+    ) -> None:
         """Get a cache, with what is known of the prompt in it: kept before, or by ``source``.
+
+        ``shared`` is what others put into the passes that this reply takes part in.
 
         What another reply reads meanwhile does not count as cached: it was not there to be found.
         """
@@ -88,19 +93,28 @@ class Sequence:
                 layer.copy_from(other, known)
         reserve(cache, len(tokens) - known)
         self.cache = cache
+        if self.progress.drafts is None:
+            self.progress.drafts = make_drafts(
+                self.loaded, self.progress.plan, lambda: self.cache, shared
+            )
+        if self.progress.drafts is not None:
+            self.progress.drafts.go_on(known)
 
     def pause(self) -> None:
         """Give the cache's memory back; ``start`` goes on where the reply was."""
         self.cache = []
         mx.clear_cache()
 
-    def begin(self, logits: mx.array, shared: SharedPass) -> None:
+    def begin(self, logits: mx.array) -> None:
         """The prompt is read: draw the first id from its logits (1, vocab), unless it was drawn."""
         if self.driver is None:
-            self.progress.drafts = make_drafts(
-                self.loaded, self.progress.plan, lambda: self.cache, shared
-            )
+            if self.progress.drafts is not None and self.loaded.memory.prefixes is not None:
+                self.progress.drafts.keep()
             self.driver = self.progress.make_driver(logits)
+
+    def segment(self, tokens: mx.array, wanted: int) -> Segment:
+        """Ids (n,) that go through the model now; logits of the last ``wanted`` come of it."""
+        return Segment(tokens, self.cache, wanted, self.progress.drafts)
 
     def prepare(self, logits: mx.array) -> PendingDraw | None:
         """The draw from this step's logits, to be made for ``accept``; None where it waits."""

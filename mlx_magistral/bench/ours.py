@@ -52,7 +52,7 @@ def _run(loaded: Magistral, case: Case, prompt: list[int], count: int) -> Run:
 
     def ids() -> Iterator[int]:
         chunk = loaded.memory.plan.chunk_tokens
-        logits = prefill(model, prompt, cache, chunk_tokens=chunk)
+        logits = prefill(model, prompt, cache, chunk_tokens=chunk, speculation=drafts)
         assert logits is not None
         sampler = Sampler(SamplingOptions(temperature=0), prompt, logits.shape[-1])
         # No id stops it: every run has the same length.

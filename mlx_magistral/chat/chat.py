@@ -16,7 +16,6 @@ from mlx_magistral.chat.settings import ChatSettings
 from mlx_magistral.chat.turns import tool_messages
 from mlx_magistral.chat.worker import ModelThread, Prefilling, Run, Tick
 from mlx_magistral.engine.reply import ReplyCollector
-from mlx_magistral.engine.tool_rounds import can_run
 from mlx_magistral.errors import ContextLengthError, MagistralError, UsageError
 from mlx_magistral.events import Finished, FinishReason, Reply
 
@@ -108,7 +107,8 @@ class Chat:
                 return
             self.last_reply = reply
             self.conversation.add_reply(reply)
-            if left == 0 or not can_run(reply, tools.commands):
+            calls = reply.finish_reason is FinishReason.TOOL_CALLS
+            if left == 0 or not calls or not tools.tools:
                 self._comment(reply)
                 return
             self.conversation.add_results(tool_messages(reply, tools.run))
@@ -117,7 +117,12 @@ class Chat:
         collector = ReplyCollector("")
         view = self.screen.view(self.settings.think)
         finished = None
-        with self.screen.quiet_keys(), _interrupts(run.interrupt):
+
+        def interrupt() -> None:
+            view.interrupted()
+            run.interrupt()
+
+        with self.screen.quiet_keys(), _interrupts(interrupt):
             try:
                 while (event := run.next()) is not None:
                     if not isinstance(event, Tick | Prefilling):
@@ -150,6 +155,13 @@ class Chat:
             self.screen.note("The reply was cut off: it reached --max-tokens or the context's end.")
         elif reply.finish_reason is FinishReason.LOOP:
             self.screen.note("The reply ran in circles and was ended.")
+        elif reply.finish_reason is FinishReason.TOOL_CALLS:
+            names = ", ".join(call.name for call in reply.tool_calls)
+            self.screen.note(
+                f"It went on calling tools, and was ended after {_TOOL_ROUNDS} rounds."
+                if self.settings.tool_texts
+                else f"The model called {names}, and has no tool here: /tool NAME=COMMAND."
+            )
         total = self.context_tokens
         if total and self.context_used > _NEARLY_FULL * total:
             self.screen.note(

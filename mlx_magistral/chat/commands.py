@@ -9,7 +9,8 @@ from pathlib import Path
 from mlx_magistral.chat import history
 from mlx_magistral.chat.chat import Chat, read_text
 from mlx_magistral.errors import MagistralError, UsageError
-from mlx_magistral.terminal.display import ThinkMode, fold, stats_parts
+from mlx_magistral.terminal.display import ThinkMode
+from mlx_magistral.terminal.figures import fold, stats_parts
 from mlx_magistral.terminal.live import wrap
 from mlx_magistral.terminal.size import terminal_size
 
@@ -91,11 +92,12 @@ def _file(chat: Chat, rest: str) -> None:
 
 def _tool(chat: Chat, rest: str) -> None:
     settings = chat.settings
+    texts = settings.tool_texts
     if rest:
-        texts = () if rest in _OFF else (*settings.tool_texts, rest)
-        settings.make_tools(texts)
-        settings.tool_texts = texts
-    chat.screen.note("Tools: " + (", ".join(settings.tool_texts) or "none"))
+        texts = () if rest in _OFF else (*texts, rest)
+    tools = settings.make_tools(texts)
+    settings.tool_texts = texts
+    chat.screen.note("Tools: " + (", ".join(tools.tools) or "none"))
 
 
 def _budget(chat: Chat, rest: str) -> None:

@@ -5,9 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-import termios
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import click
@@ -15,6 +13,7 @@ import click
 from mlx_magistral.chat.worker import Prefilling, Tick
 from mlx_magistral.events import Event
 from mlx_magistral.terminal.display import Display, ThinkMode, can_style
+from mlx_magistral.terminal.keys import quiet_keys
 from mlx_magistral.terminal.size import terminal_size
 
 
@@ -22,6 +21,7 @@ class View(Protocol):
     """Shows one reply."""
 
     def feed(self, event: Event | Prefilling | Tick) -> None: ...
+    def interrupted(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -57,10 +57,10 @@ class Screen:
         if not self.is_live:
             click.echo(text)
             return
-        from mlx_magistral.terminal.markdown import MarkdownRenderer, keep_formulas
+        from mlx_magistral.terminal.markdown import MarkdownRenderer, formulas_as_code
 
         renderer = MarkdownRenderer(terminal_size()[0] - 1, has_colour=self.has_colour)
-        click.echo("\n".join(renderer.lines(keep_formulas(text))) + "\n")
+        click.echo("\n".join(renderer.lines(formulas_as_code(text))) + "\n")
 
     def copy(self, text: str) -> str:
         """Put a text on the clipboard; returns how, or why it could not be."""
@@ -81,21 +81,9 @@ class Screen:
 
         return "\n".join(wrap(text, terminal_size()[0] - 1))
 
-    @contextmanager
-    def quiet_keys(self) -> Iterator[None]:
+    def quiet_keys(self) -> AbstractContextManager[None]:
         """Keys that are pressed meanwhile do not show; Ctrl-C still acts."""
-        if not self.is_live:
-            yield
-            return
-        descriptor = sys.stdin.fileno()
-        before = termios.tcgetattr(descriptor)
-        quiet = termios.tcgetattr(descriptor)
-        quiet[3] &= ~termios.ECHO
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
-        try:
-            yield
-        finally:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        return quiet_keys(sys.stdin if self.is_live else None)
 
 
 class _PlainView:
@@ -107,6 +95,9 @@ class _PlainView:
     def feed(self, event: Event | Prefilling | Tick) -> None:
         if not isinstance(event, Tick | Prefilling):
             self._display.feed(event)
+
+    def interrupted(self) -> None:
+        self._display.interrupted()
 
     def close(self) -> None:
         self._display.close()

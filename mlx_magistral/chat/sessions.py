@@ -78,16 +78,21 @@ class SessionStore:
 
     def find(self, words: str) -> str:
         """The one session that this is the name of, or a part of it; raises SessionError."""
+        found = self.match(words)
+        if found is None:
+            raise SessionError(
+                f"There is no session {words!r}. See them by: mlx-magistral sessions"
+            )
+        return found
+
+    def match(self, words: str) -> str | None:
+        """As ``find``, and None where no session has this in its name."""
         names = self.names()
         if words in names:
             return words
         found = [name for name in names if words.lower() in name.lower()]
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise SessionError(
-                f"There is no session {words!r}. See them by: mlx-magistral sessions"
-            )
+        if len(found) < 2:
+            return found[0] if found else None
         some = ", ".join(found[:4]) + (", …" if len(found) > 4 else "")
         raise SessionError(f"{len(found)} sessions have {words!r} in their name: {some}.")
 

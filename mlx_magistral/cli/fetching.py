@@ -33,11 +33,13 @@ def fetch_model(
     raises, and MemoryPlanError where it ``must_fit`` and does not; ``force`` turns that, and too
     small a disk, into a line on stderr.
     """
-    from mlx_magistral.hub.examine import examine
     from mlx_magistral.hub.resolve import find_local
 
     if (folder := find_local(model)) is not None:
         return folder, 0
+    # Below this line, as it imports mlx: chat's prompt does not wait for that.
+    from mlx_magistral.hub.examine import examine
+
     examined = examine(model, tokenizer=None if tokenizer is None else Path(tokenizer))
     if needs_tokenizer:
         examined.require_tokenizer()
@@ -127,12 +129,15 @@ def _download(repository: "Repository", *, force: bool, is_shown: bool, is_verbo
 def fetch_named(name: str, tokenizer: str | Path | None = None, *, must_fit: bool = True) -> None:
     """Download a hub id that is not here whole, with progress on a terminal.
 
-    Other names are left to those who load them.
+    A name that leads to no model is refused here, before anybody is asked for a message.
     """
-    from mlx_magistral.hub.resolve import is_hub_id
+    from mlx_magistral.hub.known_folders import is_model_folder
 
-    if is_hub_id(name) and not Path(name).expanduser().exists():
-        fetch_model(name, is_shown=True, must_fit=must_fit, tokenizer=tokenizer)
+    folder, _ = fetch_model(name, is_shown=True, must_fit=must_fit, tokenizer=tokenizer)
+    if not is_model_folder(folder):
+        from mlx_magistral.model.checkpoint import open_checkpoint
+
+        open_checkpoint(folder)
 
 
 def fetch_source(name: str, *, is_shown: bool) -> None:

@@ -14,7 +14,7 @@ def complete_model(
     """Names that ``--model`` takes, and folders; reads names alone."""
     from click.shell_completion import CompletionItem
 
-    from mlx_magistral.hub.catalog import model_names
+    from mlx_magistral.hub.resolve import model_names
 
     names = [name for name in model_names() if name.startswith(incomplete)]
     # Folders first: in bash that item takes those before it away, and folders come where no

@@ -149,7 +149,7 @@ _SPEED = (
     click.option(
         "--draft",
         shell_complete=complete_model,
-        help="A smaller model of the same vocabulary that guesses.",
+        help="A smaller model of the same vocabulary, or an EAGLE-3 head, that guesses.",
     ),
 )
 

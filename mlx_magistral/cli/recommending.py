@@ -54,8 +54,13 @@ def echo_recommendation(found: "Recommendation | None", machine: "Machine", sour
     if choice.options:
         echo("Pull a conversion of that kind by its name, or make it (47 GB to download, once):")
         # A command stays on one line, whatever the window: it is there to be copied.
-        name = f"magistral-{choice.name.replace(' bits', 'bit')}"
+        name = conversion_name(choice)
         click.echo(f"  mlx-magistral convert {source} {name} {choice.options}")
+
+
+def conversion_name(choice: "Choice") -> str:
+    """The folder that a recommended conversion is written to."""
+    return f"magistral-{choice.name.replace(' bits', 'bit')}"
 
 
 def as_object(found: "Recommendation | None") -> dict[str, Any] | None:

@@ -2,7 +2,8 @@
 
 from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.steps import Steps
-from mlx_magistral.evals.tally import Tally, duration
+from mlx_magistral.evals.tally import Tally
+from mlx_magistral.terminal.times import duration
 
 
 class RunProgress(Steps):

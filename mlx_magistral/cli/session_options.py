@@ -27,9 +27,9 @@ _SESSION = (
     click.option(
         "session",
         "--session",
-        metavar="NAME",
+        metavar="PART",
         shell_complete=complete_session,
-        help="Go on with a session, or begin it.",
+        help="Go on with a session, by its name or a part of it, or begin one of this name.",
     ),
     click.option("goes_on", "--continue", is_flag=True, help="Go on with the last session."),
     click.option(
@@ -47,10 +47,12 @@ def session_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def take_conversation(options: dict[str, Any]) -> tuple[Conversation | None, bool]:
+def take_conversation(
+    options: dict[str, Any], *, is_quiet: bool
+) -> tuple[Conversation | None, bool]:
     """Remove the flags; returns the conversation they name, if any, and keep_reasoning.
 
-    Says once on stderr which conversation it is and what of it the model sees.
+    Says once on stderr which conversation it is and what of it the model sees, unless quiet.
     """
     name, goes_on = options.pop("session"), options.pop("goes_on")
     keep_reasoning = bool(options.pop("keep_reasoning"))
@@ -58,23 +60,27 @@ def take_conversation(options: dict[str, Any]) -> tuple[Conversation | None, boo
         return None, keep_reasoning
     conversation, notes = open_conversation(SessionStore(), name, goes_on=goes_on)
     click.get_current_context().call_on_close(conversation.close)
+    if is_quiet:
+        return conversation, keep_reasoning
     for note in notes:
         click.echo(note, err=True)
     seen = "kept" if keep_reasoning else "dropped"
     other = "--drop-reasoning" if keep_reasoning else "--keep-reasoning"
     turns = len(conversation.turns)
-    count = "new" if turns == 0 else f"{turns} turn{'s' * (turns > 1)} so far"
-    click.echo(
-        f"Session {conversation.id or name}: {count}; earlier thoughts are {seen} ({other}).",
-        err=True,
-    )
+    shown = f"Session {conversation.id}: {turns} turn{'s' * (turns > 1)} so far"
+    if turns == 0:
+        shown = f"New session {conversation.id or name}"
+    click.echo(f"{shown}; earlier thoughts are {seen} ({other}).", err=True)
     return conversation, keep_reasoning
 
 
 def open_conversation(
     store: SessionStore, name: str | None, *, goes_on: bool
 ) -> tuple[Conversation, list[str]]:
-    """The session of this name, new where there is none, or the last one."""
+    """The session of this name or with this in its name, new where there is none; or the last.
+
+    Raises SessionError where several have it in their names.
+    """
     if goes_on:
         if name is not None:
             raise UsageError("--continue is the last session; with --session NAME leave it out.")
@@ -84,6 +90,16 @@ def open_conversation(
                 "There is no session to continue yet. Begin one with --session NAME, or with "
                 "mlx-magistral chat."
             )
-    if name is None or not store.exists(name):
+    found = None if name is None else _match(store, name)
+    if found is None:
         return Conversation(store, name), []
-    return Conversation.resume(store, name)
+    return Conversation.resume(store, found)
+
+
+def _match(store: SessionStore, name: str) -> str | None:
+    if store.exists(name):
+        return name
+    try:
+        return store.match(name)
+    except OSError:  # nobody may look there; that nothing is kept is said where it is written
+        return None

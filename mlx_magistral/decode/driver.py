@@ -27,13 +27,24 @@ from mlx_magistral.decode.rules.logits_processors import LogitsProcessor
 from mlx_magistral.decode.rules.steering import Steering
 from mlx_magistral.decode.sampling import PendingDraw, Sampler, draw_together
 from mlx_magistral.events import TokenLogprob
+from mlx_magistral.model.eagle.taps import AuxTap
 from mlx_magistral.text.reasoning import ParserState
 
 
 class Speculation(Protocol):
-    """Makes guesses and hears what became of them; ``passes`` counts those of the model."""
+    """Makes guesses and hears what became of them; ``passes`` counts those of the model.
+
+    With a ``tap`` it wants ``saw`` of what the model has in its layers in every pass.
+    """
 
     passes: int
+
+    @property
+    def tap(self) -> AuxTap | None:
+        """Listens to a pass."""
+
+    def saw(self, states: mx.array, place: int) -> None:
+        """What the tap took of a pass (rows, features * dim), its first row at ``place``."""
 
     def feed(self, token: int, state: ParserState) -> None:
         """Take an id of the reply; ``state`` is where the one after it falls."""

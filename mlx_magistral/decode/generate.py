@@ -34,13 +34,14 @@ def prefill(
     ends: Sequence[int] | None = None,
     on_chunk: OnPrefill | None = None,
     is_cancelled: Callable[[], bool] | None = None,
+    speculation: Speculation | None = None,
 ) -> mx.array | None:
     """Run the prompt through the model in chunks and fill the cache.
 
     ``chunk_tokens`` defaults to what suits the device; ``ends``, how many ids are done after each
     pass but the last, takes its place. ``on_chunk(done, total)`` is called after each pass. Returns
     the logits of the last position, shape (1, vocab), not yet evaluated; None as soon as
-    ``is_cancelled`` says so, which is asked after each layer.
+    ``is_cancelled`` says so, which is asked after each layer. ``speculation`` hears of the passes.
     Only the last position goes through the head: at 131,072 entries a chunk of 2,048 positions
     would need 1 GB of logits that nobody reads.
     """
@@ -51,14 +52,14 @@ def prefill(
     reserve(cache, total)
     done = 0
     for end in ends:
-        if _hidden(model, prompt[:, done:end], cache, is_cancelled) is None:
+        if _hidden(model, prompt[:, done:end], cache, speculation, is_cancelled) is None:
             return None
         mx.eval([layer.state for layer in cache])
         done = end
         mx.clear_cache()
         if on_chunk is not None:
             on_chunk(done, total)
-    hidden = _hidden(model, prompt[:, done:], cache, is_cancelled)
+    hidden = _hidden(model, prompt[:, done:], cache, speculation, is_cancelled)
     if hidden is None:
         return None
     logits = model.logits(hidden[:, -1:])[:, 0]  # (1, vocab)
@@ -101,7 +102,8 @@ def decode(
     while not driver.is_done:
         inputs = driver.inputs
         if inputs is not None:
-            hidden = model.hidden(inputs[None], cache)
+            hidden = _hidden(model, inputs[None], cache, speculation)
+            assert hidden is not None
             driver.dispatch(model.logits(hidden[:, -driver.wanted_logits :]).squeeze(0))
             kept.after_pass()
         try:
@@ -114,8 +116,19 @@ def _hidden(
     model: Transformer,
     tokens: mx.array,
     cache: list[Any],
-    is_cancelled: Callable[[], bool] | None,
+    speculation: Speculation | None,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> mx.array | None:
+    tap = None if speculation is None else speculation.tap
+    taps = () if tap is None else (tap,)
+    place = cache[0].offset if taps else 0
     if is_cancelled is None:
-        return model.hidden(tokens, cache)
-    return hidden_unless(is_cancelled, model, tokens, cache)
+        hidden = model.hidden(tokens, cache, *taps)
+    else:
+        unless = hidden_unless(is_cancelled, model, tokens, cache, tap=tap)
+        if unless is None:
+            return None
+        hidden = unless
+    if speculation is not None and tap is not None:
+        speculation.saw(tap.take()[0], place)
+    return hidden

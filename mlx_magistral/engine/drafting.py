@@ -1,5 +1,6 @@
-"""Draft models: a smaller model of the same vocabulary, loaded and checked against its target.
+"""Draft models and heads: loaded, planned for, and checked against the model they guess for.
 
+What a folder holds is told by its config: an EAGLE-3 head, or a whole model of the same vocabulary.
 A Mistral folder goes through this project's own loader. Any other architecture needs mlx-lm, and a
 tokenizer.json in place of a tekken.json: what counts is that each id stands for the same bytes.
 """
@@ -7,17 +8,22 @@ tokenizer.json in place of a tekken.json: what counts is that each id stands for
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import mlx.core as mx
+from typing import Any, NamedTuple
 
 from mlx_magistral.decode.speculation.draft_model import DraftModel
-from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
+from mlx_magistral.decode.speculation.drafter import Drafter
+from mlx_magistral.decode.speculation.head_prefixes import MOST_PREFIXES
+from mlx_magistral.decode.speculation.pass_costs import guess_seconds
+from mlx_magistral.engine.head_loading import load_head_draft
 from mlx_magistral.errors import CheckpointError, MissingExtraError
 from mlx_magistral.hub.resolve import resolve_model
 from mlx_magistral.memory.sizes import token_kv_bytes
 from mlx_magistral.model.caches import make_cache
-from mlx_magistral.model.checkpoint import open_checkpoint
+from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
+from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.eagle.reading import is_head_folder, open_head
+from mlx_magistral.model.eagle.window import WINDOW_TOKENS
+from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weight_files import HF_STEM, NATIVE_STEM, has_weights
 from mlx_magistral.model.weights import load_model
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
@@ -28,19 +34,32 @@ _OTHER_VOCABULARY = (
 )
 
 
-def draft_bytes(name: str) -> int:
-    """The weights of a draft model on disk, for the memory plan."""
-    folder = resolve_model(name)
-    stem = HF_STEM if has_weights(folder, HF_STEM) else NATIVE_STEM
-    return sum(path.stat().st_size for path in folder.glob(f"{stem}*.safetensors"))
+class DraftSize(NamedTuple):
+    """What a draft takes beside the model: its weights, and of its cache a token."""
+
+    nbytes: int = 0
+    token_bytes: float = 0.0
 
 
-def draft_token_bytes(name: str) -> float:
-    """The bytes of one token in a draft model's KV cache, for the memory plan.
+def draft_size(name: str, target: Checkpoint) -> DraftSize:
+    """For the memory plan, before anything is read; a draft that is a hub id is downloaded.
 
-    0 where its config does not say: the plan's reserve has to do then.
+    Raises CheckpointError for a head that does not fit its target.
     """
     folder = resolve_model(name)
+    if is_head_folder(folder):
+        files = open_head(folder, target.config)
+        kept = WINDOW_TOKENS * MOST_PREFIXES * files.row_bytes
+        return DraftSize(
+            files.loaded_bytes(target.quantization is not None) + kept, files.row_bytes
+        )
+    stem = HF_STEM if has_weights(folder, HF_STEM) else NATIVE_STEM
+    weights = sum(path.stat().st_size for path in folder.glob(f"{stem}*.safetensors"))
+    return DraftSize(weights, _token_bytes(folder))
+
+
+def _token_bytes(folder: Path) -> float:
+    """Of a whole model; 0 where its config does not say: the plan's reserve has to do then."""
     try:
         return token_kv_bytes(open_checkpoint(folder).config, 16)
     except CheckpointError:
@@ -55,19 +74,20 @@ def draft_token_bytes(name: str) -> float:
         return 0.0
 
 
-def load_draft(name: str, tokenizer: Tokenizer) -> DraftModel:
-    """A folder, hub id or ``nano`` as the draft of a model with this tokenizer.
+def load_draft(
+    name: str, tokenizer: Tokenizer, target: Transformer, config: ModelConfig
+) -> Drafter:
+    """A folder or hub id of a head or a model, or ``nano``, as the draft of a loaded model.
 
-    Finds out what a guess costs here, once a machine. Raises CheckpointError where the vocabulary
-    is another, and MissingExtraError where mlx-lm is needed and not there.
+    Finds out what a guess costs here, once a machine. Raises CheckpointError where vocabulary or
+    shape are another's, and MissingExtraError where mlx-lm is needed and not there.
     """
     folder = resolve_model(name)
+    if is_head_folder(folder):
+        return load_head_draft(folder, target, config)
     _require_same_vocabulary(name, folder, tokenizer)
     model, new_cache = _read(folder)
-    cache = new_cache()
-    costs = PassCosts(fingerprint(model, cache), costs_folder())
-    known = costs.known(1) or costs.measure(model, _warm(model, cache))
-    return DraftModel(model, new_cache, known(1))
+    return DraftModel(model, new_cache, guess_seconds(model, new_cache()))
 
 
 def _require_same_vocabulary(name: str, folder: Path, tokenizer: Tokenizer) -> None:
@@ -133,9 +153,3 @@ def _read_with_mlx_lm(folder: Path) -> tuple[Any, Callable[[], list[Any]]]:
     except (ValueError, KeyError, FileNotFoundError) as error:
         raise CheckpointError(f"mlx-lm cannot load the draft model {folder}: {error}") from error
     return model, lambda: list(make_prompt_cache(model))
-
-
-def _warm(model: Any, cache: list[Any]) -> list[Any]:
-    """The cache with something in it: a pass's cost is that of a reply under way."""
-    mx.eval(model(mx.array([[1] * 8]), cache))
-    return cache

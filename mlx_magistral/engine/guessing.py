@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from mlx_magistral.decode.speculation.draft_model import DraftModel
+from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
@@ -13,7 +13,7 @@ from mlx_magistral.engine.progress import ReplyPlan
 class Guessing(Protocol):
     """Of a loaded model, what guesses are made with."""
 
-    draft_model: DraftModel | None
+    draft_model: Drafter | None
 
     @property
     def model(self) -> Any:

@@ -10,10 +10,10 @@ from typing import Protocol
 import mlx.core as mx
 
 from mlx_magistral.decode.generate import OnPrefill, decode, prefill
-from mlx_magistral.decode.speculation.draft_model import DraftModel
+from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.engine.guessing import make_drafts
-from mlx_magistral.engine.progress import ReplyPlan, ReplyProgress
+from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
@@ -28,7 +28,7 @@ class Loaded(Protocol):
     tokenizer: Tokenizer
     memory: ModelMemory
     load_s: float
-    draft_model: DraftModel | None
+    draft_model: Drafter | None
 
     @property
     def model(self) -> Transformer:
@@ -50,9 +50,9 @@ class ReplyStream:
     """
 
     def __init__(
-        self, loaded: Loaded, plan: ReplyPlan, on_prefill: OnPrefill | None, started: float
+        self, loaded: Loaded, progress: ReplyProgress, on_prefill: OnPrefill | None
     ) -> None:
-        self.progress = ReplyProgress(plan, loaded.tokenizer, loaded.load_s, started)
+        self.progress = progress
         self._loaded = loaded
         self._on_prefill = on_prefill
         self._is_cancelled = False
@@ -99,6 +99,8 @@ class ReplyStream:
             with memory.pressure:
                 reason = yield from self._decoded(cache)
             memory.keep(tokens, cache)
+            if self.progress.drafts is not None and memory.keeps_replies:
+                self.progress.drafts.keep()
             self._is_cancelled = False
             yield from self.progress.finish(reason, is_out_of_memory=self._is_out_of_memory)
             memory.write_prompts(lambda: not self._is_cancelled, tokens, cache)
@@ -113,6 +115,8 @@ class ReplyStream:
         plan = progress.plan
         progress.drafts = make_drafts(self._loaded, plan, lambda: cache)
         known = progress.cached_tokens = memory.restore(plan.prompt, cache)
+        if progress.drafts is not None:
+            progress.drafts.go_on(known)
         logits = prefill(
             model,
             plan.prompt[known:],
@@ -120,10 +124,13 @@ class ReplyStream:
             ends=[end - known for end in memory.ends(plan.prompt) if end > known],
             on_chunk=self._on_prefill,
             is_cancelled=lambda: self._is_cancelled,
+            speculation=progress.drafts,
         )
         if logits is None:
             return FinishReason.INTERRUPTED
         memory.keep_prompt(plan.prompt, cache, known)
+        if progress.drafts is not None and memory.prefixes is not None:
+            progress.drafts.keep()
         for token in decode(
             model,
             logits,

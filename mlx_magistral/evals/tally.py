@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from mlx_magistral.terminal.times import duration
+
 
 class Tally:
     """Counts replies and tokens from the moment it is made; ``line`` says how it stands."""
@@ -44,14 +46,3 @@ class Tally:
             left = (self.total - self.done) * self.seconds / self.made
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """0:27, 12:05, 3:40:00 or 2 days 3:40:00."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    if not hours:
-        return f"{minute}:{second:02}"
-    clock = f"{hour}:{minute:02}:{second:02}"
-    return f"{days} day{'s' * (days != 1)} {clock}" if days else clock

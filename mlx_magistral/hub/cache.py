@@ -3,6 +3,7 @@
 Read from the cache's own files: importing the hub's client takes longer than a short reply.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from mlx_magistral.hub.files import SIDE_FILES, WEIGHT_FORMATS, has_all_weights
 
 _TOKENIZER = "tekken.json"
+_MODEL_TYPES = ("mistral", "mistral3")
 _SNAPSHOT = re.compile(r"/models--(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{40})$")
 _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -24,6 +26,17 @@ def cache_folder() -> Path:
 def repository_folder(repository: str, kind: str = "model") -> Path:
     """Where the cache keeps a repository of this kind, whether it is there or not."""
     return cache_folder() / f"{kind}s--{repository.replace('/', '--')}"
+
+
+def cached_models() -> list[tuple[str, Path]]:
+    """Name and snapshot of the Mistrals of which weights are here, whole or not, by name."""
+    found = []
+    for repository in sorted(cache_folder().glob("models--*--*")):
+        name = repository.name.removeprefix("models--").replace("--", "/", 1)
+        snapshot = snapshot_of(name)
+        if snapshot is not None and _is_mistral(snapshot) and is_begun(name):
+            found.append((name, snapshot))
+    return found
 
 
 def snapshot_of(repository: str, kind: str = "model") -> Path | None:
@@ -100,3 +113,13 @@ def hub_origin(folder: Path) -> dict[str, str]:
     if found is None:
         return {}
     return {"repository": found["name"].replace("--", "/", 1), "commit": found["commit"]}
+
+
+def _is_mistral(snapshot: Path) -> bool:
+    if (snapshot / "params.json").is_file():
+        return True
+    try:
+        content = json.loads((snapshot / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("model_type") in _MODEL_TYPES

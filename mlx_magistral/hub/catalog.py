@@ -1,27 +1,17 @@
 """The models on this disk: nano, what the hub's cache holds, and folders the user has named.
 
-Folders get known by ``remember_folder`` in a small file beside the settings; one that has vanished
-is dropped. Listing reads names and sizes alone, no header and no mlx.
+Listing reads names and sizes alone, no header and no mlx.
 """
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlx_magistral.errors import MagistralError, ModelNotFoundError, UsageError
-from mlx_magistral.hub.cache import (
-    cache_folder,
-    find_snapshot,
-    is_begun,
-    repository_folder,
-    snapshot_of,
-)
-from mlx_magistral.hub.files import WEIGHT_FORMATS, has_all_weights
-from mlx_magistral.hub.resolve import NANO, nano_folder
-from mlx_magistral.settings import config_file, write_text_atomically
-
-_FOLDERS_FILE = "folders.json"
+from mlx_magistral.errors import ModelNotFoundError, UsageError
+from mlx_magistral.hub.cache import cached_models, find_snapshot, repository_folder
+from mlx_magistral.hub.files import has_all_weights
+from mlx_magistral.hub.known_folders import is_model_folder, short_names
+from mlx_magistral.hub.resolve import NANO, default_model, named_folder, nano_folder
 
 
 @dataclass(frozen=True)
@@ -39,43 +29,16 @@ class LocalModel:
 def local_models() -> list[LocalModel]:
     """nano, then hub models and folders by name."""
     found = [_describe(NANO, nano_folder(), "package")]
-    found += [_describe(name, folder, "hub") for name, folder in _cached()]
-    found += [_describe(str(folder), folder, "folder") for folder in known_folders()]
+    found += [_describe(name, folder, "hub") for name, folder in cached_models()]
+    found += [_describe(name, folder, "folder") for name, folder in short_names().items()]
     return found
 
 
-def model_names() -> list[str]:
-    """The names alone, for completion."""
-    return [NANO, *(name for name, _ in _cached()), *map(str, known_folders())]
-
-
-def known_folders() -> list[Path]:
-    """The remembered folders that are still models."""
-    try:
-        listed = json.loads(_folders_file().read_text("utf-8"))
-    except (OSError, ValueError):
-        return []
-    names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-    return [folder for folder in map(Path, names) if is_model_folder(folder)]
-
-
-def remember_folder(folder: Path) -> None:
-    """Add a model folder to those that are listed; what cannot be written is no failure."""
-    folder = folder.resolve()
-    if folder == nano_folder().resolve() or folder in known_folders():
-        return
-    _write_folders([*known_folders(), folder])
-
-
-def forget_folder(folder: Path) -> None:
-    """Take a folder off the list."""
-    _write_folders([each for each in known_folders() if each != folder.resolve()])
-
-
-def is_model_folder(folder: Path) -> bool:
-    """Whether there is a configuration with weights beside it."""
-    has_config = any((folder / name).is_file() for name in ("config.json", "params.json"))
-    return has_config and any(any(folder.glob(each[0])) for each in WEIGHT_FORMATS)
+def is_default(model: LocalModel) -> bool:
+    """Whether commands take it where none is named."""
+    name = default_model()
+    folder = named_folder(name)
+    return model.name == name or (folder is not None and folder.resolve() == model.folder)
 
 
 def what_to_remove(name: str) -> list[Path]:
@@ -85,7 +48,7 @@ def what_to_remove(name: str) -> list[Path]:
     """
     if name == NANO:
         raise UsageError("nano is a part of this package and stays.")
-    folder = Path(name).expanduser()
+    folder = named_folder(name) or Path(name).expanduser()
     if folder.exists() or folder.is_symlink():
         if folder.is_symlink():
             raise UsageError(f"{name} is a link. Name the folder it leads to.")
@@ -115,23 +78,6 @@ def _strangers(folder: Path) -> list[str]:
     )
 
 
-def _cached() -> list[tuple[str, Path]]:
-    """Mistral-shaped models in the hub's cache of which weights are here, whole or not."""
-    found = []
-    for repository in sorted(cache_folder().glob("models--*--*")):
-        name = repository.name.removeprefix("models--").replace("--", "/", 1)
-        snapshot = snapshot_of(name)
-        if snapshot is not None and _is_mistral(snapshot) and is_begun(name):
-            found.append((name, snapshot))
-    return found
-
-
-def _is_mistral(snapshot: Path) -> bool:
-    if (snapshot / "params.json").is_file():
-        return True
-    return _read(snapshot / "config.json").get("model_type") in ("mistral", "mistral3")
-
-
 def _describe(name: str, folder: Path, origin: str) -> LocalModel:
     is_complete = is_model_folder(folder) and (
         find_snapshot(name) == folder if origin == "hub" else has_all_weights(folder)
@@ -153,14 +99,3 @@ def _read(path: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _folders_file() -> Path:
-    return config_file().parent / _FOLDERS_FILE
-
-
-def _write_folders(folders: list[Path]) -> None:
-    text = json.dumps(sorted(map(str, folders)), indent=1) + "\n"
-    # The list is a convenience: a disk that refuses it must not end a conversion with an error.
-    with contextlib.suppress(MagistralError):
-        write_text_atomically(_folders_file(), text)

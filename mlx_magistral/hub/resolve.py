@@ -1,4 +1,4 @@
-"""From a model's name to a folder on this disk: ``nano``, a folder, or a hub id.
+"""From a model's name to a folder on this disk: ``nano``, a folder, its short name, or a hub id.
 
 Downloads go through huggingface_hub into its own cache and take one weight format only: the
 original repository holds the same 47 GB twice.
@@ -6,21 +6,19 @@ original repository holds the same 47 GB twice.
 
 import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 
 from mlx_magistral.errors import HubError, ModelNotFoundError
-from mlx_magistral.hub.cache import find_snapshot, is_begun
+from mlx_magistral.hub.cache import cached_models, find_snapshot, is_begun
+from mlx_magistral.hub.known_folders import NANO as NANO
+from mlx_magistral.hub.known_folders import is_model_folder, short_names
+from mlx_magistral.hub.known_folders import nano_folder as nano_folder
 from mlx_magistral.settings import read_settings
 
-NANO = "nano"
 MODEL_VARIABLE = "MLX_MAGISTRAL_MODEL"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-
-
-def nano_folder() -> Path:
-    """The embedded model's folder inside this package."""
-    return Path(__file__).parents[1] / NANO
 
 
 def default_model() -> str:
@@ -71,14 +69,30 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
+def model_names() -> list[str]:
+    """What is on this disk, by the names that ``list`` shows and every command takes."""
+    return [NANO, *(name for name, _ in cached_models()), *short_names()]
+
+
+def named_folder(model: str | Path) -> Path | None:
+    """The folder that a path or a remembered folder's short name leads to; None for another name.
+
+    A model folder at that path comes first, then the short name, then a folder that is no model.
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir() and is_model_folder(folder):
+        return folder
+    return short_names().get(str(model)) or (folder if folder.is_dir() else None)
+
+
 def find_local(model: str | Path) -> Path | None:
     """The folder that holds ``model``; None for a hub id that would have to be downloaded."""
     if model == NANO:
         return nano_folder()
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    name = str(model)
+    found = named_folder(model)
+    if found is not None:
+        return found
+    name, folder = str(model), Path(model).expanduser()
     if is_gguf(folder):
         if not folder.exists():
             raise ModelNotFoundError(f"There is no file {name}. Check the path.")
@@ -91,10 +105,11 @@ def find_local(model: str | Path) -> Path | None:
             f"{name} is a file, and a model is a folder. Name the folder that holds it."
         )
     if not is_hub_id(name):
+        close = get_close_matches(name, model_names(), 1)
+        advice = f"Did you mean {close[0]}?" if close else 'Or use "nano", the embedded model.'
         raise ModelNotFoundError(
-            f"There is no folder {name}, and it is not a hub id such as "
-            'mistralai/Magistral-Small-2507 either. Check the path, or use "nano", the embedded '
-            "model."
+            f"There is no folder {name}, `mlx-magistral list` has no such name, and it is not a "
+            f"hub id such as mistralai/Magistral-Small-2507. {advice}"
         )
     return find_snapshot(name)
 

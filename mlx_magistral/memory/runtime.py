@@ -19,10 +19,10 @@ from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import Checkpoint
-from mlx_magistral.model.config import DEFAULT_CONTEXT
+from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
 from mlx_magistral.model.quantized_cache import require_kv_bits
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.options import require_whole
+from mlx_magistral.options import require_switch, require_whole
 
 # Prompts that took fewer fresh ids than this are computed again sooner than they are written.
 _LEAST_DISK_TOKENS = 64
@@ -69,6 +69,8 @@ class MemoryOptions:
             require_whole("context_tokens", self.context_tokens)
         if self.wired_bytes not in (None, "auto"):
             require_whole("wired_bytes", self.wired_bytes)
+        require_switch("reuse_prefixes", self.reuse_prefixes)
+        require_switch("force", self.force)
 
 
 @dataclass
@@ -82,6 +84,7 @@ class ModelMemory:
     marks: PromptMarks = PromptMarks()
     is_exact: bool = True
     pressure: PressureWatch = field(default_factory=PressureWatch)
+    held: ModelConfig | None = None  # the part that is in this process, where it is not all
 
     _unwritten: list[tuple[list[int], bool]] = field(default_factory=list)
     _notes: list[str] = field(default_factory=list)
@@ -161,9 +164,14 @@ class ModelMemory:
                 self._unwritten.append((list(prompt[:length]), is_pinned))
         del self._unwritten[:-_MOST_UNWRITTEN]
 
+    @property
+    def keeps_replies(self) -> bool:
+        """Whether prompts may go on from whole replies, not from prompts alone."""
+        return self.prefixes is not None and not self.is_exact
+
     def keep(self, tokens: Sequence[int], cache: Sequence[KVCache]) -> None:
         """A reply is over: keep it too, where rounding is allowed. Nothing is written."""
-        if self.prefixes is not None and not self.is_exact:
+        if self.prefixes is not None and self.keeps_replies:
             self.prefixes.store(tokens, cache)
 
     def write_prompts(

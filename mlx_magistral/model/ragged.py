@@ -29,8 +29,10 @@ class RaggedCache:
         positions: mx.array,
         query_rows: Sequence[int] | None = None,
     ) -> None:
-        self._caches = caches
+        self.caches = caches  # one of each sequence
+        self.lengths = lengths
         self._ends = list(accumulate(lengths))[:-1]
+        self.wanted = query_rows  # how many of each one's rows go on, None for all
         self._query_ends = self._ends if query_rows is None else list(accumulate(query_rows))[:-1]
         self.offset = positions  # (rows,): each row's own
         self.query_rows = None if query_rows is None else mx.array(last_rows(lengths, query_rows))
@@ -54,7 +56,7 @@ class RaggedCache:
         queries = mx.split(q, self._query_ends, axis=0)
         keys, values = (mx.split(each, self._ends, axis=0) for each in (k, v))
         outs = []
-        for own_q, own_k, own_v, cache in zip(queries, keys, values, self._caches, strict=True):
+        for own_q, own_k, own_v, cache in zip(queries, keys, values, self.caches, strict=True):
             own = _turned(own_q), _turned(own_k), _turned(own_v)
             if own_q.shape[0] == 0:  # read for its keys and values alone
                 cache.update_and_fetch(*own[1:])

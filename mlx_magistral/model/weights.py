@@ -3,6 +3,7 @@
 # mypy: allow-untyped-calls
 # because mlx's modules are annotated in part only.
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from mlx.nn.layers.quantized import quantize
 
 from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
 from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.model.transformer import Transformer
 
 
@@ -37,7 +39,7 @@ def build_model(checkpoint: Checkpoint) -> LoadedModel:
     values that MLX gives fresh layers are never computed.
     """
     model = Transformer(checkpoint.config)
-    _quantize_modules(model, checkpoint)
+    quantize_modules(model, stored_formats(checkpoint))
     model.load_weights(list(checkpoint.read_all()), strict=True)
     model.eval()
     return LoadedModel(model, checkpoint.config)
@@ -56,17 +58,25 @@ def read_weights(model: Transformer) -> None:
     mx.eval(model.parameters())
 
 
-def _quantize_modules(model: Transformer, checkpoint: Checkpoint) -> None:
-    """Put quantized modules where the checkpoint stores codes."""
-    quantization = checkpoint.quantization
-    if quantization is None:
-        return
+def quantize_modules(model: Transformer, formats: Mapping[str, QuantFormat]) -> None:
+    """Put quantized modules where ``formats`` has one, by module path."""
 
     def stored_format(path: str, module: Module) -> dict[str, int] | bool:
-        if f"{path}.scales" not in checkpoint.tensors:
-            return False
-        form = quantization.for_path(path)
-        assert form is not None  # the checkpoint's check refuses scales without a format
-        return {"group_size": form.group_size, "bits": form.bits}
+        form = formats.get(path)
+        return False if form is None else {"group_size": form.group_size, "bits": form.bits}
 
     quantize(model, class_predicate=stored_format)
+
+
+def stored_formats(checkpoint: Checkpoint) -> dict[str, QuantFormat]:
+    """The format of each module that the checkpoint stores in codes, by path."""
+    formats: dict[str, QuantFormat] = {}
+    if checkpoint.quantization is None:
+        return formats
+    for name in checkpoint.tensors:
+        if name.endswith(".scales"):
+            path = name.removesuffix(".scales")
+            form = checkpoint.quantization.for_path(path)
+            assert form is not None  # the checkpoint's check refuses scales without a format
+            formats[path] = form
+    return formats

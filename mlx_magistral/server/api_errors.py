@@ -37,6 +37,8 @@ _TYPES = {
     504: ("server_error", "timeout_error"),
 }
 TOO_LONG = "context_length_exceeded"
+# How pydantic names the kinds that a field may be of, where there are several.
+_KIND = re.compile(r"(?:constrained-)?(?:str|int|float|bool)|(?:list|dict)\[.*\]")
 _PLACE = re.compile(r"(messages|tools)\[\d+\]")
 INTERNAL = "The server failed at this request. Its log says where."
 
@@ -111,8 +113,12 @@ def from_error(error: MagistralError) -> ApiError:
 
 def from_validation(error: ValidationError) -> ApiError:
     """The first thing that pydantic found wrong with a body, by the name of its field."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    param = ".".join(str(part) for part in first["loc"]) or None
+    errors = error.errors(include_url=False, include_input=False)
+    # Of a field that may be several things, what comes furthest is what was meant.
+    same = [each for each in errors if each["loc"][:1] == errors[0]["loc"][:1]]
+    first = max(same, key=lambda each: len(each["loc"]))
+    places = [str(part) for part in first["loc"] if not _KIND.fullmatch(str(part))]
+    param = ".".join(places) or None
     if first["type"] == "missing":
         return ApiError(400, f"Field {param!r} is missing.", "missing_required_parameter", param)
     what = first["msg"].removeprefix("Value error, ").rstrip(".")

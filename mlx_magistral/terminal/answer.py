@@ -1,32 +1,13 @@
 """LiveAnswer: an answer in Markdown that grows. Finished blocks are written for good, the last one
 is drawn anew until it is finished too."""
 
-import time
-from collections.abc import Callable
-
 from mlx_magistral.terminal.live import LiveRegion
-from mlx_magistral.terminal.markdown import MarkdownRenderer, is_table, keep_formulas, split_blocks
-
-# Drawn at most so often, and for a tenth of the time: a long answer takes longer to render, and
-# the decoding goes on meanwhile. In between, text is only collected.
-_FRAME_S = 0.05
-_DRAWING_SHARE = 0.1
-
-
-class Pace:
-    """Lets a drawing happen unless one did a moment ago."""
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
-        self._next_frame = float("-inf")
-
-    def draw(self, draw: Callable[[], None]) -> None:
-        now = self._clock()
-        if now < self._next_frame:
-            return
-        draw()
-        cost = self._clock() - now
-        self._next_frame = now + max(_FRAME_S, cost / _DRAWING_SHARE)
+from mlx_magistral.terminal.markdown import (
+    MarkdownRenderer,
+    formulas_as_code,
+    is_table,
+    split_blocks,
+)
 
 
 class LiveAnswer:
@@ -47,7 +28,7 @@ class LiveAnswer:
 
     def draw(self) -> None:
         """Write the finished blocks for good and draw the one that is being written."""
-        finished, rest = split_blocks(keep_formulas(self._text))
+        finished, rest = split_blocks(formulas_as_code(self._text))
         for block in finished[self._finished_blocks :]:
             self._live.commit(self._rendered(block))
             self._has_block = True
@@ -59,7 +40,7 @@ class LiveAnswer:
         if not self._text:
             return
         self.draw()
-        rest = split_blocks(keep_formulas(self._text))[1]
+        rest = split_blocks(formulas_as_code(self._text))[1]
         self._live.commit([*self._rendered(rest), ""])
         self._text, self._finished_blocks, self._has_block = "", 0, False
 

@@ -1,22 +1,28 @@
-"""Events -> terminal. The answer goes to stdout, everything else (thinking, stats) to stderr.
+"""Events -> terminal. The answer goes to stdout, everything else (thinking, figures) to stderr.
 
 Sees events only: no token ids, no model, no cache. Colour and live lines appear only where the
-stream is a terminal that can show them.
+stream is a terminal that can show them; there the words wrap, and a line under the text says what
+goes on.
 """
 
+import io
 import os
+import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 import click
 
 from mlx_magistral.events import ContentDelta, Event, Finished, ReasoningDelta, ToolCallDelta
+from mlx_magistral.terminal.figures import fold, stats_parts
+from mlx_magistral.terminal.pace import Pace
+from mlx_magistral.terminal.running_line import RunningLine
 from mlx_magistral.terminal.size import terminal_size
 
-_LIVE_LINE_S = 0.1
-_CLEAR_LINE = "\r\x1b[K"
+if TYPE_CHECKING:
+    from mlx_magistral.terminal.live import LiveRegion
 
 
 class ThinkMode(StrEnum):
@@ -27,15 +33,19 @@ class ThinkMode(StrEnum):
     HIDE = "hide"
 
 
-class Answer(Protocol):
-    """Where the answer's text goes: raw text, or rendered Markdown."""
+class Part(Protocol):
+    """One text of a reply on its way to a stream: as it comes, with wrapped words, or rendered."""
 
-    def write(self, text: str) -> None: ...
+    def add(self, text: str) -> None: ...
+    def draw(self) -> None: ...
     def close(self) -> None: ...
 
 
 class Display:
-    """Shows one reply. Feed it every event, then ``close()``, also after an error."""
+    """Shows one reply. Feed it every event, then ``close()``, also after an error.
+
+    ``is_quiet`` leaves the answer alone, ``answers_now`` is RunningLine's.
+    """
 
     def __init__(
         self,
@@ -45,47 +55,83 @@ class Display:
         think: ThinkMode = ThinkMode.FULL,
         is_rendered: bool = False,
         has_stats: bool = True,
+        is_quiet: bool = False,
+        answers_now: bool = True,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._stderr = stderr
-        self._is_fancy = can_style(stderr)
-        self._has_stats = has_stats and stderr.isatty()
-        self._thinking: _Thinking = _THINKING[think](stderr, self._is_fancy, clock)
-        self._answer: Answer = (
-            _RenderedAnswer(stdout) if is_rendered and can_redraw(stdout) else _RawAnswer(stdout)
-        )
-        self._is_in_tool_call = False
+        self._think = ThinkMode.HIDE if is_quiet else think
+        self._has_colour = can_style(stderr)
+        self._has_stats = has_stats and not is_quiet and stderr.isatty()
+        self._running = RunningLine(clock, answers_now=answers_now)
+        self._pace = Pace(clock)
+        aside = None if is_quiet else _region(stderr)
+        main = _region(stdout)
+        self._thoughts = _part(stderr if self._think is ThinkMode.FULL else None, aside, self._dim)
+        self._answer = _part(stdout, main, is_rendered=is_rendered)
+        self._calls = _part(None if is_quiet else stderr, aside)
+        # The running line is on stderr. A pipe's reader may draw the answer on the same terminal.
+        self._aside, self._main = aside, main if aside is not None else None
+        if aside is not None and _is_file(stdout):
+            self._main, self._answer = aside, _Passing(stdout, aside)
+        self._current: Part | None = None
+        self._under: LiveRegion | None = None
 
     def feed(self, event: Event) -> None:
+        """Show what an event says, if not at once then with one of the next."""
         match event:
-            case ReasoningDelta():
-                self._thinking.feed(event)
+            case ReasoningDelta(text=text):
+                self._go_on_with(self._thoughts, self._aside)
+                self._thoughts.add(text)
             case ContentDelta(text=text):
-                self._thinking.close()
-                self._answer.write(text)
-            case ToolCallDelta():
-                self._thinking.close()
-                self._show_tool_call(event)
+                self._go_on_with(self._answer, self._main)
+                self._answer.add(text)
+            case ToolCallDelta(name=name, arguments=arguments):
+                lead = "\n" if self._current is self._calls else ""
+                self._go_on_with(self._calls, self._aside)
+                self._calls.add(f"{lead}tool call: {name} " if name is not None else "")
+                self._calls.add(arguments)
             case Finished():
                 self.close()
                 if self._has_stats:
                     lines = fold(stats_parts(event), terminal_size()[0])
-                    _write(self._stderr, _dim("\n".join(lines), self._is_fancy) + "\n")
+                    _write(self._stderr, self._dim("\n".join(lines)) + "\n")
+                return
+        self._running.feed(event)
+        self._pace.draw(self._draw)
+
+    def interrupted(self) -> None:
+        """Ctrl-C was pressed. May be called in a signal handler."""
+        self._running.interrupted()
 
     def close(self) -> None:
         """End open lines; a second call changes nothing."""
-        self._thinking.close()
-        self._answer.close()
-        if self._is_in_tool_call:
-            self._is_in_tool_call = False
-            _write(self._stderr, "\n")
+        self._go_on_with(None, None)
 
-    def _show_tool_call(self, delta: ToolCallDelta) -> None:
-        if delta.name is not None:
-            lead = "\n" if self._is_in_tool_call else ""
-            _write(self._stderr, f"{lead}tool call: {delta.name} ")
-            self._is_in_tool_call = True
-        _write(self._stderr, delta.arguments)
+    def _draw(self) -> None:
+        if self._under is not None:
+            line = self._dim(self._running.text(self._under.columns))
+            self._under.foot = [line] if isinstance(self._current, _Passing) else ["", line]
+        if self._current is not None:
+            self._current.draw()
+
+    def _go_on_with(self, part: Part | None, under: "LiveRegion | None") -> None:
+        """Leave the part that is over on the screen; the running line is under the next."""
+        if part is self._current:
+            return
+        if self._under is not None:
+            self._under.foot = []
+        if self._current is not None:
+            self._current.close()
+        if self._under is not None:
+            self._under.draw([])
+        if self._current is self._thoughts and self._think is not ThinkMode.HIDE:
+            is_short = self._think is ThinkMode.SHORT
+            _write(self._stderr, f"{self._dim(self._running.thought()) if is_short else ''}\n")
+        self._current, self._under = part, under
+
+    def _dim(self, text: str) -> str:
+        return click.style(text, dim=True) if self._has_colour else text
 
 
 def can_style(stream: TextIO) -> bool:
@@ -99,146 +145,60 @@ def can_redraw(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def fold(parts: Sequence[str], columns: int) -> list[str]:
-    """Parts joined by dots, in as many lines as the window needs."""
-    lines = [parts[0]]
-    for part in parts[1:]:
-        joined = f"{lines[-1]} · {part}"
-        if len(joined) <= columns:
-            lines[-1] = joined
-        else:
-            lines.append(part)
-    return lines
+class _Passing:
+    """Text that is passed on as it comes, with a line end after it; None takes it in silence."""
 
-
-def stats_parts(finished: Finished) -> list[str]:
-    """The figures under a reply: rates, time to first token, token counts, peak memory."""
-    usage, timings = finished.usage, finished.timings
-    answer_tokens = usage.completion_tokens - usage.reasoning_tokens
-    parts = [
-        f"prefill {timings.prefill_tps:.0f} tok/s",
-        f"decode {timings.decode_tps:.1f} tok/s",
-        f"first token {timings.ttft_s:.2f} s",
-        f"thinking {usage.reasoning_tokens} + answer {answer_tokens} tokens",
-        f"peak {_readable(timings.peak_memory_bytes)}",
-    ]
-    if finished.reason not in ("stop", "tool_calls"):
-        parts.insert(0, f"ended by {finished.reason}")
-    elif finished.limit is not None:
-        parts.insert(0, f"thinking closed by {finished.limit}")
-    if finished.invalid is not None:
-        parts.insert(0, finished.invalid.rstrip("."))
-    return parts
-
-
-class _Thinking:
-    """Shows nothing; the two ways of showing something build on it."""
-
-    def __init__(self, stderr: TextIO, is_fancy: bool, clock: Callable[[], float]) -> None:
-        self._stderr = stderr
-        self._is_fancy = is_fancy
-        self._clock = clock
-        self._started: float | None = None
-        self._tokens = 0
-
-    def feed(self, delta: ReasoningDelta) -> None:
-        if self._started is None:
-            self._started = self._clock()
-            self._tokens = 0
-        self._tokens += delta.tokens
-        self._show(delta.text)
-
-    def close(self) -> None:
-        if self._started is not None:
-            self._end(self._clock() - self._started)
-            self._started = None
-
-    def _show(self, text: str) -> None:
-        pass
-
-    def _end(self, seconds: float) -> None:
-        pass
-
-
-class _FullThinking(_Thinking):
-    def _show(self, text: str) -> None:
-        _write(self._stderr, _dim(text, self._is_fancy))
-
-    def _end(self, seconds: float) -> None:
-        _write(self._stderr, "\n\n")
-
-
-class _ShortThinking(_Thinking):
-    """One live line that collapses to one final line; off a terminal only the final one."""
-
-    _shown_at = float("-inf")
-
-    def _show(self, text: str) -> None:
-        now = self._clock()
-        if not self._is_fancy or self._started is None or now - self._shown_at < _LIVE_LINE_S:
-            return
-        self._shown_at = now
-        line = f"thinking… {_count(self._tokens)}, {now - self._started:.0f} s"
-        _write(self._stderr, _CLEAR_LINE + _dim(line, True))
-
-    def _end(self, seconds: float) -> None:
-        line = f"thought for {seconds:.0f} s, {_count(self._tokens)}"
-        _write(self._stderr, (_CLEAR_LINE if self._is_fancy else "") + _dim(line, self._is_fancy))
-        _write(self._stderr, "\n")
-
-
-_THINKING = {
-    ThinkMode.FULL: _FullThinking,
-    ThinkMode.SHORT: _ShortThinking,
-    ThinkMode.HIDE: _Thinking,
-}
-
-
-class _RawAnswer:
-    """The text as it comes, with a line end after it."""
-
-    def __init__(self, stdout: TextIO) -> None:
-        self._stdout = stdout
+    def __init__(self, stream: TextIO | None, under: "LiveRegion | None" = None) -> None:
+        self._stream = stream
+        self._under = under
         self._last = "\n"
 
-    def write(self, text: str) -> None:
-        _write(self._stdout, text)
-        self._last = text[-1]
+    def add(self, text: str) -> None:
+        if self._stream is not None and text:
+            _write(self._stream, text)
+            self._last = text[-1]
+
+    def draw(self) -> None:
+        if self._under is not None:
+            self._under.draw([])
 
     def close(self) -> None:
         if self._last != "\n":
-            self._last = "\n"
-            _write(self._stdout, "\n")
+            self.add("\n")
 
 
-class _RenderedAnswer:
-    """Markdown, redrawn as it grows."""
+def _part(
+    stream: TextIO | None,
+    region: "LiveRegion | None",
+    style: Callable[[str], str] = str,
+    *,
+    is_rendered: bool = False,
+) -> Part:
+    """How a text is shown on a stream, which is a terminal where there is a region."""
+    if region is None or stream is None:
+        return _Passing(stream, region)
+    if is_rendered:
+        from mlx_magistral.terminal.answer import LiveAnswer
 
-    def __init__(self, stdout: TextIO) -> None:
-        from mlx_magistral.terminal.answer import LiveAnswer, Pace
-        from mlx_magistral.terminal.live import LiveRegion
+        return LiveAnswer(region, has_colour=can_style(stream))
+    from mlx_magistral.terminal.live_text import LiveText
 
-        self._answer = LiveAnswer(LiveRegion(stdout), has_colour=can_style(stdout))
-        self._pace = Pace()
-
-    def write(self, text: str) -> None:
-        self._answer.add(text)
-        self._pace.draw(self._answer.draw)
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-def _readable(nbytes: int) -> str:
-    return f"{nbytes / 1e9:.2f} GB" if nbytes >= 1e9 else f"{nbytes / 1e6:.1f} MB"
+    return LiveText(region, style)
 
 
-def _count(tokens: int) -> str:
-    return "1 token" if tokens == 1 else f"{tokens} tokens"
+def _region(stream: TextIO) -> "LiveRegion | None":
+    if not can_redraw(stream):
+        return None
+    from mlx_magistral.terminal.live import LiveRegion
+
+    return LiveRegion(stream)
 
 
-def _dim(text: str, is_fancy: bool) -> str:
-    return click.style(text, dim=True) if is_fancy else text
+def _is_file(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except io.UnsupportedOperation:
+        return False
 
 
 def _write(stream: TextIO, text: str) -> None:

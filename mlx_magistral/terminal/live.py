@@ -1,7 +1,8 @@
 """LiveRegion: the last lines of a terminal, changed in place; what is above them stays.
 
 Only lines that differ are written again, all at once, so nothing flickers. A line that has left
-the window can no longer be reached: it is written for good or not shown.
+the window can no longer be reached: it is written for good or not shown. Lines are erased one by
+one: what a terminal clears at once, some keep in their history.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,16 +15,21 @@ from mlx_magistral.terminal.size import terminal_size
 
 # The terminal shows what is between these as one frame, where it knows them.
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
+_ERASE_LINE = "\x1b[2K"
 
 
 class LiveRegion:
-    """Draws to one terminal. ``commit`` writes for good, ``draw`` what may still change."""
+    """Draws to one terminal. ``commit`` writes for good, ``draw`` what may still change.
+
+    ``foot`` are lines that stay under all of it for as long as they are there.
+    """
 
     def __init__(self, stream: TextIO, size: Callable[[], tuple[int, int]] = terminal_size) -> None:
         self._stream = stream
         self._size = size
         self._shown: list[str] = []
         self._frozen = 0
+        self.foot: list[str] = []
 
     @property
     def columns(self) -> int:
@@ -32,8 +38,8 @@ class LiveRegion:
 
     @property
     def window(self) -> int:
-        """How many lines can be changed."""
-        return max(self._size()[1] - 2, 2)
+        """How many lines can be changed, those of the foot aside."""
+        return max(self._size()[1] - 2 - len(self.foot), 2)
 
     def draw(self, lines: Sequence[str], *, can_freeze: bool = False) -> None:
         """Show these lines instead of those drawn before.
@@ -42,35 +48,34 @@ class LiveRegion:
         ones written for good.
         """
         window = self.window
-        if can_freeze:
-            over = max(len(lines) - self._frozen - window, 0)
-            self._replace(lines[self._frozen :], keep=window + over)
-            self._frozen += over
-            self._shown = self._shown[over:]
-        else:
-            self._replace(lines, keep=window)
+        over = max(len(lines) - self._frozen - window, 0) if can_freeze else 0
+        left = list(lines[self._frozen :]) if can_freeze else list(lines)
+        self._replace(left[:over], left[over:][-window:])
+        self._frozen += over
 
     def commit(self, lines: Sequence[str]) -> None:
         """Write these lines for good in the place of those drawn."""
-        self._replace(lines[self._frozen :], keep=len(lines))
-        self._shown, self._frozen = [], 0
+        self._replace(lines[self._frozen :], [])
+        self._frozen = 0
 
-    def _replace(self, lines: Sequence[str], keep: int) -> None:
-        wanted = list(lines[-keep:]) if keep else []
+    def _replace(self, for_good: Sequence[str], changing: Sequence[str]) -> None:
+        wanted = [*for_good, *changing, *self.foot]
+        shown, self._shown = self._shown, wanted[len(for_good) :]
         same = 0
-        while same < min(len(wanted), len(self._shown)) and wanted[same] == self._shown[same]:
+        while same < min(len(wanted), len(shown)) and wanted[same] == shown[same]:
             same += 1
-        if same == len(wanted) == len(self._shown):
+        if same == len(wanted) == len(shown):
             return
-        columns = self._size()[0]
-        # The window may have become narrower since: a line then takes several rows.
-        rows = sum(_rows(line, columns) for line in self._shown[same:])
+        columns, lines = self._size()
+        # The window may have become narrower since, a line then takes several rows; or lower, and
+        # the first ones have left it.
+        rows = min(sum(_rows(line, columns) for line in shown[same:]), lines - 1)
         up = f"\x1b[{rows}A" if rows else ""
-        text = "".join(f"{line}\n" for line in wanted[same:])
-        clear = "\r\x1b[J" if self._shown[same:] else ""
-        self._stream.write(f"{_BEGIN}{up}{clear}{text}{_END}")
+        text = "".join(f"{_ERASE_LINE if rows else ''}{line}\n" for line in wanted[same:])
+        below = rows - (len(wanted) - same)
+        rest = f"{_ERASE_LINE}\x1b[B" * below + f"\x1b[{below}A" if below > 0 else ""
+        self._stream.write(f"{_BEGIN}{up}\r{text}{rest}{_END}")
         self._stream.flush()
-        self._shown = wanted
 
 
 def wrap(text: str, columns: int) -> list[str]:

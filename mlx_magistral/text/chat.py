@@ -20,6 +20,7 @@ from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
 from mlx_magistral.errors import PromptError
 from mlx_magistral.text.arrange import Placed, arrange
+from mlx_magistral.text.json_schema import without_foreign_patterns
 from mlx_magistral.text.messages import (
     LIBRARY_ERRORS,
     ChatMessage,
@@ -144,16 +145,29 @@ class ChatEncoder:
             request: ChatCompletionRequest[Any] = ChatCompletionRequest(
                 model=_MODEL_NAME, messages=conversation, tools=tools
             )
-            self._validator.validate_request(request)
+            self._validator.validate_request(_checkable(request))
             normalized = self._normalizer.from_chat_completion_request(request)
             return list(self._instruct.encode_instruct(normalized).tokens)
         except MistralCommonException as error:
             advice = _ORDER if isinstance(error, InvalidMessageStructureException) else ""
-            raise PromptError(f"{_misplaced(given)}{explain(error)}.{advice}") from error
+            place = self._wrong_tool(tools or []) or _misplaced(given)
+            raise PromptError(f"{place}{explain(error)}.{advice}") from error
         except LIBRARY_ERRORS as error:
             for placed in given:
                 self._require_encodable(placed)
             raise PromptError(f"The conversation cannot be encoded: {explain(error)}.") from error
+
+    def _wrong_tool(self, tools: list[Tool]) -> str:
+        """The first tool that is refused by itself; empty where none is."""
+        for index, tool in enumerate(tools):
+            alone: ChatCompletionRequest[Any] = ChatCompletionRequest(
+                model=_MODEL_NAME, messages=[UserMessage(content="?")], tools=[tool]
+            )
+            try:
+                self._validator.validate_request(_checkable(alone))
+            except MistralCommonException:
+                return f"tools[{index}] ({tool.function.name}): "
+        return ""
 
     def _require_encodable(self, placed: Placed) -> None:
         message = placed.message
@@ -163,6 +177,18 @@ class ChatEncoder:
             except PromptError as error:
                 place = f"messages[{placed.index}] ({message.role})"
                 raise PromptError(f"{place}: {error}") from error
+
+
+def _checkable(request: ChatCompletionRequest[Any]) -> ChatCompletionRequest[Any]:
+    """The request without patterns that its check, which is Python's, cannot read."""
+    if not request.tools:
+        return request
+    tools = []
+    for tool in request.tools:
+        plain = without_foreign_patterns(tool.function.parameters)
+        function = tool.function.model_copy(update={"parameters": plain})
+        tools.append(tool.model_copy(update={"function": function}))
+    return request.model_copy(update={"tools": tools})
 
 
 def _require_a_question(given: list[Placed]) -> None:

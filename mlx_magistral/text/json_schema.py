@@ -4,12 +4,25 @@ mistral-common checks a tool's parameters by draft 7 and the grammar reads draft
 the wild still say ``exclusiveMinimum: true`` (draft 4) or ``required: true`` (draft 3).
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-_MAPS = ("properties", "patternProperties", "$defs", "definitions")
+_MAPS = (
+    *("properties", "patternProperties", "$defs", "definitions"),
+    *("dependentSchemas", "dependencies"),
+)
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
-_SINGLE = ("items", "additionalProperties", "not", "contains", "propertyNames")
+_SINGLE = (
+    *("items", "additionalProperties", "not", "contains", "propertyNames", "if", "then", "else"),
+    *("unevaluatedItems", "unevaluatedProperties", "additionalItems"),
+)
+# Where null is no value of its own, and so as good as absent.
+_NEVER_NULL = frozenset(
+    "type title description enum pattern format required minLength maxLength minItems maxItems "
+    "uniqueItems minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minProperties "
+    "maxProperties examples $ref $id $schema $comment readOnly writeOnly".split()
+).union(_MAPS, _LISTS, _SINGLE)
 _BOUNDS = (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum"))
 
 
@@ -43,7 +56,8 @@ def modern_schema(schema: Any) -> Any:
         for name, inner in _properties(schema).items()
         if isinstance(inner, Mapping) and inner.get("required") is True
     ]
-    modern = map_schemas(schema, modern_schema)
+    given = {k: v for k, v in schema.items() if v is not None or k not in _NEVER_NULL}
+    modern = map_schemas(given, modern_schema)
     if isinstance(modern.get("required"), bool):
         del modern["required"]
     if required:
@@ -60,6 +74,30 @@ def modern_schema(schema: Any) -> Any:
     if modern.get("type") == "any":
         del modern["type"]
     return modern
+
+
+def without_foreign_patterns(schema: Any) -> Any:
+    r"""The schema without the patterns that Python's ``re`` does not read: \p{L}, (?<name>…).
+
+    JSON Schema's dialect is ECMA-262; who checks a schema in Python takes such a one for broken.
+    """
+    if not isinstance(schema, Mapping):
+        return schema
+    kept = map_schemas(schema, without_foreign_patterns)
+    if isinstance(kept.get("pattern"), str) and not _is_python(kept["pattern"]):
+        del kept["pattern"]
+    by_pattern = kept.get("patternProperties")
+    if isinstance(by_pattern, Mapping):
+        kept["patternProperties"] = {key: by_pattern[key] for key in by_pattern if _is_python(key)}
+    return kept
+
+
+def _is_python(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
 
 
 def _properties(schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -93,9 +93,10 @@ class ReasoningParser:
             return events
         if self._state is ParserState.REASONING:
             self._reasoning_tokens += 1
+        if self._state in (ParserState.REASONING, ParserState.CONTENT):
             self._silent_tokens += 1
-        if logprob is not None and self._state in (ParserState.REASONING, ParserState.CONTENT):
-            self._logprobs.append(logprob)
+            if logprob is not None:
+                self._logprobs.append(logprob)
         return self._on_text(text) if text else []
 
     def flush(self) -> list[Event]:
@@ -107,14 +108,17 @@ class ReasoningParser:
     def _on_text(self, text: str) -> list[Event]:
         match self._state:
             case ParserState.REASONING:
-                tokens, self._silent_tokens = self._silent_tokens, 0
-                return [ReasoningDelta(text, tokens, self._take_logprobs())]
+                return [ReasoningDelta(text, self._take_tokens(), self._take_logprobs())]
             case ParserState.CONTENT:
-                return [ContentDelta(text, self._take_logprobs())]
+                return [ContentDelta(text, self._take_tokens(), self._take_logprobs())]
             case ParserState.TOOL_NAME:
                 return self._on_name_text(text)
             case ParserState.TOOL_ARGUMENTS:
                 return self._on_arguments(text)
+
+    def _take_tokens(self) -> int:
+        taken, self._silent_tokens = self._silent_tokens, 0
+        return taken
 
     def _take_logprobs(self) -> tuple[TokenLogprob, ...]:
         taken, self._logprobs = tuple(self._logprobs), []

@@ -5,6 +5,7 @@ back until it is known, so one that is split across ids is found as well.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import ContentDelta, Event
@@ -57,9 +58,9 @@ class StopStrings:
         passed: list[Event] = []
         while self._held and length > 0:
             piece = self._held.pop(0)
-            passed.append(ContentDelta(piece.text[:length], piece.logprobs))
+            passed.append(replace(piece, text=piece.text[:length]))
             if len(piece.text) > length:
-                self._held.insert(0, ContentDelta(piece.text[length:]))
+                self._held.insert(0, ContentDelta(piece.text[length:], tokens=0))
             length -= len(piece.text)
         return passed
 

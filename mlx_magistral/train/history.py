@@ -21,10 +21,17 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class ValidRecord:
-    """The mean loss of the held-out ids after ``step`` steps."""
+    """The mean loss of the held-out ids after ``step`` steps; of a drafter also the ids that a
+    pass with its guesses would give."""
 
     step: int
     loss: float
+    ids_a_pass: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a line of the log has it."""
+        line: dict[str, Any] = {"step": self.step, "valid_loss": self.loss}
+        return line if self.ids_a_pass is None else {**line, "ids_a_pass": self.ids_a_pass}
 
 
 @dataclass
@@ -39,6 +46,11 @@ class History:
         """The first of the lowest validation losses; the untrained model's does not count."""
         trained = [each for each in self.valid if each.step > 0]
         return min(trained, key=lambda each: each.loss, default=None)
+
+    @property
+    def most_ids(self) -> ValidRecord | None:
+        """Of a drafter, the first of the validations with most ids a pass."""
+        return max(self.valid, key=lambda each: each.ids_a_pass or 0.0, default=None)
 
     @property
     def rounds_without_better(self) -> int:
@@ -76,9 +88,7 @@ class History:
         lines: list[tuple[int, int, dict[str, Any]]] = [
             (each.step, 0, asdict(each)) for each in self.steps
         ]
-        lines += [
-            (each.step, 1, {"step": each.step, "valid_loss": each.loss}) for each in self.valid
-        ]
+        lines += [(each.step, 1, each.to_json()) for each in self.valid]
         return "".join(
             json.dumps(content) + "\n" for _, _, content in sorted(lines, key=lambda line: line[:2])
         )

@@ -63,7 +63,7 @@ def main() -> int:
             for problem in problems:
                 print(f"  {case}: {problem}", flush=True)
         if arguments.docs:
-            write_table(ROOT / "docs/serving.md", [report.row])
+            write_table(ROOT / "docs/serving.md", [report.row], list(CLIENTS))
         if not arguments.keep:
             shutil.rmtree(work / name, ignore_errors=True)
     if arguments.json:
@@ -78,7 +78,10 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--cases", default=",".join(CASES))
     for flag in ("--keep", "--docs", "--fixtures", "--json", "--list"):
         parser.add_argument(flag, action="store_true")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.docs and set(arguments.cases.split(",")) != set(CASES):
+        parser.error("--docs is for all cases, without --cases")
+    return arguments
 
 
 def checked(client: Client, folder: Path, vocabulary: Path, options: Any) -> Report:

@@ -1,4 +1,7 @@
-"""A reply in tmux: half of it, a word to whoever resizes the window, the rest. Run by a test."""
+"""A reply in tmux: half of it, a word to whoever resizes the window, the rest. Run by a test.
+
+The second argument is what is resized meanwhile: width or height.
+"""
 
 import os
 import shutil
@@ -19,9 +22,9 @@ def tmux(*arguments: str) -> None:
     subprocess.run(["tmux", "-L", SOCKET, *arguments], check=True)
 
 
-def wait_for_width(columns: int, resized: int) -> None:
+def wait_for_size(columns: int, lines: int, resized: int) -> None:
     """tmux tells a program its size a moment after it has changed the window."""
-    while shutil.get_terminal_size().columns != columns:
+    while shutil.get_terminal_size() != (columns, lines):
         os.read(resized, 1)
 
 
@@ -33,20 +36,34 @@ def main() -> None:
     # The window is full, as after a turn or two.
     print("earlier\n" * 30 + "> question")
     view = ReplyView(sys.stdout, ThinkMode.FULL, has_colour=True, clock=iter(range(10**6)).__next__)
+    {"width": change_width, "height": change_height}[sys.argv[2]](view, resized)
+    view.close()
+    tmux("wait-for", "-S", "over")
+    tmux("wait-for", "read")
+
+
+def change_height(view: ReplyView, resized: int) -> None:
+    for _ in range(20):
+        view.feed(ReasoningDelta("thoughts " * 40, 9))
+    tmux("wait-for", "-S", "thinking")
+    wait_for_size(80, 20, resized)
+    for _ in range(20):
+        view.feed(ReasoningDelta("thoughts " * 40, 9))
+    view.feed(ContentDelta("The end."))
+
+
+def change_width(view: ReplyView, resized: int) -> None:
     view.feed(ReasoningDelta("thoughts " * 40, 9))
     tmux("wait-for", "-S", "thinking")
-    wait_for_width(40, resized)
+    wait_for_size(40, 20, resized)
     view.feed(ReasoningDelta("thoughts " * 40, 9))
     half = ANSWER.index("word40")
     for character in ANSWER[:half]:
         view.feed(ContentDelta(character))
     tmux("wait-for", "-S", "half")
-    wait_for_width(70, resized)
+    wait_for_size(70, 16, resized)
     for character in ANSWER[half:]:
         view.feed(ContentDelta(character))
-    view.close()
-    tmux("wait-for", "-S", "over")
-    tmux("wait-for", "read")
 
 
 if __name__ == "__main__":

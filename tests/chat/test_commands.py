@@ -25,12 +25,14 @@ from mlx_magistral.events import (
     FinishReason,
     ReasoningDelta,
     Timings,
+    ToolCall,
+    ToolCallDelta,
     Usage,
 )
 
 
 class ScriptedStream:
-    """Thinks "hm" and answers with the number of messages it was shown."""
+    """Thinks "hm" and answers with the number of messages it was shown, or calls a tool."""
 
     is_thinking = False
 
@@ -38,9 +40,13 @@ class ScriptedStream:
         self._messages = messages
 
     def __iter__(self) -> Iterator[Any]:
-        yield ReasoningDelta("hm")
-        yield ContentDelta(f"saw {len(self._messages)}: {self._messages[-1]['content']}")
         usage, timings = Usage(100, 20, 5), Timings(0.0, 0.1, 10.0, 30.0, 10)
+        yield ReasoningDelta("hm")
+        if self._messages[-1]["content"].startswith("call "):
+            yield ToolCallDelta(0, "id0000000", self._messages[-1]["content"][5:], "{}")
+            yield Finished(FinishReason.TOOL_CALLS, usage, timings)
+            return
+        yield ContentDelta(f"saw {len(self._messages)}: {self._messages[-1]['content']}")
         yield Finished(FinishReason.STOP, usage, timings)
 
     def cancel(self) -> None: ...
@@ -65,8 +71,11 @@ class Tools:
     def __init__(self, texts: tuple[str, ...]) -> None:
         if any("=" not in each for each in texts):
             raise UsageError("--tool must be NAME=COMMAND.")
-        self.commands: dict[str, object] = {}
+        self.tools = {each.partition("=")[0]: each for each in texts}
         self.schemas: list[dict[str, Any]] = []
+
+    def run(self, call: ToolCall) -> str:
+        return f"{call.name} gave 85"
 
 
 class Talk:
@@ -123,6 +132,18 @@ def test_options_go_to_the_reply_until_they_are_off(talk: Talk) -> None:
     first, second = talk.model.asked
     assert (first["seed"], first["temperature"], first["think_budget"]) == (7, 0.5, 9)
     assert "seed" not in second and second["temperature"] == 0.5
+
+
+def test_calls_are_run_also_of_tools_that_are_none_and_without_any_it_is_said(
+    talk: Talk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk("call other")
+    assert "The model called other, and has no tool here: /tool NAME=COMMAND." in (
+        capsys.readouterr().err
+    )
+    talk("/tool add=cat", "call other", "/tool")
+    shown = capsys.readouterr()
+    assert shown.out == "saw 3: other gave 85\n" and shown.err.count("Tools: add\n") == 2
 
 
 def test_a_file_goes_with_one_message(talk: Talk, tmp_path: Path) -> None:

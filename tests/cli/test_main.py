@@ -42,7 +42,10 @@ def test_version() -> None:
         (["generate", "x", "--temperature", "warm"], "'warm' is not a valid float"),
         (["generate", "x", "--think", "loud"], "'full', 'short', 'hide'"),
         (["generate", "x", "-f", "no-such-file"], "no-such-file"),
-        (["convert", "nano", "out", "--bits", "5"], "'5' is not one of '4', '6', '8', '16'"),
+        (
+            ["convert", "nano", "out", "--bits", "7"],
+            "'7' is not one of '3', '4', '5', '6', '8', '16'",
+        ),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(arguments: list[str], expected: str) -> None:

@@ -129,16 +129,6 @@ def test_offline_mode_is_named(hub: HubServer, tmp_path: Path) -> None:
     assert hub.requests == []
 
 
-def test_without_a_name_it_suggests(hub: HubServer, tmp_path: Path) -> None:
-    result = run(hub, tmp_path, "pull", "--json")
-    found = json.loads(result.stdout)
-    assert set(found) == {"limit_bytes", "recommendation"}
-    shown = run(hub, tmp_path, "pull").stdout
-    assert "  3.6 bits   10.61  " in shown
-    assert ("Recommended: " in shown) is (found["recommendation"] is not None)
-    assert hub.requests == []
-
-
 @pytest.fixture
 def conversion(hub: HubServer, tmp_path: Path) -> Path:
     """What others publish: a tokenizer.json, no tekken.json, and the base model on the card."""

@@ -24,7 +24,7 @@ def run(*arguments: str) -> Result:
 def test_the_second_turn_knows_the_first_and_prefills_only_what_is_new() -> None:
     first = run("What is 37 + 48?", "--session", "sums")
     assert first.stderr.splitlines() == [
-        "Session sums: new; earlier thoughts are dropped (--keep-reasoning)."
+        "New session sums; earlier thoughts are dropped (--keep-reasoning)."
     ]
     second = run("now add 5", "--continue")
     assert "Session sums: 1 turn so far; earlier thoughts are dropped" in second.stderr
@@ -68,3 +68,27 @@ def test_bad_input_is_one_line(flags: list[str], code: int, said: str) -> None:
     result = run("hello", *flags)
     assert result.exit_code == code
     assert said in result.stderr and result.stderr.startswith("error: ")
+
+
+def test_a_part_of_a_name_finds_the_session_that_load_finds() -> None:
+    run("What is 37 + 48?", "--session", "monday-sums")
+    again = run("now add 5", "--session", "sums")
+    assert "Session monday-sums: 1 turn so far;" in again.stderr
+    run("What is 1 + 2?", "--session", "sums-of-tuesday")
+    assert "New session evening;" in run("What is 1 + 2?", "--session", "evening").stderr
+    several = run("now add 5", "--session", "sums")
+    assert several.exit_code == 1
+    assert "2 sessions have 'sums' in their name" in several.stderr
+    # The whole name is meant where it is one.
+    run("What is 3 + 4?", "--session", "monday")
+    assert SessionStore().names()[0] == "monday-sums"
+
+
+def test_chat_says_which_session_it_begins_or_goes_on_with() -> None:
+    def chat(*flags: str) -> Result:
+        flags = ("chat", "-m", "nano", *flags)
+        return CliRunner().invoke(main, flags, input="What is 37 + 48?\n")
+
+    assert "New session monday-sums.\n" in chat("--session", "monday-sums").stderr
+    again = chat("--session", "monday")
+    assert "Session monday-sums, 1 turn:" in again.stderr and "New session" not in again.stderr

@@ -1,17 +1,12 @@
 """--schema, --tool and --save at the command line."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from mlx_magistral.cli.main import main
-from mlx_magistral.cli.structure import CommandTools
-from mlx_magistral.cli.tool_question import tool_question
-from mlx_magistral.errors import UsageError
-from mlx_magistral.events import ToolCall
 
 SCHEMA = '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"], '
 SCHEMA += '"additionalProperties": false}'
@@ -59,38 +54,3 @@ def test_bad_flags_are_one_line(endless_model: Path, flags: list[str], expected:
     result = run(endless_model, *flags)
     assert result.exit_code == 2
     assert expected in result.stderr and result.stderr.count("\n") == 1
-
-
-def call(name: str, arguments: str) -> ToolCall:
-    return ToolCall("id0000000", name, arguments)
-
-
-def test_commands_get_the_arguments_on_stdin() -> None:
-    echo = f"{sys.executable} -c 'import sys; print(sys.stdin.read()[::-1])'"
-    fails = f"{sys.executable} -c 'raise SystemExit(\"no luck\")'"
-    tools = CommandTools(
-        (f"back(a, b)={echo}", f"fails={fails}", "gone=./no-such-program"),
-        needs_yes=False,
-        can_ask=False,
-    )
-    assert tools.run(call("back", '{"a": 1}')) == '}1 :"a"{'
-    assert json.loads(tools.run(call("fails", "{}"))) == {"error": "no luck"}
-    assert "No such file" in json.loads(tools.run(call("gone", "{}")))["error"]
-    parameters = tools.schemas[0]["function"]["parameters"]
-    assert parameters["required"] == ["a", "b"]
-    with pytest.raises(UsageError, match="twice"):
-        CommandTools(("a=b", "a=c"), needs_yes=False, can_ask=False)
-
-
-def test_a_command_runs_only_after_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
-    tools = CommandTools(("a=echo ran",), needs_yes=True, can_ask=True)
-    asked: list[str] = []
-    for answer, expected in ((True, "ran"), (False, '{"error": "the user refused this call"}')):
-
-        def confirm(text: str, err: bool, answer: bool = answer) -> bool:
-            asked.append(text)
-            return answer
-
-        monkeypatch.setattr("click.confirm", confirm)
-        assert tools.run(call("a", "{}")) == expected
-    assert asked == [tool_question(["echo", "ran"], call("a", "{}"))] * 2

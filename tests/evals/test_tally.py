@@ -2,7 +2,8 @@
 
 import pytest
 
-from mlx_magistral.evals.tally import Tally, duration
+from mlx_magistral.evals.tally import Tally
+from mlx_magistral.terminal.times import duration
 
 
 def test_rates_and_the_rest_are_of_this_run_alone() -> None:

@@ -1,9 +1,11 @@
 """Guessing in the server: the ids of plain decoding in fewer passes, alone and beside others."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from model.eagle.heads import write_head
 from server.collecting import Asked, collect, said
 
 from magistral_convert.pipeline import convert_checkpoint
@@ -94,3 +96,36 @@ def test_metrics_have_tokens_a_pass_and_acceptance(drafted: Magistral) -> None:
 def test_a_wrong_setting_is_refused_before_anything_runs(nano: Magistral) -> None:
     with pytest.raises(UsageError, match="speculate must be"):
         make_backend(nano, speculate="fast")
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 1.2, "seed": 7}])
+def test_a_head_guesses_for_several_replies_and_changes_none(
+    nano: Magistral, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    head = write_head(tmp_path / "head", nano.config)
+    backend = make_backend(
+        Magistral.load("nano", draft=head, reuse_prefixes=True), max_batch=3, speculate=3
+    )
+    questions = [*QUESTIONS, QUESTIONS[0]]
+    plain = [collect(nano.stream(each, speculate="off", **options)) for each in questions]
+    try:
+        asked = [Asked(backend, question, **options) for question in questions]
+        texts = [(each.reply.reasoning, each.reply.content) for each in asked]
+        assert texts == [(each.reasoning, each.content) for each in plain]
+        assert all(each.reply.timings.guesses > 0 for each in asked)
+    finally:
+        backend.close(0)
+
+
+def test_each_reply_of_a_batch_drafts_from_its_own_states(tmp_path: Path) -> None:
+    """What the head guesses beside others is what it guesses alone."""
+    head = write_head(tmp_path / "head", Magistral.load("nano").config)
+    model = Magistral.load("nano", draft=head)
+    alone = [collect(model.stream(each, temperature=0, speculate=3)) for each in QUESTIONS]
+    backend = make_backend(model, speculate=3)
+    try:
+        beside = [Asked(backend, question, temperature=0) for question in QUESTIONS]
+        kept = [each.reply.timings.acceptance for each in beside]
+    finally:
+        backend.close(0)
+    assert kept == [each.timings.acceptance for each in alone]

@@ -2,7 +2,7 @@
 
 Sources: claude-code: LLM gateway configuration, settings; codex: config reference; opencode:
 providers, config; continue: config.yaml reference; qwen-code: configuration; pi: custom models;
-vibe: README; aider: OpenAI compatible APIs.
+mistral-vibe: README; cline: its own settings files; aider: OpenAI compatible APIs.
 """
 
 from mlx_magistral.cli.clients.settings import ClientSettings, exports
@@ -117,6 +117,51 @@ _PI = """\
 """
 _PI_COMMAND = ("pi", "--provider", "magistral", "--model", "$model")
 
+_CLINE_PROVIDERS = """\
+{
+  "version": 1,
+  "lastUsedProvider": "openai-compatible",
+  "modes": {},
+  "providers": {
+    "openai-compatible": {
+      "settings": {
+        "provider": "openai-compatible",
+        "apiKey": "$key",
+        "model": "$model",
+        "baseUrl": "$url/v1"
+      },
+      "updatedAt": "2026-01-01T00:00:00.000Z",
+      "tokenSource": "manual"
+    }
+  }
+}
+"""
+_CLINE_COMMAND = ("cline", "-P", "openai-compatible", "-m", "$model")
+
+_VIBE = """\
+active_model = "magistral"
+enable_telemetry = false
+enable_update_checks = false
+enable_auto_update = false
+
+[[providers]]
+name = "magistral"
+api_base = "$url/v1"
+api_key_env_var = "MAGISTRAL_API_KEY"
+api_style = "openai"
+backend = "generic"
+reasoning_field_name = "reasoning_content"
+
+[[models]]
+name = "$model"
+provider = "magistral"
+alias = "magistral"
+temperature = 0.7
+thinking = "high"
+max_context_length = $context
+max_output_tokens = $output
+"""
+
 _AIDER = {"OPENAI_API_BASE": "$url/v1", "OPENAI_API_KEY": "$key"}
 _AIDER_COMMAND = ("aider", "--model", "openai/$model", "--no-show-model-warnings")
 
@@ -164,6 +209,23 @@ AGENTS = {
         _PI_COMMAND,
         {"PI_CODING_AGENT_DIR": "$profile", "PI_OFFLINE": "1"},
         files={"models.json": _PI},
+    ),
+    "cline": ClientSettings(
+        "cline auth -p openai -k $key -m $model -b $url/v1\n" + " ".join(_CLINE_COMMAND),
+        (*_CLINE_COMMAND, "--data-dir", "$profile"),
+        files={
+            "settings/providers.json": _CLINE_PROVIDERS,
+            "settings/global-settings.json": (
+                '{ "telemetryOptOut": true, "autoUpdateEnabled": false }\n'
+            ),
+        },
+    ),
+    "mistral-vibe": ClientSettings(
+        f"# ~/.vibe/config.toml, or config.toml in the folder that VIBE_HOME names\n{_VIBE}"
+        "# export MAGISTRAL_API_KEY=$key\n# vibe",
+        ("vibe",),
+        {"MAGISTRAL_API_KEY": "$key", "VIBE_HOME": "$profile"},
+        files={"config.toml": _VIBE},
     ),
     "aider": ClientSettings(
         exports(_AIDER, " ".join(_AIDER_COMMAND)),

@@ -9,6 +9,7 @@ import click
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore, data_folder
+from mlx_magistral.cli.command_tools import CallMade, CommandTools
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -20,11 +21,13 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.session_options import open_conversation, session_options
-from mlx_magistral.cli.structure import CommandTools
+from mlx_magistral.cli.structure import tool_options
+from mlx_magistral.errors import ModelNotFoundError
 from mlx_magistral.terminal.display import ThinkMode
 
 if TYPE_CHECKING:
     from mlx_magistral.chat.chat import Chat
+    from mlx_magistral.chat.screen import Screen
     from mlx_magistral.chat.settings import ChatSettings
     from mlx_magistral.engine.magistral import Magistral
 
@@ -41,8 +44,7 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Attach a text file to the first message; repeatable.",
 )
-@click.option("commands", "--tool", multiple=True, metavar="NAME=COMMAND", help="As in generate.")
-@click.option("--yes", is_flag=True, help="Run tools without asking.")
+@tool_options
 @session_options
 @click.option("--no-log", is_flag=True, help="Write nothing: no session, no history, no prefixes.")
 @sampling_options
@@ -63,6 +65,7 @@ def command(
     files: tuple[Path, ...],
     commands: tuple[str, ...],
     yes: bool,
+    tool_timeout: float,
     session: str | None,
     goes_on: bool,
     keep_reasoning: bool,
@@ -80,9 +83,11 @@ def command(
       mlx-magistral chat --continue
       mlx-magistral chat --no-log --think short
     """
+    from mlx_magistral.chat.screen import Screen
     from mlx_magistral.chat.settings import ChatSettings
 
     conversation, notes = _conversation(session, goes_on, no_log)
+    click.get_current_context().call_on_close(conversation.close)
     if system is not None:
         conversation.set_system(system)
     memory = take_memory(options)
@@ -98,8 +103,16 @@ def command(
             loaded.memory.allow_rounding()
         return loaded
 
+    screen = Screen()
+
+    def show(made: CallMade) -> None:
+        screen.note(made.describe())
+
     def make_tools(texts: tuple[str, ...]) -> CommandTools:
-        return CommandTools(texts, needs_yes=not yes, can_ask=sys.stdin.isatty())
+        can_ask = sys.stdin.isatty()
+        return CommandTools(
+            texts, needs_yes=not yes, can_ask=can_ask, timeout_s=tool_timeout, on_made=show
+        )
 
     make_tools(commands)
     settings = ChatSettings(
@@ -113,11 +126,24 @@ def command(
         tool_texts=commands,
         files=list(files),
     )
-    if settings.model is not None:
-        from mlx_magistral.cli.fetching import fetch_named
+    _require_model(settings.model, memory["tokenizer"], is_named=model is not None)
+    _run(settings, screen, conversation, notes)
 
-        fetch_named(settings.model, memory["tokenizer"])
-    _run(settings, conversation, notes)
+
+def _require_model(name: str | None, tokenizer: str | None, *, is_named: bool) -> None:
+    """Fetch a hub id that is not here, and refuse a name of no model before the first message."""
+    if name is None:
+        return
+    from mlx_magistral.cli.fetching import fetch_named
+
+    try:
+        fetch_named(name, tokenizer)
+    except ModelNotFoundError as error:
+        if is_named:
+            raise
+        raise ModelNotFoundError(
+            f"The session's model is gone. {error} To go on with another: --model NAME."
+        ) from error
 
 
 def _conversation(
@@ -127,17 +153,20 @@ def _conversation(
         if session is not None or goes_on:
             raise click.UsageError("--no-log writes nothing, so it goes on with no session.")
         return Conversation(None), []
-    return open_conversation(SessionStore(), session, goes_on=goes_on)
+    conversation, notes = open_conversation(SessionStore(), session, goes_on=goes_on)
+    if session is not None and not conversation.turns:
+        notes = [f"New session {session}.", *notes]
+    return conversation, notes
 
 
-def _run(settings: "ChatSettings", conversation: Conversation, notes: list[str]) -> None:
+def _run(
+    settings: "ChatSettings", screen: "Screen", conversation: Conversation, notes: list[str]
+) -> None:
     from mlx_magistral.chat.chat import Chat
     from mlx_magistral.chat.history import show_last_turns
     from mlx_magistral.chat.repl import PlainReader, Reader, run_chat
-    from mlx_magistral.chat.screen import Screen
     from mlx_magistral.chat.worker import ModelThread
 
-    screen = Screen()
     seen = "kept" if settings.keep_reasoning else "dropped"
     if sys.stdin.isatty():
         name = settings.model or "nano, a demonstration model"

@@ -91,7 +91,7 @@ def convert(
     from magistral_convert.output.place import output_place, require_free
     from magistral_convert.pipeline import convert_checkpoint
     from magistral_convert.sources.fused import fuse
-    from mlx_magistral.hub.catalog import remember_folder
+    from mlx_magistral.hub.known_folders import remember_folder
 
     refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
     recipe, place = _recipe(**aim), output_place(output)

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
+from mlx_magistral.cli.command_tools import CallMade, CommandTools
 from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.options import (
     adapter_option,
@@ -28,15 +29,16 @@ from mlx_magistral.cli.options import (
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
 from mlx_magistral.cli.prompt_text import whole_prompt
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
-from mlx_magistral.cli.structure import CommandTools, read_schema, structure_options
+from mlx_magistral.cli.structure import read_schema, structure_options
 from mlx_magistral.engine.reply import ReplyCollector
-from mlx_magistral.engine.tool_rounds import can_run
 from mlx_magistral.events import FinishReason, Reply
-from mlx_magistral.hub.catalog import remember_folder
-from mlx_magistral.hub.resolve import NANO
-from mlx_magistral.terminal.display import Display, ThinkMode
+from mlx_magistral.hub.known_folders import remember_folder
+from mlx_magistral.hub.resolve import NANO, named_folder
+from mlx_magistral.terminal.display import Display, ThinkMode, can_style
+from mlx_magistral.terminal.keys import quiet_keys
 from mlx_magistral.terminal.saving import check_target, save_reply
 
 if TYPE_CHECKING:
@@ -44,8 +46,7 @@ if TYPE_CHECKING:
     from mlx_magistral.engine.streaming import ReplyStream
 
 _NANO_NOTE = (
-    f"No --model given: using {NANO}, a tiny demonstration model. The real one: "
-    "mlx-magistral convert mistralai/Magistral-Small-2507 magistral-4bit --bits 4"
+    f"No --model given: using {NANO}, a tiny demonstration model. The real one: mlx-magistral pull"
 )
 
 _TOOL_ROUNDS = 8
@@ -66,9 +67,10 @@ class _Generate(SectionedCommand):
         ],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
-        "Tools": ["commands", "yes"],
-        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb"],
+        "Tools": ["commands", "yes", "tool_timeout"],
+        "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
+        "Several Macs": ["ranks", "hosts"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
     }
@@ -109,9 +111,10 @@ class _Generate(SectionedCommand):
     help="Write the reply with its thinking to a .md, .html or .json file.",
 )
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object at the end.")
-@click.option("is_quiet", "--quiet", "-q", is_flag=True, help="No notes and no figures on stderr.")
+@click.option("is_quiet", "--quiet", "-q", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="Say the memory plan on stderr.")
 @debug_option
+@ranks_options
 def command(
     prompt: str | None,
     model: str | None,
@@ -126,6 +129,7 @@ def command(
     schema: str | None,
     commands: tuple[str, ...],
     yes: bool,
+    tool_timeout: float,
     is_quiet: bool,
     is_verbose: bool,
     **options: Any,
@@ -141,14 +145,22 @@ def command(
       cat main.py | mlx-magistral generate --think short "Find the bug."
     """
     question = whole_prompt(prompt, files)
-    conversation, keep_reasoning = take_conversation(options)
+    conversation, keep_reasoning = take_conversation(options, is_quiet=is_quiet)
     conversation = conversation or Conversation(None)
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
-    tools = CommandTools(commands, needs_yes=not yes, can_ask=_can_ask())
+    tools = CommandTools(
+        commands,
+        needs_yes=not yes,
+        can_ask=_can_ask(),
+        timeout_s=tool_timeout,
+        on_made=_ignore if is_quiet or as_json else _show_made,
+    )
     memory = take_memory(options)
-    memory |= {name: options.pop(name) for name in ("draft", "adapter")}
+    if is_quiet:
+        memory["on_forced"] = None
+    memory |= {name: options.pop(name) for name in ("draft", "adapter", "reader")}
     keywords = control_from({**options, "schema": read_schema(schema)})
     if save is not None:
         check_target(save)
@@ -159,22 +171,46 @@ def command(
         plan = loaded.memory.plan.describe()
         click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
-    keywords["on_prefill"] = PrefillProgress(sys.stderr)
-    view = None if as_json else _View(ThinkMode(think), render, has_stats=not is_quiet)
+    keywords["on_prefill"] = None if is_quiet else PrefillProgress(sys.stderr)
+    view = None if as_json else _View(ThinkMode(think), render, is_quiet)
     conversation.ask(question, loaded.name)
     keywords["keep_reasoning"] = keep_reasoning
     reply = _answer(loaded, conversation, tools, keywords, view)
-    for note in conversation.take_notes():
-        click.echo(note, err=True)
-    for note in () if is_quiet else loaded.memory.take_notes():
-        click.echo(note, err=True)
+    for note in [*conversation.take_notes(), *loaded.memory.take_notes()]:
+        if not is_quiet:
+            click.echo(note, err=True)
     if as_json:
-        echo_json(reply.to_dict())
-    if reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"]):
+        echo_json(reply.to_dict() | _calls_made(tools))
+    if reply.tool_calls and not is_quiet:
+        click.echo(_calls_note(reply, tools), err=True)
+    is_cut = reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"])
+    if is_cut and not is_quiet:
         click.echo(_length_note(reply.content), err=True)
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+def _show_made(made: CallMade) -> None:
+    text = made.describe()
+    click.echo(click.style(text, dim=True) if can_style(sys.stderr) else text, err=True)
+
+
+def _ignore(made: CallMade) -> None:
+    pass
+
+
+def _calls_made(tools: CommandTools) -> dict[str, Any]:
+    """What ``--json`` says of the calls before the answer, where there were any."""
+    return {"calls_made": [made.to_dict() for made in tools.made]} if tools.made else {}
+
+
+def _calls_note(reply: Reply, tools: CommandTools) -> str:
+    """Why a reply that calls tools is the last one."""
+    if tools.tools:
+        return f"It went on calling tools, and was ended after {_TOOL_ROUNDS} rounds."
+    names = ", ".join(call.name for call in reply.tool_calls)
+    return f"The model called {names}, and has no tool here. Give it one: --tool NAME=COMMAND."
 
 
 def _length_note(content: str | None) -> str:
@@ -204,8 +240,8 @@ def _load(
             tokenizer=memory.get("tokenizer"),
         )
     loaded = Magistral.load(model, **memory)
-    if model is not None and Path(model).is_dir():
-        remember_folder(Path(model))
+    if model is not None and (folder := named_folder(model)) is not None:
+        remember_folder(folder)
     if loaded.memory.note is not None and not is_quiet:
         click.echo(loaded.memory.note, err=True)
     return loaded
@@ -217,7 +253,7 @@ class _View:
 
     think: ThinkMode
     is_rendered: bool
-    has_stats: bool
+    is_quiet: bool
 
 
 def _answer(
@@ -239,14 +275,15 @@ def _answer(
                 sys.stderr,
                 think=view.think,
                 is_rendered=view.is_rendered,
-                has_stats=view.has_stats,
+                is_quiet=view.is_quiet,
+                answers_now=_can_ask(),
             )
         collector = ReplyCollector(loaded.name)
-        with _cancelled_by_ctrl_c(stream):
+        with quiet_keys(_keyboard()), _cancelled_by_ctrl_c(stream, display):
             _show(stream, display, collector)
         reply = collector.reply()
         conversation.add_reply(reply)
-        if left == 0 or not can_run(reply, tools.commands):
+        if left == 0 or not tools.tools or reply.finish_reason is not FinishReason.TOOL_CALLS:
             break
         conversation.add_results(tool_messages(reply, tools.run))
     return reply
@@ -268,8 +305,14 @@ def _can_ask() -> bool:
     return sys.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty()
 
 
+def _keyboard() -> TextIO | None:
+    """A stream of the terminal that Ctrl-C is typed at, if there is one."""
+    streams = (sys.stdin, sys.stderr, sys.stdout)
+    return next((each for each in streams if each is not None and each.isatty()), None)
+
+
 @contextmanager
-def _cancelled_by_ctrl_c(stream: "ReplyStream") -> Iterator[None]:
+def _cancelled_by_ctrl_c(stream: "ReplyStream", display: Display | None) -> Iterator[None]:
     """Ctrl-C ends the reply cleanly, and one more is Python's own.
 
     At a terminal the first one while it thinks only ends the thinking.
@@ -278,6 +321,8 @@ def _cancelled_by_ctrl_c(stream: "ReplyStream") -> Iterator[None]:
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal can_answer_now
+        if display is not None:
+            display.interrupted()
         if can_answer_now and stream.is_thinking:
             can_answer_now = False
             stream.answer_now()

@@ -13,16 +13,16 @@ from mlx_magistral.cli.options import debug_option
 def command(as_json: bool, quiet: bool) -> None:
     """List nano, the hub's cache and the folders you converted or made the default.
 
-    The default has a star. GB are on disk; bits are those of the weights.
+    The default has a star. GB are on disk; bits are those of the weights. Every command takes a
+    model by the name that stands here, from any folder.
 
     \b
       mlx-magistral list
       mlx-magistral list --json
     """
-    from mlx_magistral.hub.catalog import local_models
-    from mlx_magistral.hub.resolve import default_model
+    from mlx_magistral.hub.catalog import is_default, local_models
 
-    models, default = local_models(), default_model()
+    models = local_models()
     if as_json:
         rows = [
             {
@@ -32,7 +32,7 @@ def command(as_json: bool, quiet: bool) -> None:
                 "bytes": each.nbytes,
                 "bits": each.bits,
                 "is_complete": each.is_complete,
-                "is_default": each.name == default,
+                "is_default": is_default(each),
             }
             for each in models
         ]
@@ -42,7 +42,7 @@ def command(as_json: bool, quiet: bool) -> None:
         if quiet:
             click.echo(each.name)
             continue
-        mark = "*" if each.name == default else " "
+        mark = "*" if is_default(each) else " "
         # The name is last: where it does not fit it has a line of its own.
         echo(f"{mark} {each.nbytes / 1e9:7.3f} GB {each.bits:>3}-bit  {each.name}", 2)
         if not each.is_complete:

@@ -1,23 +1,22 @@
 """``mlx-magistral push``: a converted folder to the hub, with its card."""
 
-from pathlib import Path
-
 import click
 
 from mlx_magistral.cli.layout import echo_json
+from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 from mlx_magistral.errors import ConversionError, UsageError
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("model", shell_complete=complete_model)
 @click.argument("repository")
 @click.option("--private", is_flag=True, help="Only you see a repository this creates.")
 @click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
-def command(folder: Path, repository: str, private: bool, quiet: bool, as_json: bool) -> None:
-    """Upload FOLDER, written by `convert`, to REPOSITORY, such as you/magistral-4bit.
+def command(model: str, repository: str, private: bool, quiet: bool, as_json: bool) -> None:
+    """Upload MODEL, written by `convert`, to REPOSITORY, such as you/magistral-4bit.
 
     Every byte is checked against conversion.json first, and its README.md becomes the card. The
     repository is made if there is none, public unless --private. Files that are there already are
@@ -32,10 +31,11 @@ def command(folder: Path, repository: str, private: bool, quiet: bool, as_json: 
     from magistral_convert.output.manifest import MANIFEST_FILE, read_manifest
     from magistral_convert.output.verify import verify_folder
     from mlx_magistral.hub.errors import clear_hub_errors
-    from mlx_magistral.hub.resolve import is_hub_id
+    from mlx_magistral.hub.resolve import is_hub_id, require_local
 
     if not is_hub_id(repository):
         raise UsageError(f"{repository} is no repository. Name it as you/magistral-4bit.")
+    folder = require_local(model)
     findings = verify_folder(folder)
     if findings:
         first = findings[0]

@@ -17,7 +17,7 @@ from mlx_magistral.errors import MagistralError, UsageError
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object; needs --yes.")
 @debug_option
 def command(model: str, yes: bool, as_json: bool) -> int:
-    """Delete MODEL: a hub id from the hub's cache, or a folder that holds a model and no more.
+    """Delete MODEL, by any name that list shows: of the hub's cache, or a folder of a model alone.
 
     Asks first. Other programs share the hub's cache, so a model they use is gone for them too.
 
@@ -25,7 +25,8 @@ def command(model: str, yes: bool, as_json: bool) -> int:
       mlx-magistral rm someone/magistral-4bit
       mlx-magistral rm magistral-4bit --yes
     """
-    from mlx_magistral.hub.catalog import folder_bytes, forget_folder, what_to_remove
+    from mlx_magistral.hub.catalog import folder_bytes, what_to_remove
+    from mlx_magistral.hub.known_folders import forget_folder
     from mlx_magistral.settings import change_setting, read_settings
 
     (folder,) = what_to_remove(model)

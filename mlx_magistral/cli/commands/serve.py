@@ -3,6 +3,7 @@
 import logging
 import signal
 import webbrowser
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,12 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
+@click.option(
+    "key_file",
+    "--api-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with that key alone, which keeps it out of the list of processes.",
+)
 @click.option("--allow-origin", multiple=True, help="A web page's origin, or *; repeatable.")
 @click.option(
     "--allow-host", multiple=True, help="A name clients connect by; *.NAME for all in it."
@@ -55,6 +62,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     """
     memory = take_memory(options)
     adapters, draft = options.pop("adapters"), options.pop("draft")
+    options["api_key"] = _key(options["api_key"], options.pop("key_file"))
     if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
     origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
@@ -99,6 +107,19 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     finally:
         backend.close(0.0)
     return 130 if server.signal == signal.SIGINT else 0
+
+
+def _key(given: str | None, file: Path | None) -> str | None:
+    """The key from its file where there is one, else as it was given."""
+    if file is None:
+        return given
+    try:
+        key = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as a key ({error}).") from error
+    if not key:
+        raise UsageError(f"{file} holds no key. Write one line into it.")
+    return key
 
 
 def _open_page(url: str) -> None:

@@ -1,8 +1,7 @@
 """``mlx-magistral show``: what a model is, where it came from, and what it needs here."""
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,11 +9,7 @@ from mlx_magistral.cli.layout import echo_fact, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option
 
-if TYPE_CHECKING:
-    from mlx_magistral.model.checkpoint import Checkpoint
-
 _KEY_COLUMNS = 15
-_FEWEST_WRITTEN = 3
 
 
 @click.command()
@@ -50,6 +45,7 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
     from mlx_magistral.model.config import DEFAULT_CONTEXT
     from mlx_magistral.model.config_fields import read_json
     from mlx_magistral.model.names import expected_shapes
+    from mlx_magistral.model.stored_form import stored_as
 
     checkpoint = examine(name).checkpoint
     config = checkpoint.config
@@ -69,7 +65,7 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
         "parameters": weights,
         "weight_bytes": checkpoint.nbytes,
         "bits_per_weight": round(8 * checkpoint.nbytes / weights, 3),
-        "stored_as": _stored_as(checkpoint),
+        "stored_as": stored_as(checkpoint),
         "tokenizer": "tekken.json" if (folder / "tekken.json").is_file() else None,
         "source": hub_origin(folder) or _made_from(made.get("source", {})),
         "recipe": made.get("recipe", {}),
@@ -78,22 +74,6 @@ def _facts(name: str, folder: Path) -> dict[str, Any]:
         "fits": plan.fits,
         "longest_context": longest,
     }
-
-
-def _stored_as(checkpoint: "Checkpoint") -> str:
-    """The format of most matrices, how many have another, and a word on too few bits."""
-    if checkpoint.quantization is None:
-        return "not quantized"
-    modules = [name.removesuffix(".scales") for name in checkpoint.tensors if ".scales" in name]
-    counts = Counter(checkpoint.quantization.for_path(module) for module in modules)
-    by_frequency = [(form, count) for form, count in counts.most_common() if form is not None]
-    shown = ", ".join(
-        f"{form.bits} bits in groups of {form.group_size} ({count} matrices)"
-        for form, count in by_frequency
-    )
-    if any(form.bits < _FEWEST_WRITTEN for form, _ in by_frequency):
-        shown += "; fewer than 3 bits, which convert never writes, cost much of what a model knows"
-    return shown
 
 
 def _made_from(source: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """``mlx-magistral use``: the model when none is named."""
 
-from pathlib import Path
-
 import click
 
 from mlx_magistral.cli.layout import echo_json
@@ -14,7 +12,7 @@ from mlx_magistral.cli.options import debug_option
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @debug_option
 def command(model: str, as_json: bool) -> None:
-    """Make MODEL, a folder, a hub id or nano, the default of every command.
+    """Make MODEL, a name that list shows, a folder or a hub id, the default of every command.
 
     --model and MLX_MAGISTRAL_MODEL win over it; `mlx-magistral config unset model` undoes it.
 
@@ -22,13 +20,12 @@ def command(model: str, as_json: bool) -> None:
       mlx-magistral use nano
       mlx-magistral use magistral-4bit
     """
-    from mlx_magistral.hub.catalog import remember_folder
-    from mlx_magistral.hub.resolve import NANO, find_local
+    from mlx_magistral.hub.known_folders import remember_folder
+    from mlx_magistral.hub.resolve import NANO, find_local, named_folder
     from mlx_magistral.settings import change_setting
 
     folder = find_local(model)
-    is_folder = folder is not None and model != NANO and Path(model).expanduser().is_dir()
-    if is_folder and folder is not None:
+    if model != NANO and folder is not None and named_folder(model) is not None:
         from mlx_magistral.model.checkpoint import open_checkpoint
 
         open_checkpoint(folder)  # refuses what would fail at the next command

@@ -1,7 +1,6 @@
 """``mlx-magistral verify``: is a converted folder still what was written?"""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -11,7 +10,7 @@ from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
 
 @click.command()
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("model", shell_complete=complete_model)
 @click.option(
     "--source",
     shell_complete=complete_model,
@@ -20,10 +19,8 @@ from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @output_options
 @debug_option
-def command(
-    folder: Path, source: str | None, as_json: bool, is_quiet: bool, is_verbose: bool
-) -> int:
-    """Hash every file of FOLDER against its conversion.json; exit 1 when something differs.
+def command(model: str, source: str | None, as_json: bool, is_quiet: bool, is_verbose: bool) -> int:
+    """Hash every file of MODEL against its conversion.json; exit 1 when something differs.
 
     \b
       mlx-magistral verify magistral-4bit
@@ -33,8 +30,10 @@ def command(
     from magistral_convert.output.verify import verify_folder, verify_source
     from magistral_convert.sources.kinds import resolve_source
     from mlx_magistral.cli.fetching import fetch_source
+    from mlx_magistral.hub.resolve import require_local
 
     refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
+    folder = require_local(model)
     is_quiet = is_quiet or as_json
     with ConversionDisplay(is_quiet=is_quiet, is_verbose=is_verbose) as display:
         findings = verify_folder(folder, display)

@@ -6,13 +6,15 @@ model. Whether it kept to them is said at the end, by jsonschema. No mlx.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlx_magistral.events import ContentDelta, Event, ToolCallDelta
 from mlx_magistral.text.json_schema import modern_schema
 
 _LONGEST_TEXT = 300
+# A pattern of nested repetitions may take longer than the world lasts.
+_PATTERN_S = 0.3
 
 
 class AnswerCheck:
@@ -52,13 +54,14 @@ class AnswerCheck:
 
 def _problem(text: str, schema: Mapping[str, Any]) -> str | None:
     from jsonschema import Draft202012Validator, SchemaError
+    from jsonschema.validators import extend
     from referencing.exceptions import Unresolvable
 
     try:
         value = json.loads(text)
     except ValueError:
         return "it is no JSON"
-    validator = Draft202012Validator(
+    validator = extend(Draft202012Validator, {"pattern": _check_pattern})(
         modern_schema(schema), format_checker=Draft202012Validator.FORMAT_CHECKER
     )
     try:
@@ -70,3 +73,21 @@ def _problem(text: str, schema: Mapping[str, Any]) -> str | None:
     place = ".".join(map(str, error.absolute_path))
     said = " ".join(error.message.split())[:_LONGEST_TEXT].rstrip(".")
     return f"{place}: {said}" if place else said
+
+
+def _check_pattern(validator: Any, pattern: Any, value: Any, schema: Any) -> Iterator[Exception]:
+    r"""As jsonschema's, in a dialect that has \p{L} and (?<name>…) too.
+
+    A pattern that nobody can read asks for nothing: the rest of the schema is checked all the same.
+    """
+    import regex
+    from jsonschema import ValidationError
+
+    if not isinstance(value, str):
+        return
+    try:
+        is_found = regex.search(pattern, value, timeout=_PATTERN_S) is not None
+    except (regex.error, TypeError, TimeoutError):
+        return
+    if not is_found:
+        yield ValidationError(f"{value!r} does not match {pattern!r}")

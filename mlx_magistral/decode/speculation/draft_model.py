@@ -12,12 +12,13 @@ from typing import Any
 import mlx.core as mx
 
 from mlx_magistral.decode.driver import Driver
+from mlx_magistral.decode.speculation.drafter import Drafter
 
 # Ids the draft model is behind by go in at most so many at a time.
 _CHUNK_TOKENS = 512
 
 
-class DraftModel:
+class DraftModel(Drafter):
     """A loaded model that guesses; ``for_reply`` gives each reply its own KV cache."""
 
     def __init__(self, model: Any, new_cache: Callable[[], list[Any]], guess_s: float) -> None:

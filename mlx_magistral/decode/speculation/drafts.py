@@ -1,4 +1,4 @@
-"""Drafts: the guesses of one reply, from a look-up in its text and from a draft model if any.
+"""Drafts: the guesses of one reply, by a look-up in its text and a draft model or head, if any.
 
 Joins lookup.py, draft_model.py and gate.py to the Speculation that decode asks. Guesses are scored
 whether or not they are drafted, since a look-up costs nothing: parked, it still learns when to
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import mlx.core as mx
 
 from mlx_magistral.decode.driver import Driver
-from mlx_magistral.decode.speculation.draft_model import DraftModel
+from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.gate import (
     ALONE,
     MOST_DRAFTED,
@@ -25,6 +25,7 @@ from mlx_magistral.decode.speculation.lookup import GRAM, LONGEST_MATCH, PromptL
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.errors import UsageError
+from mlx_magistral.model.eagle.taps import AuxTap
 from mlx_magistral.text.reasoning import ParserState
 
 # What a pass of any number of rows costs at the very best: as much as one of one.
@@ -33,6 +34,8 @@ _FREE = Costs({1: 1.0, MOST_DRAFTED + 1: 1.0})
 _WORTH_MEASURING = 1.3
 # Rows would have to be all but free for a guess this unsure.
 _LEAST_RATE = 0.1
+# Of a draft model's guesses, before anything is known of a text.
+_MODEL_RATE = 0.7
 # A draft model that is parked is tried again after so many ids.
 _TRY_AGAIN = 64
 
@@ -70,7 +73,7 @@ class Drafts:
         costs: PassCosts,
         *,
         length: int | None = None,
-        draft_model: DraftModel | None = None,
+        draft_model: Drafter | None = None,
         measure: Callable[[], Costs] | None = None,
         shared: SharedPass | None = None,
     ) -> None:
@@ -84,9 +87,29 @@ class Drafts:
         self._shared = shared
         self._draft_model = draft_model
         self._lookups = Acceptance(_prior)
-        self._model_guesses = Acceptance(lambda key: 0.7)
+        self._model_guesses = Acceptance(lambda key: _MODEL_RATE)
         self._try_model_at = 0
         self._uses_model = False
+
+    def go_on(self, place: int) -> None:
+        """The prompt's ids before ``place`` go through no pass of this reply: they were known."""
+        if self._draft_model is not None:
+            self._draft_model.go_on(self._tokens, place)
+
+    def keep(self) -> None:
+        """Another reply may go on from all ids so far."""
+        if self._draft_model is not None:
+            self._draft_model.keep(self._tokens)
+
+    @property
+    def tap(self) -> AuxTap | None:
+        """What listens to every pass of the model, if anything."""
+        return None if self._draft_model is None else self._draft_model.tap
+
+    def saw(self, states: mx.array, place: int) -> None:
+        """What ``tap`` took of a pass (rows, features * dim), its first row at ``place``."""
+        if self._draft_model is not None:
+            self._draft_model.saw(states, place, self._tokens)
 
     def feed(self, token: int, state: ParserState) -> None:
         """Score the guess for this id and look up the next."""
@@ -126,7 +149,7 @@ class Drafts:
         self.kept += accepted
         if self._uses_model:
             for place in range(min(accepted + 1, drafted)):
-                self._model_guesses.note(self._state, place < accepted)
+                self._model_guesses.note((self._state, place), place < accepted)
 
     def _from_lookup(self, ahead: int = 0) -> Draft:
         match = self._lookup.match
@@ -148,7 +171,8 @@ class Drafts:
             return Draft(self._length)
         if len(self._tokens) < self._try_model_at:
             return Draft()
-        rates = [self._model_guesses.rate(self._state)] * MOST_DRAFTED
+        places = range(MOST_DRAFTED)
+        rates = [self._model_guesses.rate((self._state, place)) for place in places]
         draft = self._best(rates, self._draft_model.guess_s)
         if draft.guesses == 0:
             self._try_model_at = len(self._tokens) + _TRY_AGAIN

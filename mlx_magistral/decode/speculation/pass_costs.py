@@ -93,6 +93,17 @@ def measure_costs(model: Any, cache: Sequence[Any], token: int = 1) -> Costs:
     return Costs(rising)
 
 
+def guess_seconds(model: Any, cache: list[Any]) -> float:
+    """What a pass of one row of something that guesses costs here, measured once a machine."""
+    costs = PassCosts(fingerprint(model, cache), costs_folder())
+    known = costs.known(1)
+    if known is None:
+        # With something in the cache: what is timed is a reply under way.
+        mx.eval(model(mx.array([[1] * 8]), cache))
+        known = costs.measure(model, cache)
+    return known(1)
+
+
 def bucket(context_tokens: int) -> int:
     """The upper end of the fourfold that holds this context: 1024, 4096, 16384, …"""
     steps = math.ceil(math.log(max(context_tokens, 1) / _SMALLEST_BUCKET, 4))

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from mlx_magistral.evals.run.order import Planned
 from mlx_magistral.evals.run.runner import Questioning
 from mlx_magistral.evals.run.sample import Sample
-from mlx_magistral.evals.tally import duration
 from mlx_magistral.evals.tasks.problem import Task
+from mlx_magistral.terminal.times import duration
 
 # Replies of a task that say what the others come to.
 _ENOUGH = 8

@@ -35,11 +35,12 @@ def model_fingerprint(checkpoint: Checkpoint, kv_bits: int, chunk_tokens: int) -
     return hashlib.sha256(f"{weights_fingerprint(checkpoint)}{how}".encode()).hexdigest()
 
 
-def weights_fingerprint(checkpoint: Checkpoint) -> str:
+def weights_fingerprint(checkpoint: Checkpoint, *, by_date: bool = True) -> str:
     """Names the weights by content, and how they are quantized.
 
-    Takes a few ms whatever the size: reading 13 GB would take longer than most prefills that a
-    prefix spares. Raises CheckpointError where a file cannot be read.
+    ``by_date=False`` leaves the date out that may tell an edited file: copies on several machines
+    have one name then. Takes a few ms whatever the size: reading 13 GB would take longer than most
+    prefills that a prefix spares. Raises CheckpointError where a file cannot be read.
     """
     digest = hashlib.sha256(f"{checkpoint.config}{checkpoint.quantization}".encode())
     for tensor in checkpoint.tensors.values():
@@ -53,7 +54,7 @@ def weights_fingerprint(checkpoint: Checkpoint) -> str:
             checkpoint.tensors.values(), key=lambda tensor: (tensor.file, tensor.start)
         )
         for file, tensors in groupby(by_file, key=lambda tensor: tensor.file):
-            digest.update(_content(file, tensors, has_date=not is_converted))
+            digest.update(_content(file, tensors, has_date=by_date and not is_converted))
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or checkpoint.folder} cannot be read: {error.strerror}."

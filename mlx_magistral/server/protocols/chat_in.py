@@ -84,7 +84,7 @@ class ChatBody(fields.Sampled):
             messages[-1]["prefix"] = True
         elif self.add_generation_prompt is False:
             raise _not_together("add_generation_prompt", "false needs continue_final_message")
-        return messages
+        return fields.with_question(messages)
 
 
 def _not_together(name: str, what: str) -> ApiError:

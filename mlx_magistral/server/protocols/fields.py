@@ -26,7 +26,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-StopText = Annotated[str, Field(min_length=1, max_length=1000)]
+StopText = Annotated[str, Field(max_length=1000)]
 Stop = StopText | Annotated[list[StopText], Field(max_length=16)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
@@ -36,6 +36,7 @@ _SAMPLING = (
     *("temperature", "top_p", "top_k", "min_p", "seed"),
     *("repetition_penalty", "frequency_penalty", "presence_penalty"),
 )
+_GO_ON = "Continue."
 _MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
 # Mistral's, llama.cpp's and Ollama's names.
@@ -144,10 +145,22 @@ def _is_unlimited(name: str, value: Any) -> bool:
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:
-    """The stop strings as a tuple."""
-    if stop is None:
-        return ()
-    return (stop,) if isinstance(stop, str) else tuple(stop)
+    """The stop strings as a tuple; an empty one, which some forms send, stops nothing."""
+    texts = [stop] if isinstance(stop, str) else stop or []
+    return tuple(text for text in texts if text)
+
+
+def with_question(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chat, with a user's turn where it ends in a whole turn of the assistant.
+
+    Clients that have summarized a conversation ask so for a further turn. Mistral's template has
+    none without a user's before it.
+    """
+    last = chat[-1] if chat else {}
+    said = last.get("content") or last.get("reasoning") or last.get("reasoning_content")
+    if last.get("role") != "assistant" or not said or last.get("prefix") or last.get("tool_calls"):
+        return chat
+    return [*chat, {"role": "user", "content": _GO_ON}]
 
 
 def format_options(form: dict[str, Any] | None, param: str) -> dict[str, Any]:

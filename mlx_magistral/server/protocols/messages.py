@@ -108,7 +108,7 @@ class MessagesBody(CountBody):
             tool_choice=wanted[choice.type],
             parallel_tool_calls=not choice.disable_parallel_tool_use,
             max_tokens=None if self.max_tokens == -1 else self.max_tokens,
-            stop=tuple(self.stop_sequences or ()),
+            stop=fields.stops(self.stop_sequences),
             options=options,
         )
 

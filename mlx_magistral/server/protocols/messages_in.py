@@ -7,9 +7,16 @@ from typing import Any
 from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.protocols.fields import mistral_id
 from mlx_magistral.text.placeholders import document_text, part_text, result_text
-from mlx_magistral.text.tolerance import Note, known_fields
+from mlx_magistral.text.tolerance import Note, known_fields, note_in_log
 
 _SYSTEM = ("system", "developer")
+_MESSAGE_FIELDS = ("role", "content")
+_BLOCK_FIELDS = frozenset(
+    "type text thinking id name input tool_use_id content is_error source title context "
+    "tool_name".split()
+)
+# What Anthropic's own tools did in an earlier reply, whose text says what came of it.
+_PROVIDERS_CALLS = ("server_tool_use", "mcp_tool_use")
 _MEDIA = ("image", "document", "search_result")
 # Claude Code's first block of a system prompt: it is for billing, and another one in each request,
 # so that no prompt would begin like the one before.
@@ -29,8 +36,9 @@ def to_chat(
     chat: list[dict[str, Any]] = []
     if system:
         chat.append({"role": "system", "content": _system(system, "system")})
-    for index, message in enumerate(messages):
+    for index, given in enumerate(messages):
         place = f"messages.{index}"
+        message = known_fields(given, _MESSAGE_FIELDS, note_in_log, f"{place}.")
         role, content = message.get("role"), message.get("content")
         if role not in ("user", "assistant", *_SYSTEM):
             raise _wrong(f"{place}.role", f"must be user or assistant, not {role!r}")
@@ -82,9 +90,10 @@ def _system(system: str | list[Any], place: str) -> str | list[dict[str, Any]]:
     if isinstance(system, str):
         return system
     parts = []
-    for at, block in enumerate(system):
+    for at, each in enumerate(system):
         where = f"{place}.{at}"
-        kind = _type(block, where)
+        block = _block(each, where)
+        kind = block.get("type")
         if kind not in ("text", "thinking"):
             raise _wrong(where, f"block of type {kind!r} is not supported")
         text = _string(block, kind, where)
@@ -100,14 +109,17 @@ def _joined(parts: list[dict[str, Any]]) -> str:
 def _assistant(content: list[Any], place: str) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     calls = []
-    for at, block in enumerate(content):
+    for at, each in enumerate(content):
         where = f"{place}.content.{at}"
-        match _type(block, where):
+        block = _block(each, where)
+        match block.get("type"):
             case "text" | "thinking" as kind:
                 if text := _string(block, kind, where):
                     parts.append({"type": kind, kind: text})
             case "redacted_thinking":
                 continue
+            case str(kind) if kind in _PROVIDERS_CALLS or kind.endswith("_tool_result"):
+                note_in_log(f"{where}.{kind}")
             case "tool_use":
                 function = {
                     "name": _string(block, "name", where),
@@ -128,11 +140,12 @@ def _user(content: list[Any], place: str, *, follows_result: bool) -> list[dict[
     results = []
     texts = []
     is_read = follows_result or any(
-        isinstance(block, dict) and block.get("type") == "tool_result" for block in content
+        isinstance(each, dict) and each.get("type") == "tool_result" for each in content
     )
-    for at, block in enumerate(content):
+    for at, each in enumerate(content):
         where = f"{place}.content.{at}"
-        match _type(block, where):
+        block = _block(each, where)
+        match block.get("type"):
             case "text":
                 texts.append({"type": "text", "text": _string(block, "text", where)})
             case "tool_result":
@@ -158,10 +171,11 @@ def _result(block: dict[str, Any], where: str) -> str:
     return text
 
 
-def _type(block: Any, place: str) -> Any:
+def _block(block: Any, place: str) -> dict[str, Any]:
+    """A block without what says nothing to the model."""
     if not isinstance(block, dict):
         raise _wrong(place, "must be an object")
-    return block.get("type")
+    return known_fields(block, _BLOCK_FIELDS, note_in_log, f"{place}.")
 
 
 def _string(block: dict[str, Any], key: str, place: str) -> str:

@@ -56,7 +56,7 @@ class ResponsesBody(fields.Sampled):
         functions, choice = choose(tools.functions, self._choice(tools))
         return GenerationRequest(
             model=self.model,
-            messages=reader.chat,
+            messages=fields.with_question(reader.chat),
             tools=functions,
             tool_choice=choice,
             parallel_tool_calls=self.parallel_tool_calls is not False,

@@ -8,12 +8,16 @@ from mlx_magistral.server.api_errors import ApiError
 from mlx_magistral.server.protocols.fields import mistral_id
 from mlx_magistral.server.protocols.response_tools import ResponseTools, custom_arguments
 from mlx_magistral.text.placeholders import result_text
-from mlx_magistral.text.tolerance import Note
+from mlx_magistral.text.tolerance import Note, known_fields, note_in_log
 
 Find = Callable[[Any], dict[str, Any] | None]
 
 _TEXT_PARTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text", "refusal")
 _SYSTEM = ("system", "developer")
+_ITEM_FIELDS = frozenset(
+    "type role content summary id call_id name namespace arguments input output action "
+    "tools".split()
+)
 # What another server's own tools did; what came of it is in the messages.
 _PASSED = (
     "web_search_call",
@@ -52,7 +56,8 @@ class InputReader:
         for index, item in enumerate(given):
             self._item(item, f"input.{index}")
 
-    def _item(self, item: dict[str, Any], place: str) -> None:
+    def _item(self, given: dict[str, Any], place: str) -> None:
+        item = known_fields(given, _ITEM_FIELDS, note_in_log, f"{place}.")
         match item.get("type") or "message":
             case "message":
                 self._message(item, place)

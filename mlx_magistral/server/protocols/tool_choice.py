@@ -6,6 +6,10 @@ from mlx_magistral.server.api_errors import ApiError
 
 Tools = list[dict[str, Any]]
 
+# As a text, or as the type of an object (Anthropic's way); "any" is Mistral's and Anthropic's word.
+_WORDS = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+_NAMING = ("function", "custom", "tool")
+
 
 def choose(tools: Tools | None, choice: str | dict[str, Any] | None) -> tuple[Tools | None, str]:
     """The tools to offer, in the chat's shape, and ``auto``, ``none``, ``required`` or a name.
@@ -15,16 +19,15 @@ def choose(tools: Tools | None, choice: str | dict[str, Any] | None) -> tuple[To
     tools = tools or None
     if choice is None:
         return tools, "auto"
+    kind = choice if isinstance(choice, str) else choice.get("type")
+    if kind in _WORDS:
+        return tools, _WORDS[kind]
     if isinstance(choice, str):
-        if choice in ("auto", "none", "required"):
-            return tools, choice
-        if choice == "any":  # Mistral's word
-            return tools, "required"
         raise _wrong()
-    if choice.get("type") == "allowed_tools":
+    if kind == "allowed_tools":
         return _allowed(tools, choice.get("allowed_tools", choice))
     name = _name(choice)
-    if choice.get("type") not in ("function", "custom") or name is None:
+    if kind not in _NAMING or name is None:
         raise _wrong()
     return tools, name
 

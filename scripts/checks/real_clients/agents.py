@@ -1,6 +1,7 @@
 """Coding agents and other programs, run with the settings that ``connect --run`` gives them."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def _agent(
     more: dict[str, str] | None = None,
     prepare: Callable[[Place], None] = lambda place: None,
     keeps_command: bool = True,
+    python: str = sys.executable,
 ) -> Client:
     settings = CLIENTS[name]
 
@@ -52,7 +54,10 @@ def _agent(
         asked = arguments(PROMPTS[case], goes_on)
         return Command([program, *given, *asked], {**environment, **(more or {})})
 
-    client = Client(name, packages, (packages[0],), ask, is_node, leaves_out, prepare=set_up)
+    version = (packages[0],)
+    client = Client(
+        name, packages, version, ask, is_node, leaves_out, prepare=set_up, python=python
+    )
     return client
 
 
@@ -84,6 +89,14 @@ def _pi(prompt: str, goes_on: bool) -> list[str]:
 def _aider(prompt: str, goes_on: bool) -> list[str]:
     flags = ["--yes-always", "--no-git", "--no-pretty", "--no-stream", "--map-tokens", "0"]
     return [*flags, *(["--restore-chat-history"] if goes_on else []), "--message", prompt]
+
+
+def _cline(prompt: str, goes_on: bool) -> list[str]:
+    return [prompt]
+
+
+def _vibe(prompt: str, goes_on: bool) -> list[str]:
+    return ["--trust", "--auto-approve", *(["--continue"] if goes_on else []), "-p", prompt]
 
 
 _ADD = """def add(a: int, b: int) -> str:
@@ -118,6 +131,9 @@ AGENTS = [
     _agent("continue", ("@continuedev/cli",), _continue),
     _agent("qwen-code", ("@qwen-code/qwen-code",), _qwen),
     _agent("pi", ("@mariozechner/pi-coding-agent",), _pi),
+    # It goes on with a conversation at a terminal alone.
+    _agent("cline", ("cline",), _cline, leaves_out=("second",)),
+    _agent("mistral-vibe", ("mistral-vibe",), _vibe, is_node=False, python="python3.12"),
     _agent("aider", ("aider-chat",), _aider, is_node=False, leaves_out=("tool", "error", "abort")),
     _agent("llm", ("llm",), _llm, is_node=False, keeps_command=False),
 ]

@@ -28,6 +28,8 @@ SAID = {
     "second": "That was the second-2.",
     "long": "Read-it-all.",
 }
+# The server's own word for a client that has left, as it shall in one case.
+_CLIENT_LEFT = 499
 # What the tool returns, and what it says when it fails.
 RESULT, FAILURE = "forty-42", "thirteen"
 
@@ -58,11 +60,19 @@ def script(request: GenerationRequest) -> Turn:
     if last.get("role") == "tool":
         return Turn(content=f"The tool said: {str(last.get('content'))[:400]}")
     mark = _latest_mark(messages)
+    if request.tool_choice not in ("auto", "none", "required") and mark in SAID:
+        return Turn(calls=((request.tool_choice, json.dumps({"text": SAID[mark]})),))
     if mark in ("tool", "error"):
         return _calling(request, is_failing=mark == "error")
     if mark == "abort":
         return Turn(is_slow=True)
-    return Turn(content=SAID.get(mark, "Fine."))
+    return Turn(content=SAID.get(mark) or _said_before(messages) or "Fine.")
+
+
+def _said_before(messages: Sequence[dict[str, Any]]) -> str:
+    """What a client keeps of a conversation that it has summarized."""
+    texts = json.dumps([each.get("content") for each in messages])
+    return next((text for text in SAID.values() if text in texts), "")
 
 
 def _latest_mark(messages: Sequence[dict[str, Any]]) -> str:
@@ -79,11 +89,15 @@ def _latest_mark(messages: Sequence[dict[str, Any]]) -> str:
 
 
 def _calling(request: GenerationRequest, *, is_failing: bool) -> Turn:
-    offered = [tool["function"]["name"] for tool in request.tools or ()]
+    """A call of the first tool that is known, with the arguments that it declares."""
+    functions = {tool["function"]["name"]: tool["function"] for tool in request.tools or ()}
     for name, arguments in TOOLS.items():
-        if name in offered:
-            return Turn(calls=((name, json.dumps(arguments[is_failing])),))
-    return Turn(content=f"None of these tools is known: {', '.join(offered)}")
+        if name in functions:
+            declared = (functions[name].get("parameters") or {}).get("properties", {})
+            given = arguments[is_failing]
+            fitting = {key: value for key, value in given.items() if key in declared}
+            return Turn(calls=((name, json.dumps(fitting or given)),))
+    return Turn(content=f"None of these tools is known: {', '.join(functions)}")
 
 
 @dataclass
@@ -99,7 +113,9 @@ class Outcome:
         """What is wrong, a line each; nothing for a case that passed."""
         posts = [each for each in self.exchanges if each.path.startswith("POST /v1/")]
         refused = [
-            f"{each.path}: {each.status} {each.error[:300]}" for each in posts if each.status >= 400
+            f"{each.path}: {each.status} {each.error[:300]}"
+            for each in posts
+            if each.status >= 400 and each.status != _CLIENT_LEFT
         ]
         found = [*self.problems, *refused]
         if not posts:

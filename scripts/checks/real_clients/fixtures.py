@@ -8,9 +8,9 @@ from typing import Any
 
 from .cases import Outcome
 
-# The conversation is whole after a tool's result, and after a second turn.
-_KEPT = ("tool", "second", "plain")
-_LONGEST_TEXT, _MOST_TOOLS = 160, 12
+# The conversation is whole after a tool's result, and after a second turn; so many tools are kept.
+_KEPT = {"tool": 12, "second": 1}
+_LONGEST_TEXT = 100
 _SECRETS = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an-id"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "a-hash"),
@@ -29,15 +29,17 @@ def write_fixture(
 ) -> None:
     """One file a client: the last request of each kind of conversation."""
     requests = []
-    for case in _KEPT:
+    for case, most_tools in _KEPT.items():
         posts = [
             each
             for each in (outcomes[case].exchanges if case in outcomes else ())
             if each.path.startswith("POST /v1/") and each.status == 200
         ]
         if posts:
-            longest = max(posts, key=lambda each: len(json.dumps(each.body)))
+            longest = max(posts, key=lambda each: _length(each.body))
             body = cleaned(longest.body, str(place))
+            if isinstance(body.get("tools"), list):
+                body["tools"] = body["tools"][:most_tools]
             requests.append({"case": case, "path": longest.path.split()[1], "body": body})
     folder.mkdir(parents=True, exist_ok=True)
     document = {"client": name, "version": version, "requests": requests}
@@ -45,13 +47,18 @@ def write_fixture(
     (folder / f"{name}.json").write_text(text + "\n", "utf-8")
 
 
+def _length(body: Any) -> tuple[int, int]:
+    """Of a conversation: its turns, then its text (tools are not sent with every turn)."""
+    turns = body.get("messages") or body.get("input") or ()
+    return len(turns), len(json.dumps(body))
+
+
 def cleaned(value: Any, place: str, key: str = "") -> Any:
-    """Short texts, few tools, no ids, paths or dates of the machine it was made on."""
+    """Short texts, and no ids, paths or dates of the machine it was made on."""
     if isinstance(value, dict):
         return {name: cleaned(inner, place, name) for name, inner in value.items()}
     if isinstance(value, list):
-        kept = value[:_MOST_TOOLS] if key == "tools" else value
-        return [cleaned(each, place, key) for each in kept]
+        return [cleaned(each, place, key) for each in value]
     if not isinstance(value, str):
         return value
     text = value.replace(place, "/project")

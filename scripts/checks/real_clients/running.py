@@ -71,6 +71,7 @@ class Client:
     is_node: bool = False
     leaves_out: tuple[str, ...] = ()  # cases that it has no way to do
     has_own_turns: bool = False  # whether it does both turns of the second case by itself
+    python: str = sys.executable  # of the environment it is installed into
     prepare: Callable[[Place], None] = lambda place: None
 
     def install(self, folder: Path) -> str:
@@ -85,11 +86,14 @@ class Client:
             commands = [[*npm, *self.packages]]
         else:
             pip = [str(folder / "venv/bin/python"), "-m", "pip", "install", "-q", *self.packages]
-            commands = [[sys.executable, "-m", "venv", str(folder / "venv")], pip]
+            commands = [[self.python, "-m", "venv", str(folder / "venv")], pip]
         for command in commands:
-            done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL_S
-            )
+            try:
+                done = subprocess.run(
+                    command, cwd=folder, capture_output=True, text=True, timeout=_INSTALL_S
+                )
+            except (OSError, subprocess.TimeoutExpired) as error:
+                return f"{' '.join(command[:3])}: {error}"
             if done.returncode:
                 return f"{' '.join(command[:3])} failed: {done.stderr.strip()[-400:]}"
         (folder / "installed").touch()

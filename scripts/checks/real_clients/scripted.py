@@ -71,6 +71,7 @@ class ScriptedBackend:
     """Plays what ``script`` says to each request, after the checks that a real one makes."""
 
     model_name = "magistral"
+    model_names = ("magistral",)
     context_tokens = 40_960
     places = 16
     facts: Mapping[str, Any] = {"n_ctx_train": 131_072}

@@ -22,12 +22,13 @@ class Row:
         return f"| {self.client} | {self.version} | {self.date} | {self.result} |\n"
 
 
-def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Put the rows into the document's table, in the place of the same clients' or at its end."""
+def write_table(path: Path, rows: Sequence[Row], order: Sequence[str]) -> None:
+    """Put the rows into the document's table, which has the clients that ``order`` names."""
     text = path.read_text("utf-8")
     found = _TABLE.search(text)
     if found is None:
         raise SystemExit(f"{path} has no table that begins with {_HEAD.splitlines()[0]!r}.")
     lines = {line.split("|")[1].strip(): line for line in found[1].splitlines(keepends=True)}
     lines |= {row.client: row.line() for row in rows}
-    path.write_text(text.replace(found[0], _HEAD + "".join(lines.values())), "utf-8")
+    table = _HEAD + "".join(lines[name] for name in order if name in lines)
+    path.write_text(text.replace(found[0], table), "utf-8")

@@ -80,6 +80,15 @@ def test_fields_of_nested_objects_are_named_with_their_place(asker: Asker) -> No
 def test_wrong_values_are_refused_with_their_field(asker: Asker) -> None:
     for name, value in [("temperature", "warm"), ("n", 0), ("stop", 5), ("max_tokens", 0)]:
         assert asker.refused("/v1/chat/completions", **{name: value}).startswith(name)
+    wrong = asker.refused("/v1/chat/completions", stop=["a", 5])
+    assert wrong == "stop.1: Field 'stop.1': Input should be a valid string."
+
+
+def test_an_empty_stop_text_stops_nothing(asker: Asker) -> None:
+    for given, kept in [("", ()), ([], ()), (["", "a"], ("a",)), ("a", ("a",))]:
+        for path in ("/v1/chat/completions", "/v1/completions"):
+            assert asker.asked(path, stop=given).stop == kept
+    assert asker.asked("/v1/messages", stop_sequences=["", "a"]).stop == ("a",)
 
 
 @pytest.mark.parametrize("path", GENERATING)
@@ -120,6 +129,9 @@ TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")
         ("none", "none", 2),
         ({"type": "function", "function": {"name": "g"}}, "g", 2),
         ({"type": "function", "name": "g"}, "g", 2),
+        ({"type": "tool", "name": "g"}, "g", 2),
+        ({"type": "any"}, "required", 2),
+        ({"type": "auto"}, "auto", 2),
         (
             {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": TOOLS[1:]}},
             "required",
@@ -203,3 +215,13 @@ def test_penalties_and_biases_reach_the_sampler(asker: Asker, path: str) -> None
     ]:
         assert asker.refused(path, **{name: value}).startswith(name)
     assert not asker.asked(path, logit_bias={}, frequency_penalty=0).options.get("logit_bias")
+
+
+def test_a_chat_that_ends_in_the_assistants_turn_goes_on_in_another(asker: Asker) -> None:
+    said = {"role": "assistant", "content": "A summary."}
+    for path, field in (("/v1/chat/completions", "messages"), ("/v1/responses", "input")):
+        for chat in ([USER, said], [{"role": "system", "content": "s"}, said]):
+            messages = asker.asked(path, **{field: chat}).messages or ()
+            assert messages[-1] == {"role": "user", "content": "Continue."}
+        messages = asker.asked(path, **{field: [USER, {**said, "content": ""}]}).messages or ()
+        assert not any(message.get("content") == "Continue." for message in messages)

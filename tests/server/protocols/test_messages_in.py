@@ -121,3 +121,15 @@ def test_both_places_of_a_schema(asker: Asker) -> None:
     form = {"type": "json_schema", "schema": {"type": "object"}}
     for fields in ({"output_format": form}, {"output_config": {"format": form}}):
         assert "schema" in asker.asked(PATH, **fields).options
+
+
+def test_what_the_providers_own_tools_did_is_left_out_of_the_history(asker: Asker) -> None:
+    blocks = [
+        {"type": "server_tool_use", "id": "srv_1", "name": "web_search", "input": {}},
+        {"type": "web_search_tool_result", "tool_use_id": "srv_1", "content": []},
+        {"type": "text", "text": "It is so."},
+    ]
+    given = messages(asker, USER, {"role": "assistant", "content": blocks}, USER)
+    assert given[1]["content"] == [{"type": "text", "text": "It is so."}]
+    wrong = [USER, {"role": "assistant", "content": [{"type": "container_upload"}]}, USER]
+    assert "container_upload" in asker.refused(PATH, messages=wrong)

@@ -18,7 +18,9 @@ kind = OpenAIChatCompletionsModel if sys.argv[2] == "chat" else OpenAIResponsesM
 client = AsyncOpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0)
 model = kind(model=MODEL, openai_client=client)
 agent = Agent(name="Brief", instructions="Be brief.", model=model)
-calculating = Agent(name="Adder", model=model, tools=[function_tool(add)])
+# By itself it keeps what an error says from the model.
+adding = function_tool(add, failure_error_function=lambda context, error: f"Error: {error}")
+calculating = Agent(name="Adder", model=model, tools=[adding])
 
 
 def answer(prompt):

@@ -1,0 +1,116 @@
+"""Follower: any rank but 0. It does what the leader tells of, with caches that mirror the leader's.
+
+Never draws, encodes or shows anything: ids come to it inside the computation.
+"""
+
+import os
+
+import mlx.core as mx
+
+from mlx_magistral.cluster.building import build_rank
+from mlx_magistral.cluster.links import Links
+from mlx_magistral.cluster.passes import CacheShelf, CacheState, Pass
+from mlx_magistral.cluster.pulse import Pulse
+from mlx_magistral.cluster.share import Share, Split
+from mlx_magistral.cluster.wire import Message, Wire
+from mlx_magistral.errors import ClusterError, MagistralError
+from mlx_magistral.hub.resolve import find_local
+from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
+from mlx_magistral.model.checkpoint import Checkpoint, open_checkpoint
+from mlx_magistral.model.transformer import Transformer
+from mlx_magistral.model.weights import read_weights
+
+# Passes of so many rows are waited for, so that what they leave is given back before the next.
+_LONG_ROWS = 64
+
+
+class Follower:
+    """Serves one leader, from ``run`` to its word that it is over."""
+
+    def __init__(self, links: Links, wire: Wire) -> None:
+        self._links = links
+        self._wire = wire
+        self._pulse = Pulse({0: wire}, lambda rank, what: os._exit(1))
+        self._model: Transformer | None = None
+        self._shelf: CacheShelf | None = None
+        self._id = 0  # of the model
+        self._pulse.start()
+
+    def run(self) -> None:
+        """Returns once the leader has said that it is over; ends the process where it is lost."""
+        try:
+            while (message := self._pulse.inbox.get()[1])["op"] != "end":
+                self._do(message)
+            mx.synchronize()
+            self._pulse.stop()
+            self._wire.close()
+        except MagistralError as error:
+            self._wire.send({"op": "error", "text": str(error)})
+            self._pulse.wait(5.0)
+        except RuntimeError as error:
+            # Of a rank that is lost the leader knows by itself, and which one it is.
+            if not str(error).startswith("[ring]"):
+                self._wire.send({"op": "error", "text": f"failed: {error}"})
+            self._pulse.wait(30.0)
+
+    def _do(self, message: Message) -> None:
+        match message["op"]:
+            case "pass":
+                self._pass(Pass.from_dict(message))
+            case "logits":
+                self._loaded().logits(mx.zeros(message["shape"], getattr(mx, message["dtype"])))
+            case "copy":
+                self._copy(message)
+            case "load":
+                self._load(message)
+            case "unload" if message["id"] == self._id:
+                self._model = self._shelf = None
+                mx.clear_cache()
+
+    def _pass(self, wanted: Pass) -> None:
+        assert self._shelf is not None
+        hidden = self._loaded().hidden(mx.zeros(wanted.shape), self._shelf.for_pass(wanted))
+        if wanted.shape[0] * wanted.shape[1] > _LONG_ROWS:
+            mx.eval(hidden)
+            mx.clear_cache()
+
+    def _copy(self, message: Message) -> None:
+        assert self._shelf is not None
+        source = self._shelf.at(CacheState(**message["source"]))
+        for layer, other in zip(
+            self._shelf.at(CacheState(**message["cache"])), source, strict=True
+        ):
+            layer.copy_from(other, message["tokens"])
+
+    def _loaded(self) -> Transformer:
+        assert self._model is not None  # the leader loads before it computes
+        return self._model
+
+    def _load(self, message: Message) -> None:
+        self._model = self._shelf = None
+        self._id = message["id"]
+        checkpoint = find_same(message["model"], message["fingerprint"])
+        rank, size = self._links.rank, self._links.size
+        first, end = message["layers"][rank]
+        share = Share(rank, size, Split(message["split"]), (first, end))
+        self._model = build_rank(checkpoint, share, self._links)
+        read_weights(self._model)
+        self._shelf = CacheShelf(share.config(checkpoint.config))
+        self._wire.send({"op": "loaded"})
+
+
+def find_same(model: str, fingerprint: str) -> Checkpoint:
+    """The leader's model on this disk; raises ClusterError where there is none or another."""
+    try:
+        folder = find_local(model)
+        checkpoint = None if folder is None else open_checkpoint(folder)
+    except MagistralError as error:
+        raise ClusterError(f"cannot use the model {model}: {error}") from error
+    if checkpoint is None:
+        raise ClusterError(f"has no {model}. Run there: mlx-magistral pull {model}")
+    if weights_fingerprint(checkpoint, by_date=False) != fingerprint:
+        raise ClusterError(
+            f"has another {model} than rank 0: the weights or the manifest differ. Copy the folder "
+            "of rank 0 there"
+        )
+    return checkpoint
