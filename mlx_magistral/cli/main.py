@@ -25,6 +25,7 @@ COMMANDS = {
     "sessions": "List, search, show, export or delete conversations.",
     "fit": "Show which model, context and KV cache fit in memory.",
     "serve": "Serve a model to OpenAI and Anthropic clients.",
+    "service": "Run the server in the background, from login on.",
     "connect": "Show the settings that connect a client to a server.",
     "pull": "Download a model, or see which one suits this machine.",
     "list": "List the models on this disk.",

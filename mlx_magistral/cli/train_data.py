@@ -22,15 +22,11 @@ def data_records(names: Sequence[str]) -> tuple[list[Record], list[Record]]:
     train: list[Record] = []
     valid: list[Record] = []
     for name in names:
-        path = Path(name).expanduser()
-        if path.suffix in _TABLES and path.is_file():
-            train += _table(path)
-        elif path.exists():
-            learned, held = read_data([path])
-            train += learned
-            valid += held
-        else:
-            train += _hub(name)
+        learned, held = _named(name)
+        if not learned:
+            raise TrainingError(f"{name} holds no example: it is empty.")
+        train += learned
+        valid += held
     return train, valid
 
 
@@ -72,6 +68,8 @@ def batch_records(requests: Path, answers: Path) -> list[Record]:
         said = {"role": "assistant", **_said(choices[0].get("message") or {})}
         content = {"messages": [*request["messages"], said], "tools": request.get("tools")}
         records.append(Record(content, answer.place))
+    if not records:
+        raise TrainingError(f"{answers} holds no finished answer to a request of {requests}.")
     return records
 
 
@@ -93,7 +91,16 @@ def eval_records(run: Path) -> list[Record]:
         messages = [*head, {"role": "user", "content": problem["prompt"]}, said]
         place = f"{run} {sample.task} {sample.problem} sample {sample.sample}"
         records.append(Record({"messages": messages}, place))
+    if not records:
+        raise TrainingError(f"{run}: no reply was judged right, so there is nothing to learn.")
     return records
+
+
+def _named(name: str) -> tuple[list[Record], list[Record]]:
+    path = Path(name).expanduser()
+    if path.suffix in _TABLES and path.is_file():
+        return list(_table(path)), []
+    return read_data([path]) if path.exists() else (_hub(name), [])
 
 
 def _said(message: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +126,8 @@ def _hub(name: str) -> list[Record]:
     if not is_hub_id(name):
         raise UsageError(f"There is no file or folder {name}, and it is no data set of the hub.")
     try:
-        files = hub_files([name], _HUB_PATTERNS, None, most=_MOST_HUB_FILES)
+        way_out = "Or name a file with its chats."
+        files = hub_files([name], _HUB_PATTERNS, None, most=_MOST_HUB_FILES, way_out=way_out)
     except MagistralError as error:
         raise TrainingError(f"{name} is no file here, and as a data set: {error}") from error
     records: list[Record] = []

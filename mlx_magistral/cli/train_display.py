@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from mlx_magistral.cli.layout import echo, echo_json, window_columns
-from mlx_magistral.terminal.display import can_redraw
+from mlx_magistral.terminal.display import can_redraw, can_style
 from mlx_magistral.terminal.live import LiveRegion
 from mlx_magistral.terminal.times import duration
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
@@ -31,19 +31,25 @@ def show_job(job: TrainingJob) -> None:
     click.echo("The first example; what is learned is green:", err=True)
     click.echo(_coloured(stretches(job.data.train[0], job.tokenizer)), err=True)
     echo(job.plan.describe(), 2, err=True)
-    steps = f"{job.options.iters:,} steps of {_examples_a_step(job):,} examples"
-    echo(f"{steps}: {_epochs(job):.3g} epochs.", 2, err=True)
+    steps = f"Steps: {job.options.iters:,}, examples in each: {_examples_a_step(job):,}"
+    echo(f"{steps}, epochs: {_epochs(job):.3g}.", 2, err=True)
 
 
 class TrainDisplay(Watcher):
     """Use as a context manager. With ``as_json`` a line on stdout for each step and validation."""
 
-    def __init__(self, iters: int, *, as_json: bool, is_quiet: bool) -> None:
+    def __init__(
+        self, iters: int, *, as_json: bool, is_quiet: bool, is_verbose: bool = False
+    ) -> None:
         self._iters = iters
         self._as_json = as_json
         self._is_quiet = is_quiet
-        self._region = LiveRegion(sys.stderr) if can_redraw(sys.stderr) and not is_quiet else None
+        draws = can_redraw(sys.stderr) and not is_quiet and not is_verbose
+        self._region = LiveRegion(sys.stderr) if draws else None
+        # Every step's line stays with ``is_verbose``, and nothing is drawn in place.
+        self._line_seconds = 0.0 if is_verbose else _LINE_SECONDS
         self._told = 0.0
+        self._saved = 0
 
     def __enter__(self) -> "TrainDisplay":
         return self
@@ -59,7 +65,7 @@ class TrainDisplay(Watcher):
         if self._as_json:
             echo_json(asdict(record))
         now = time.monotonic()
-        waited = _DRAW_SECONDS if self._region else _LINE_SECONDS
+        waited = _DRAW_SECONDS if self._region else self._line_seconds
         is_due = now - self._told >= waited or record.step in (1, self._iters)
         if self._is_quiet or not is_due:
             return
@@ -77,6 +83,14 @@ class TrainDisplay(Watcher):
         best = history.best
         mark = ", the best so far" if best is record else ""
         self._say(f"Step {record.step:,}: held-out loss {record.loss:.4f}{mark}.")
+
+    def saved(self, step: int) -> None:
+        self._saved = step
+
+    def interrupted(self) -> None:
+        """What was done is not lost."""
+        if self._saved:
+            self._say(f"Saved after step {self._saved:,}. The same command goes on.")
 
     def ended(self, history: History) -> None:
         """The whole curve, for good."""
@@ -109,7 +123,7 @@ class TrainDisplay(Watcher):
 def _coloured(parts: list[Stretch]) -> str:
     """Green where it is learned; where colours are not shown, in ⟦ ⟧."""
     text = "".join(part.text for part in parts)
-    has_colour = sys.stderr.isatty()
+    has_colour = can_style(sys.stderr)
     shown, place, dropped = [], 0, False
     for part in parts:
         kept = "".join(

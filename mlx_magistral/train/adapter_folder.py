@@ -39,10 +39,9 @@ def write_adapter(
 ) -> None:
     """Write parameters by name as mlx-lm's load_adapters reads them; raises TrainingError."""
     keys = sorted({name.split(".", 3)[3].rpartition(".")[0] for name in parameters})
-    chosen = base.n_layers if options.num_layers == -1 else options.num_layers
     config: dict[str, Any] = {
         "fine_tune_type": options.method.value,
-        "num_layers": chosen,
+        "num_layers": options.layers_of(base.n_layers),
         "lora_parameters": {
             "rank": options.rank,
             "scale": options.scale,

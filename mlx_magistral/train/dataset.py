@@ -44,20 +44,20 @@ class DataCheck:
     def lines(self) -> list[str]:
         """What to tell, a line each."""
         told = [
-            f"{self.count:,} examples to train on, {self.valid_count:,} to validate on; "
+            f"Examples to train on: {self.count:,}, to validate on: {self.valid_count:,}; "
             f"median {self.median:,} ids, p95 {self.p95:,}, longest {self.longest:,}; "
             f"{self.target_share:.0%} of the ids carry loss."
         ]
         if self.cut:
-            told.append(f"{self.cut:,} are longer than --max-seq-len and lose their end.")
+            told.append(f"Longer than --max-seq-len, cut at their end: {self.cut:,}.")
         if self.dropped:
-            told.append(f"{self.dropped:,} have nothing to learn before the cut: left out.")
+            told.append(f"Left out, with nothing to learn before the cut: {self.dropped:,}.")
         if self.duplicates:
-            told.append(f"{len(self.duplicates):,} are there twice: {_some(self.duplicates)}.")
+            told.append(f"There twice: {len(self.duplicates):,} ({_some(self.duplicates)}).")
         if self.leaks:
             told.append(
-                f"{len(self.leaks):,} of the validation ask what is trained on too: "
-                f"{_some(self.leaks)}."
+                f"Of the validation, asked in training too: {len(self.leaks):,} "
+                f"({_some(self.leaks)})."
             )
         return told
 

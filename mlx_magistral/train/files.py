@@ -28,8 +28,24 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             draft.unlink()
         reason = getattr(error, "strerror", None) or error
         raise TrainingError(
-            f"{path} cannot be written: {reason}. What was saved before is whole; free some space "
-            "and give the same command again."
+            f"{path} cannot be written: {reason}. What was saved before is whole; mend that and "
+            "give the same command again."
+        ) from error
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder where it is missing and try it, before hours are spent on what goes there.
+
+    Raises TrainingError.
+    """
+    draft = folder / ".draft"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft.touch()
+        draft.unlink()
+    except OSError as error:
+        raise TrainingError(
+            f"{folder} cannot be written: {error.strerror}. Name another folder."
         ) from error
 
 

@@ -13,22 +13,25 @@ from typing import Any
 
 import mlx.core as mx
 
-from mlx_magistral.errors import MissingExtraError, TrainingError
+from mlx_magistral.errors import MissingExtraError, TrainingError, UsageError
 from mlx_magistral.hub.examine import examine
 from mlx_magistral.hub.resolve import named_folder
 from mlx_magistral.hub.tokenizer_source import find_tokenizer
 from mlx_magistral.memory.machine import this_machine
 from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
 from mlx_magistral.memory.sizes import weight_bytes
+from mlx_magistral.model.adapters.adapter import CONFIG_FILE
 from mlx_magistral.model.adapters.identity import base_identity
+from mlx_magistral.model.adapters.reading import MLX_FILE
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.weights import build_model, read_weights
 from mlx_magistral.text.tokenizer import Tokenizer, load_tokenizer
-from mlx_magistral.train.adapter_folder import Base, write_peft
+from mlx_magistral.train.adapter_folder import CARD_FILE, Base, write_peft
 from mlx_magistral.train.card import write_card
 from mlx_magistral.train.dataset import VALID_SHARE, Dataset, make_dataset
 from mlx_magistral.train.encoding import FinetuningEncoder
 from mlx_magistral.train.example import LossOn
+from mlx_magistral.train.files import require_writable
 from mlx_magistral.train.history import History
 from mlx_magistral.train.method import prepare
 from mlx_magistral.train.options import TrainOptions
@@ -66,6 +69,12 @@ class TrainRequest:
     is_strict: bool = False
     with_peft: bool = False
 
+    def __post_init__(self) -> None:
+        if self.epochs is not None and not 0 < self.epochs < math.inf:
+            raise UsageError(f"--epochs must be more than 0, not {self.epochs}.")
+        if not 0 <= self.valid_share < 1:
+            raise UsageError(f"--valid-share is a share, 0 to 1, not {self.valid_share}.")
+
 
 class TrainingJob:
     """Opened by reading headers and data; ``run`` reads the weights and trains."""
@@ -95,6 +104,7 @@ class TrainingJob:
         folder = self.request.folder
         if restart:
             _forget(folder)
+        require_writable(folder)
         model = build_model(self.checkpoint).model
         read_weights(model)
         named = named_folder(self.request.model)
@@ -106,26 +116,34 @@ class TrainingJob:
         )
         prepare(model, self.options)
         trainer = Trainer(model, self.data, self.options, folder, base, self._identity(), watcher)
-        if trainer.resume():
+        if not trainer.resume():
+            if trainer.step:
+                watcher.resumed(trainer.step)
+            trainer.run()
+        elif self._is_finished():
             raise TrainingError(
                 f"{folder} is a training that has ended already, after {trainer.step:,} steps. "
                 "Add --restart to train anew."
             )
-        if trainer.step:
-            watcher.resumed(trainer.step)
-        trainer.run()
         self._finish(base, trainer.history)
         return trainer.history
 
     def _finish(self, base: Base, history: History) -> None:
         folder = self.request.folder
-        write_card(folder, base, self.options, self.data.check, history)
         try:
             save_png(history, f"{folder.resolve().name}: loss", folder / CURVE_FILE)
         except MissingExtraError:
             pass  # a curve is no reason to fail after hours; the log has every point of it
         if self.request.with_peft:
             write_peft(folder, folder / PEFT_FOLDER)
+        # The last, for it says that all is there.
+        write_card(folder, base, self.options, self.data.check, history)
+
+    def _is_finished(self) -> bool:
+        """Whether what comes after the last step is there too."""
+        folder = self.request.folder
+        has_peft = (folder / PEFT_FOLDER / CONFIG_FILE).is_file()
+        return (folder / CARD_FILE).is_file() and (has_peft or not self.request.with_peft)
 
     def _read_data(self) -> Dataset:
         request = self.request
@@ -183,10 +201,6 @@ def _weight_bytes(checkpoint: Checkpoint) -> int:
 
 def _forget(folder: Path) -> None:
     """Remove what an earlier training wrote, and nothing else."""
-    from mlx_magistral.model.adapters.adapter import CONFIG_FILE
-    from mlx_magistral.model.adapters.reading import MLX_FILE
-    from mlx_magistral.train.adapter_folder import CARD_FILE
-
     for name in (STATE_FILE, LOG_FILE, MLX_FILE, CONFIG_FILE, CARD_FILE, CURVE_FILE):
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / PEFT_FOLDER, ignore_errors=True)

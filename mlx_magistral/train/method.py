@@ -10,7 +10,7 @@ from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.quantized import QuantizedLinear
 from mlx.utils import tree_flatten
 
-from mlx_magistral.errors import TrainingError, UsageError
+from mlx_magistral.errors import TrainingError
 from mlx_magistral.model.adapters.adapter import ModuleAdapter
 from mlx_magistral.model.adapters.layers import (
     float_rows,
@@ -31,9 +31,7 @@ def prepare(model: Transformer, options: TrainOptions) -> None:
     Raises UsageError or TrainingError.
     """
     count = len(model.layers)
-    chosen = count if options.num_layers == -1 else options.num_layers
-    if chosen > count:
-        raise UsageError(f"--num-layers is {chosen}, and the model has {count}.")
+    chosen = options.layers_of(count)
     if options.method is Method.FULL:
         _widen(model)
     _unpack_on_cpu(model)

@@ -15,6 +15,10 @@ class Method(Enum):
     FULL = "full"
 
 
+_COUNTS = ("rank", "iters", "batch_size", "grad_accumulation_steps", "eval_every", "save_every")
+_CEILINGS = {"weight_decay": 1, "patience": 1 << 31, "seed": 1 << 63}
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """Names as mlx-lm has them; the same options on the same data give the same adapter.
@@ -43,9 +47,15 @@ class TrainOptions:
     save_every: int = 50
 
     def __post_init__(self) -> None:
-        for name in ("rank", "iters", "batch_size", "grad_accumulation_steps", "eval_every"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise UsageError(f"{_flag(name)} must be 1 or more, not {getattr(self, name)}.")
+        for name in ("weight_decay", "patience", "seed"):
+            if not 0 <= getattr(self, name) < _CEILINGS[name]:
+                raise UsageError(
+                    f"{_flag(name)} must be 0 or more and below {_CEILINGS[name]:,}, not "
+                    f"{getattr(self, name)}."
+                )
         for name in ("alpha", "learning_rate", "clip"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise UsageError(f"{_flag(name)} must be more than 0, not {getattr(self, name)}.")
@@ -60,6 +70,12 @@ class TrainOptions:
     def scale(self) -> float:
         """What an update is multiplied by."""
         return self.alpha / self.rank
+
+    def layers_of(self, count: int) -> int:
+        """How many of a model's ``count`` layers are trained; raises UsageError."""
+        if self.num_layers > count:
+            raise UsageError(f"--num-layers is {self.num_layers}, and the model has {count}.")
+        return count if self.num_layers == -1 else self.num_layers
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for the state's identity and the adapter's card."""

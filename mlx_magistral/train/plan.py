@@ -131,7 +131,7 @@ def plan_training(
 
 def trained_count(config: ModelConfig, options: TrainOptions) -> int:
     """How many numbers are trained."""
-    layers = _layers(config, options)
+    layers = options.layers_of(config.n_layers)
     shapes = _layer_shapes(config)
     if options.method is Method.FULL:
         return layers * (sum(out * width for out, width in shapes) + 2 * config.dim)
@@ -169,7 +169,9 @@ def activation_bytes(
     kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * short + dora
     kept *= _UNSEEN_BACKWARD if load.targets > at_once else 1.0
     passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * block
-    return int(max(_layers(config, options) * kept + _HEAD_ARRAYS * logits + passing, update))
+    return int(
+        max(options.layers_of(config.n_layers) * kept + _HEAD_ARRAYS * logits + passing, update)
+    )
 
 
 def longest_that_fits(
@@ -208,10 +210,6 @@ def _plan(
     )
 
 
-def _layers(config: ModelConfig, options: TrainOptions) -> int:
-    return config.n_layers if options.num_layers == -1 else options.num_layers
-
-
 def _scores(config: ModelConfig, load: PackLoad, item: int) -> tuple[int, int]:
     """One score matrix of all heads of all short examples, and one block of the longest long one's.
 
@@ -246,4 +244,4 @@ def _layer_shapes(config: ModelConfig) -> list[tuple[int, int]]:
 
 
 def _gb(nbytes: int) -> str:
-    return f"{nbytes / 1e9:.2f}"
+    return f"{nbytes / 1e9:.2f}" if nbytes >= 1e8 else f"{nbytes / 1e9:.2g}"

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """nano learns a task that it fails, in minutes of a CPU, and keeps what it knew; in four commands.
 
-The task is to write a number's digits from the last to the first. 2,000 examples of it are trained
-on with a share of nano's own tasks; held out are 200 numbers that no example has, and 260
-problems of `eval nano`. With --bits 4 the base is quantized first: QLoRA.
+The task is the sum of a number's digits: a step that nano does not know, then some that it does.
+There are 2,000 examples of it, with a share of nano's own tasks, and 64 steps of 16 examples; held
+out are 200 numbers that no example has, and 130 problems of `eval nano`. With --bits 4 the base is
+quantized first: QLoRA.
 
     scripts/checks/nano_learns.py --work DIR [--bits 4] [--json]
 
@@ -24,11 +25,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nano"))
 
+from nano_data import scratch  # noqa: E402
 from nano_data.batches import conversation  # noqa: E402
 from nano_data.chat import Conversation  # noqa: E402
 from nano_data.problem import split_of  # noqa: E402
 
-NEW_EXAMPLES, HELD_OUT = 2000, 200
+NEW_EXAMPLES, HELD_OUT, LIMIT = 2000, 200, 130
 # Of nano's own tasks: what is shortest is most of it, for the time.
 OLD = {
     "addition": 120,
@@ -44,16 +46,16 @@ OLD = {
     "large": 20,
 }
 QUESTIONS = (
-    "What is {} in reverse?",
-    "Reverse {}.",
-    "Write {} from the last to the first.",
-    "{} in reverse?",
-    "Can you reverse {}?",
+    "What is the sum of the digits of {}?",
+    "Add the digits of {}.",
+    "Sum of the digits of {}?",
+    "Can you add the digits of {}?",
+    "What do you get when you add the digits of {}?",
 )
 TRAINING = (
-    *("--batch-size", "16", "--grad-accumulation-steps", "1", "--epochs", "1"),
-    *("--learning-rate", "3e-3", "--rank", "16", "--alpha", "32", "--eval-every", "40"),
-    *("--valid-share", "0.02", "--save-every", "40", "--seed", "1"),
+    *("--batch-size", "16", "--iters", "64"),
+    *("--learning-rate", "3e-3", "--rank", "16", "--alpha", "32", "--eval-every", "16"),
+    *("--valid-share", "0.02", "--save-every", "16", "--seed", "1"),
 )
 LIMIT_S, WANTED, MOST_BEFORE, MOST_LOST = 600.0, 0.90, 0.05, 0.02
 
@@ -74,7 +76,7 @@ def main() -> None:
     if arguments.bits < 16:
         base = str(work / f"nano-{name}")
         if not Path(base).exists():
-            run("convert", "nano", base, "--bits", arguments.bits, "--recipe", "calibrated")
+            run("convert", "nano", base, "--bits", arguments.bits)
     before = evaluate(work, base, f"{name}-before")
     adapter = work / f"adapter-{name}"
     seconds = train(work, base, adapter)
@@ -83,37 +85,37 @@ def main() -> None:
 
 
 def write_data(work: Path) -> None:
-    """train.jsonl, in no order, and reverse.jsonl, the problems that are held out."""
+    """train.jsonl, in no order, and digits.jsonl, the problems that are held out."""
     draw = random.Random(7)
-    lines = [reversal(draw, "train")[1] for _ in range(NEW_EXAMPLES)]
+    lines = [digit_sum(draw, "train")[2] for _ in range(NEW_EXAMPLES)]
     for kind, count in OLD.items():
         lines += [old_chat(conversation(draw, kind, "train")) for _ in range(count)]
     draw.shuffle(lines)
     write_lines(work / "train.jsonl", ({"messages": each} for each in lines))
     problems = {}
     while len(problems) < HELD_OUT:
-        number, chat = reversal(draw, "test")
-        problems[number] = {"problem": chat[0]["content"], "answer": number[::-1]}
-    write_lines(work / "reverse.jsonl", problems.values())
+        number, value, chat = digit_sum(draw, "test")
+        problems[number] = {"problem": chat[0]["content"], "answer": str(value)}
+    write_lines(work / "digits.jsonl", problems.values())
 
 
-def reversal(draw: random.Random, split: str) -> tuple[str, list[dict[str, str]]]:
-    """A number of 3 to 6 digits that is in the split, and its chat."""
+def digit_sum(draw: random.Random, split: str) -> tuple[str, int, list[dict[str, str]]]:
+    """A number of 3 or 4 digits that is in the split, the sum of its digits, and its chat."""
     while True:
-        number = str(draw.randint(10 ** draw.randint(2, 5), 10**6))[: draw.randint(3, 6)]
-        # A zero at the end would be one in front, which the judge of numbers does not see.
-        if not number.endswith("0") and split_of(f"reverse:{number}") == split:
+        number = str(draw.randint(*draw.choice(((100, 999), (1000, 9999)))))
+        if split_of(f"digit sum:{number}") == split:
             break
-    back = number[::-1]
+    first, *others = map(int, number)
+    work = scratch.chain(first, [("+", each) for each in others])
     chat = [
         {"role": "user", "content": draw.choice(QUESTIONS).format(number)},
         {
             "role": "assistant",
-            "reasoning": f"{number}|{back}",
-            "content": f"The answer is $\\boxed{{{back}}}$.",
+            "reasoning": f"{'+'.join(number)}\n{work.text}",
+            "content": f"The result is $\\boxed{{{work.value}}}$.",
         },
     ]
-    return number, chat
+    return number, work.value, chat
 
 
 def old_chat(drawn: Conversation) -> list[dict[str, Any]]:
@@ -143,10 +145,10 @@ def evaluate(work: Path, base: str, name: str, adapter: Path | None = None) -> d
     """The share of right answers, greedy, to the held-out problems and to nano's own."""
     found = {}
     flags = () if adapter is None else ("--adapter", adapter)
-    for task, source in (("new", work / "reverse.jsonl"), ("old", "nano")):
+    for task, source in (("new", work / "digits.jsonl"), ("old", "nano")):
         folder = work / f"eval-{name}-{task}"
         greedy = ("-n", 1, "--temperature", 0, "--max-tokens", 600, "--prompt", "{problem}", "-y")
-        greedy += ("--limit", 260)
+        greedy += ("--limit", LIMIT)
         run("eval", "run", source, "-m", base, *flags, *greedy, "-o", folder, "--on-loop", "stop")
         samples = [json.loads(line) for line in (folder / "samples.jsonl").open()]
         found[task] = sum(each["verdict"] == "right" for each in samples) / len(samples)
@@ -174,7 +176,7 @@ def report(
         print(json.dumps(result))
     else:
         print(f"nano at {bits} bits, trained for {seconds:.0f} s of processor time")
-        print(f"  reversal, held out  {before['new']:7.1%} -> {after['new']:7.1%}")
+        print(f"  digits, held out    {before['new']:7.1%} -> {after['new']:7.1%}")
         print(f"  nano's own tasks    {before['old']:7.1%} -> {after['old']:7.1%}")
     for name, held in holds.items():
         if not held:

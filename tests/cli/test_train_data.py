@@ -1,11 +1,15 @@
 """Training data from what our other commands keep: sessions, batches and evaluations."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hub_server import HubServer
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore
@@ -75,6 +79,8 @@ def test_a_batch_gives_what_was_asked_and_answered(tmp_path: Path) -> None:
     cut = next(line for line in lines if line["custom_id"] == "b")
     cut["response"]["body"]["choices"][0]["finish_reason"] = "length"
     (record,) = batch_records(requests, write(answers, lines))
+    with pytest.raises(TrainingError, match="no finished answer"):
+        batch_records(requests, write(tmp_path / "cut.jsonl", [cut]))
     question, answer = record.content["messages"]
     assert question["content"] == "What is 2 + 3?"
     assert answer["reasoning"]
@@ -99,6 +105,10 @@ def test_an_evaluation_gives_what_was_right(tmp_path: Path) -> None:
     assert question["content"] == "What is 37 + 48?"
     assert "85" in answer["content"]
     assert answer["reasoning"].startswith("37+48")
+    samples = run / "samples.jsonl"
+    samples.write_text(samples.read_text().replace('"right"', '"wrong"'))
+    with pytest.raises(TrainingError, match="no reply was judged right"):
+        eval_records(run)
 
 
 def test_a_table_is_read_by_its_columns(tmp_path: Path) -> None:
@@ -111,3 +121,31 @@ def test_a_table_is_read_by_its_columns(tmp_path: Path) -> None:
 def test_what_is_nothing_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no file or folder chats.json"):
         data_records(["chats.json"])
+
+
+def test_a_data_set_of_the_hub_is_fetched_and_named_where_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write(folder / "train-0.jsonl", [{"prompt": "2+2?", "completion": "4"}])
+    write(folder / "train-1.jsonl", [{"prompt": "3+3?", "completion": "6"}])
+    write(folder / "test.jsonl", [{"prompt": "9+9?", "completion": "18"}])
+    with HubServer({"someone/sums": folder}) as hub:
+
+        def dry_run(name: str) -> "subprocess.CompletedProcess[str]":
+            command = [sys.executable, "-m", "mlx_magistral", "train", "nano", name]
+            environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path)}
+            return subprocess.run(
+                [*command, "-o", str(tmp_path / "out"), "--dry-run"],
+                env={**environment, "NO_PROXY": "127.0.0.1,localhost"},
+                capture_output=True,
+                text=True,
+            )
+
+        found, missing = dry_run("someone/sums"), dry_run("someone/other")
+    assert found.returncode == 0, found.stderr
+    assert "Examples to train on: 2," in found.stderr
+    assert missing.returncode == 1
+    assert missing.stderr.count("\n") == 1
+    assert "Or name a file" in missing.stderr

@@ -1,5 +1,6 @@
 """A model that answers with an adapter: its replies, its kept prompts, and unloading."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,15 @@ def test_the_commands_take_it(adapter: Path, command: str, tmp_path: Path) -> No
 
     assert "37+48" in run()
     assert "37+48" not in run("--adapter", str(adapter))
+
+
+def test_any_thread_may_load_it(adapter: Path) -> None:
+    wanted = answer(Magistral.load("nano", adapter=adapter))
+    with ThreadPoolExecutor(1) as pool:
+        alone = pool.submit(lambda: Magistral.load("nano", adapter=adapter)).result()
+        several = pool.submit(lambda: Magistral.load("nano", variants=[adapter])).result()
+    assert answer(alone)[0] == wanted[0]
+    assert answer(next(iter(several.variants.values())))[0] == wanted[0]
 
 
 def test_a_folder_that_is_no_adapter_is_one_line(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_long_examples_lose_their_end_and_are_counted() -> None:
     data = make_dataset(long, examples(2), max_tokens=30, seed=0)
     assert (len(data.train[0]), data.train[0].spans) == (30, ((10, 20),))
     assert data.check.cut == 1
-    assert "1 are longer than --max-seq-len" in "\n".join(data.check.lines())
+    assert "Longer than --max-seq-len, cut at their end: 1." in "\n".join(data.check.lines())
 
 
 def test_an_example_that_is_cut_before_its_answer_is_left_out() -> None:

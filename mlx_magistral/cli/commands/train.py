@@ -144,7 +144,8 @@ def command(model: str, data: tuple[str, ...], **options: Any) -> None:
     from mlx_magistral.train.job import TrainingJob
 
     is_quiet, as_json = options.pop("is_quiet"), options.pop("as_json")
-    refuse_both(is_quiet=is_quiet, is_verbose=options.pop("is_verbose"))
+    is_verbose = options.pop("is_verbose")
+    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
     is_dry, restart = options.pop("is_dry"), options.pop("restart")
     request = _request(model, data, options)
     fetch_named(model)
@@ -154,8 +155,13 @@ def command(model: str, data: tuple[str, ...], **options: Any) -> None:
     job.plan.require_fit()
     if is_dry:
         return
-    with TrainDisplay(job.options.iters, as_json=as_json, is_quiet=is_quiet) as display:
-        history = job.run(display, restart=restart)
+    shown = {"as_json": as_json, "is_quiet": is_quiet, "is_verbose": is_verbose}
+    with TrainDisplay(job.options.iters, **shown) as display:
+        try:
+            history = job.run(display, restart=restart)
+        except KeyboardInterrupt:
+            display.interrupted()
+            raise
         display.ended(history)
     if not as_json:
         click.echo(request.folder)

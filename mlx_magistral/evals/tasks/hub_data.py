@@ -47,11 +47,12 @@ def hub_files(
     *,
     most: int = 1,
     fetch: Fetch = download,
+    way_out: str = "Or bring the file: --data FILE.",
 ) -> DataFiles:
     """The files of the first of these data sets that is there, whose names match.
 
     Patterns are tried in turn until one matches; of its files the first ``most`` by name are
-    taken. ``revision`` is a commit or branch. Raises HubError with what to do.
+    taken. ``revision`` is a commit or branch. Raises HubError that ends in ``way_out``.
     """
     missing: ModelNotFoundError | None = None
     for repository in repositories:
@@ -60,9 +61,9 @@ def hub_files(
         except ModelNotFoundError as error:
             missing = error
         except HubError as error:
-            raise _with_way_out(error) from error
+            raise _with_way_out(error, way_out) from error
     assert missing is not None
-    raise _with_way_out(missing) from missing
+    raise _with_way_out(missing, way_out) from missing
 
 
 def _find(
@@ -117,5 +118,5 @@ def _is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _with_way_out(error: MagistralError) -> HubError:
-    return HubError(f"{error} Or bring the file: --data FILE.")
+def _with_way_out(error: MagistralError, way_out: str) -> HubError:
+    return HubError(f"{error} {way_out}")
