@@ -18,6 +18,9 @@ from mlx_magistral.version import __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from mlx_magistral.engine.magistral import Magistral
+    from mlx_magistral.engine.reply_options import ReplyOptions
+    from mlx_magistral.events import Reply
+    from mlx_magistral.mcp.servers import McpServers
     from mlx_magistral.model.weights import load_model
     from mlx_magistral.text.reasoning import ReasoningParser
     from mlx_magistral.text.tokenizer import load_tokenizer
@@ -25,12 +28,24 @@ if TYPE_CHECKING:
 # Public name -> the module it lives in, imported when the name is first used.
 _HOMES = {
     "Magistral": "mlx_magistral.engine.magistral",
+    "McpServers": "mlx_magistral.mcp.servers",
+    "Reply": "mlx_magistral.events",
+    "ReplyOptions": "mlx_magistral.engine.reply_options",
     "load_model": "mlx_magistral.model.weights",
     "load_tokenizer": "mlx_magistral.text.tokenizer",
     "ReasoningParser": "mlx_magistral.text.reasoning",
 }
 
-__all__ = ["Magistral", "ReasoningParser", "__version__", "load_model", "load_tokenizer"]
+__all__ = [
+    "Magistral",
+    "McpServers",
+    "Reply",
+    "ReplyOptions",
+    "ReasoningParser",
+    "__version__",
+    "load_model",
+    "load_tokenizer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,27 +1,43 @@
 """What a reply is made of, as it streams. No mlx, no tokens: a display needs only this file."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 
 class FinishReason(StrEnum):
     """Why a reply ended, in the words of the OpenAI API where it has one."""
 
     STOP = "stop"
+    """The model ended it, or a stop string."""
+
     LENGTH = "length"
+    """max_tokens, the context, or the machine's memory was used up."""
+
     LOOP = "loop"
+    """It went in circles."""
+
     INTERRUPTED = "interrupted"
+    """Somebody cancelled it."""
+
     TOOL_CALLS = "tool_calls"
+    """It calls tools and waits for their results."""
 
 
 class Limit(StrEnum):
     """What cut a reply or its thinking short."""
 
     THINK_BUDGET = "think_budget"
+    """The thinking was closed at its budget."""
+
     MAX_TOKENS = "max_tokens"
+    """max_tokens ended the reply, or closed the thinking so that an answer had room."""
+
     LOOP = "loop"
-    MEMORY = "memory"  # of the machine
+    """The thinking or the answer went in circles."""
+
+    MEMORY = "memory"
+    """The machine's memory is used up."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +171,13 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole reply: ``reasoning`` or ``content`` is None where the model wrote none."""
+    """A whole reply: ``reasoning`` or ``content`` is None where the model wrote none.
+
+    ``limit`` is what cut the reply or its thinking short, and ``invalid`` what of the answer breaks
+    its schema. ``rounds`` are the messages of the rounds before it in which tools were called, with
+    their results. ``parsed`` is the answer as an instance of the class that was given as schema,
+    None where none was given or the answer is not whole.
+    """
 
     model: str
     reasoning: str | None
@@ -166,6 +188,35 @@ class Reply:
     tool_calls: list[ToolCall] = field(default_factory=list)
     limit: Limit | None = None
     invalid: str | None = None
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    parsed: Any = None
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The reply as an OpenAI message, to append to a conversation.
+
+        What the model did not write is left out.
+        """
+        message: dict[str, Any] = {"role": "assistant"}
+        if self.content is not None:
+            message["content"] = self.content
+        if self.reasoning is not None:
+            message["reasoning"] = self.reasoning
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.tool_calls
+            ]
+        return message
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """All that came after the question, to extend a conversation by: rounds, then the reply."""
+        return [*self.rounds, self.message]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that ``--json`` prints, with only JSON types.
@@ -173,7 +224,33 @@ class Reply:
         ``limit`` only if one acted, ``invalid`` only if the answer is.
         """
         keys = "model reasoning content tool_calls finish_reason usage timings".split()
-        values = asdict(self)
+        keys += [name for name in ("limit", "invalid") if getattr(self, name) is not None]
+        values = asdict(replace(self, rounds=[], parsed=None))
         values["usage"]["answer_tokens"] = self.usage.answer_tokens
-        keys += [name for name in ("limit", "invalid") if values[name] is not None]
         return {key: values[key] for key in keys}
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows: the thinking folded, then the answer."""
+        parts = []
+        if self.reasoning is not None:
+            count = f"{self.usage.reasoning_tokens:,} tokens"
+            # A tag in it would end the fold.
+            thoughts = self.reasoning.strip().replace("&", "&amp;").replace("<", "&lt;")
+            parts.append(
+                f"<details><summary>Thinking, {count}</summary>\n\n{thoughts}\n\n</details>"
+            )
+        parts += [self.content] if self.content is not None else []
+        parts += [f"Tool call: `{call.name}` `{call.arguments}`" for call in self.tool_calls]
+        if self.finish_reason not in (FinishReason.STOP, FinishReason.TOOL_CALLS):
+            parts.append(f"*Ended by: {self.finish_reason}*")
+        return "\n\n".join(parts)
+
+
+Parsed = TypeVar("Parsed")
+
+
+@dataclass(frozen=True)
+class ParsedReply(Reply, Generic[Parsed]):
+    """A reply under a pydantic class as schema: ``parsed`` is an instance of that class."""
+
+    parsed: Parsed | None = None

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from mlx_magistral.batching.scheduler import Scheduler
 from mlx_magistral.batching.sequence import OnEvent, Sequence
-from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.progress import ReplyProgress
+from mlx_magistral.engine.resident import ResidentModel
+from mlx_magistral.engine.turn import own_turn
 from mlx_magistral.errors import OverloadedError, QueueFullError
 from mlx_magistral.memory.pressure import Pressure
 
@@ -40,7 +41,7 @@ class BatchOptions:
 class BatchEngine:
     """Starts its thread when made; ``close`` ends it."""
 
-    def __init__(self, model: Magistral, options: BatchOptions) -> None:
+    def __init__(self, model: ResidentModel, options: BatchOptions) -> None:
         self._model = model
         self._options = options
         self._scheduler = Scheduler(model, options.max_batch)
@@ -55,7 +56,7 @@ class BatchEngine:
         self._thread.start()
 
     def submit(
-        self, progress: ReplyProgress, on_event: OnEvent, variant: Magistral | None = None
+        self, progress: ReplyProgress, on_event: OnEvent, variant: ResidentModel | None = None
     ) -> Sequence:
         """Queue a reply; raises OverloadedError where it would have to wait too long.
 
@@ -115,21 +116,25 @@ class BatchEngine:
 
     def _work(self) -> None:
         while self._wait_for_work():
-            while (sequence := self._next()) is not None:
-                self._scheduler.start(sequence)
-            if self._is_cancelling:
-                for sequence in self._scheduler.running:
-                    sequence.cancel()
-            before = self._scheduler.running
-            paused = self._scheduler.step()
-            for sequence in before:
-                if sequence.is_over:
-                    taken_s = time.monotonic() - sequence.started
-                    self._reply_s += (taken_s - self._reply_s) * _LATEST_WEIGHT
-            with self._changed:
-                self._waiting.extendleft(reversed(paused))
-                self._publish()
-            self._scheduler.write_prompts(self._is_idle)
+            with own_turn():  # a stream of the same model may be on its way as well
+                self._step()
+
+    def _step(self) -> None:
+        while (sequence := self._next()) is not None:
+            self._scheduler.start(sequence)
+        if self._is_cancelling:
+            for sequence in self._scheduler.running:
+                sequence.cancel()
+        before = self._scheduler.running
+        paused = self._scheduler.step()
+        for sequence in before:
+            if sequence.is_over:
+                taken_s = time.monotonic() - sequence.started
+                self._reply_s += (taken_s - self._reply_s) * _LATEST_WEIGHT
+        with self._changed:
+            self._waiting.extendleft(reversed(paused))
+            self._publish()
+        self._scheduler.write_prompts(self._is_idle)
 
     def _is_idle(self) -> bool:
         with self._changed:

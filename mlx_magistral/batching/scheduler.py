@@ -24,7 +24,7 @@ from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.decode.sampling import PendingDraw, draw_together
 from mlx_magistral.decode.speculation.gate import PassLoad
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
-from mlx_magistral.engine.magistral import Magistral
+from mlx_magistral.engine.resident import ResidentModel
 from mlx_magistral.events import FinishReason
 from mlx_magistral.memory.pressure import Pressure
 from mlx_magistral.memory.runtime import OUT_OF_MEMORY
@@ -36,7 +36,7 @@ log = logging.getLogger("mlx_magistral.batching")
 class Scheduler:
     """Runs up to ``max_batch`` replies; ``waiting`` is the callers' queue, first come first."""
 
-    def __init__(self, model: Magistral, max_batch: int) -> None:
+    def __init__(self, model: ResidentModel, max_batch: int) -> None:
         self._memories = [model.memory, *(each.memory for each in model.variants.values())]
         # Which rows a prompt shares its passes with is chance, and so are its KV's last bits.
         for memory in self._memories:

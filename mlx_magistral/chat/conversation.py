@@ -11,7 +11,6 @@ from mlx_magistral.chat.session import Session, SessionContent
 from mlx_magistral.chat.sessions import SessionStore
 from mlx_magistral.chat.turns import (
     Message,
-    assistant_message,
     is_answered,
     shown_to_model,
     split_turns,
@@ -77,7 +76,7 @@ class Conversation:
         if self._session is not None:
             self._write(lambda session: session.add_reply(reply))
         else:
-            self._content.messages.append(assistant_message(reply))
+            self._content.messages.append(reply.message)
             self._content.figures.append(None)
 
     def add_results(self, results: Sequence[Message]) -> None:

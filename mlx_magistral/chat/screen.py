@@ -57,10 +57,10 @@ class Screen:
         if not self.is_live:
             click.echo(text)
             return
-        from mlx_magistral.terminal.markdown import MarkdownRenderer, keep_formulas
+        from mlx_magistral.terminal.markdown import MarkdownRenderer, formulas_as_code
 
         renderer = MarkdownRenderer(terminal_size()[0] - 1, has_colour=self.has_colour)
-        click.echo("\n".join(renderer.lines(keep_formulas(text))) + "\n")
+        click.echo("\n".join(renderer.lines(formulas_as_code(text))) + "\n")
 
     def copy(self, text: str) -> str:
         """Put a text on the clipboard; returns how, or why it could not be."""

@@ -12,12 +12,12 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from mlx_magistral.chat.turns import Message, assistant_message
+from mlx_magistral.chat.turns import Message
 from mlx_magistral.errors import SessionError
 from mlx_magistral.events import Reply
 
@@ -107,10 +107,10 @@ class Session:
 
     def add_reply(self, reply: Reply) -> None:
         """Add a reply with its reasoning and its figures."""
-        figures = asdict(reply)
-        for name in ("reasoning", "content", "tool_calls"):
+        figures = asdict(replace(reply, parsed=None))
+        for name in ("reasoning", "content", "tool_calls", "rounds", "parsed"):
             del figures[name]
-        self._add(assistant_message(reply), figures)
+        self._add(reply.message, figures)
 
     def add_results(self, results: Sequence[Message]) -> None:
         """Add what the tools answered."""

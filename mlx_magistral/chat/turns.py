@@ -13,21 +13,9 @@ from mlx_magistral.events import Reply
 Message = dict[str, Any]
 
 
-def assistant_message(reply: Reply) -> Message:
-    """The reply as a message to keep; what the model did not write is left out."""
-    message: Message = {"role": "assistant"}
-    if reply.content is not None:
-        message["content"] = reply.content
-    if reply.reasoning is not None:
-        message["reasoning"] = reply.reasoning
-    if reply.tool_calls:
-        message["tool_calls"] = round_messages(reply, _no_result)[0]["tool_calls"]
-    return message
-
-
 def tool_messages(reply: Reply, run_call: RunCall) -> list[Message]:
     """Run the reply's calls; a message for each result."""
-    return round_messages(reply, run_call)[1:]
+    return round_messages(reply, [run_call(call) for call in reply.tool_calls])[1:]
 
 
 def split_turns(messages: Sequence[Message]) -> list[list[Message]]:
@@ -56,7 +44,3 @@ def shown_to_model(messages: Sequence[Message], *, keep_reasoning: bool) -> list
     if keep_reasoning:
         return shown
     return [{key: each[key] for key in each if key != "reasoning"} for each in shown]
-
-
-def _no_result(call: object) -> str:
-    return ""

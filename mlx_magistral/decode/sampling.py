@@ -59,6 +59,8 @@ class SamplingOptions:
         )
         for name in _ADDED:
             _require(-2 <= getattr(self, name) <= 2, name, getattr(self, name), "from -2 to 2")
+        if self.logit_bias is not None and not isinstance(self.logit_bias, Mapping):
+            raise UsageError(f"logit_bias must be ids with numbers, not {self.logit_bias!r}.")
         for token, bias in (self.logit_bias or {}).items():
             require_whole("logit_bias", token)
             require_number(f"logit_bias of {token}", bias)

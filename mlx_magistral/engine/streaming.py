@@ -13,7 +13,7 @@ from mlx_magistral.decode.generate import OnPrefill, decode, prefill
 from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.engine.guessing import make_drafts
-from mlx_magistral.engine.progress import ReplyPlan, ReplyProgress
+from mlx_magistral.engine.progress import ReplyProgress
 from mlx_magistral.engine.turn import in_turn
 from mlx_magistral.events import Event, FinishReason
 from mlx_magistral.memory.runtime import ModelMemory
@@ -50,9 +50,9 @@ class ReplyStream:
     """
 
     def __init__(
-        self, loaded: Loaded, plan: ReplyPlan, on_prefill: OnPrefill | None, started: float
+        self, loaded: Loaded, progress: ReplyProgress, on_prefill: OnPrefill | None
     ) -> None:
-        self.progress = ReplyProgress(plan, loaded.tokenizer, loaded.load_s, started)
+        self.progress = progress
         self._loaded = loaded
         self._on_prefill = on_prefill
         self._is_cancelled = False

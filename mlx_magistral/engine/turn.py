@@ -7,8 +7,9 @@ native thread behind. So the main thread computes by itself, and one other for e
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import cache
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ _Result = TypeVar("_Result")
 # Taken again by the same thread where a callback of one reply asks for another.
 _LOCK = threading.RLock()
 _STARTING = threading.Lock()
+_HOLDING = threading.local()
 _WORKER_NAME = "mlx-magistral-decode"
 
 
@@ -30,13 +32,30 @@ def in_turn(work: Callable[[], _Result]) -> _Result:
     belongs to work that is given here as well.
     """
     asking = threading.current_thread()
-    if asking is threading.main_thread() or asking.name == _WORKER_NAME:
+    has_turn = getattr(_HOLDING, "has_turn", False)
+    if has_turn or asking is threading.main_thread() or asking.name == _WORKER_NAME:
         return _compute(work)
+    return in_turn_later(work).result()
+
+
+@contextmanager
+def own_turn() -> Iterator[None]:
+    """Nobody else computes meanwhile: for a thread that computes on streams of its own."""
+    with _LOCK:
+        _HOLDING.has_turn = True
+        try:
+            yield
+        finally:
+            _HOLDING.has_turn = False
+
+
+def in_turn_later(work: Callable[[], _Result]) -> "Future[_Result]":
+    """The same on the thread for everybody, for a caller that does not wait here: an event loop."""
     future: Future[_Result] = Future()
     with _STARTING:
         jobs = _worker_jobs()
     jobs.put((future, work))
-    return future.result()
+    return future
 
 
 def _compute(work: Callable[[], _Result]) -> _Result:
@@ -55,14 +74,16 @@ def _worker_jobs() -> "SimpleQueue[tuple[Future[Any], Callable[[], Any]]]":
 def _work(jobs: "SimpleQueue[tuple[Future[Any], Callable[[], Any]]]") -> None:
     while True:
         future, work = jobs.get()
-        try:
-            result = _compute(work)
-        except BaseException as error:  # Whatever it was, the thread that asked has it.
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-            del result
+        if future.set_running_or_notify_cancel():
+            _settle(future, work)
         del future, work  # They may hold a whole KV cache.
+
+
+def _settle(future: "Future[Any]", work: Callable[[], Any]) -> None:
+    try:
+        future.set_result(_compute(work))
+    except BaseException as error:  # Whatever it was, the thread that asked has it.
+        future.set_exception(error)
 
 
 @cache

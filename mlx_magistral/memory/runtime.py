@@ -22,7 +22,7 @@ from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.config import DEFAULT_CONTEXT, ModelConfig
 from mlx_magistral.model.quantized_cache import require_kv_bits
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.options import require_whole
+from mlx_magistral.options import require_switch, require_whole
 
 # Prompts that took fewer fresh ids than this are computed again sooner than they are written.
 _LEAST_DISK_TOKENS = 64
@@ -69,6 +69,8 @@ class MemoryOptions:
             require_whole("context_tokens", self.context_tokens)
         if self.wired_bytes not in (None, "auto"):
             require_whole("wired_bytes", self.wired_bytes)
+        require_switch("reuse_prefixes", self.reuse_prefixes)
+        require_switch("force", self.force)
 
 
 @dataclass

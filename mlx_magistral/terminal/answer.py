@@ -2,7 +2,12 @@
 is drawn anew until it is finished too."""
 
 from mlx_magistral.terminal.live import LiveRegion
-from mlx_magistral.terminal.markdown import MarkdownRenderer, is_table, keep_formulas, split_blocks
+from mlx_magistral.terminal.markdown import (
+    MarkdownRenderer,
+    formulas_as_code,
+    is_table,
+    split_blocks,
+)
 
 
 class LiveAnswer:
@@ -23,7 +28,7 @@ class LiveAnswer:
 
     def draw(self) -> None:
         """Write the finished blocks for good and draw the one that is being written."""
-        finished, rest = split_blocks(keep_formulas(self._text))
+        finished, rest = split_blocks(formulas_as_code(self._text))
         for block in finished[self._finished_blocks :]:
             self._live.commit(self._rendered(block))
             self._has_block = True
@@ -35,7 +40,7 @@ class LiveAnswer:
         if not self._text:
             return
         self.draw()
-        rest = split_blocks(keep_formulas(self._text))[1]
+        rest = split_blocks(formulas_as_code(self._text))[1]
         self._live.commit([*self._rendered(rest), ""])
         self._text, self._finished_blocks, self._has_block = "", 0, False
 

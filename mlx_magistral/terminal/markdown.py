@@ -1,4 +1,4 @@
-"""Markdown of an answer to lines of a terminal, formulas as they were written.
+"""Markdown of an answer to lines of a terminal, simple formulas in Unicode.
 
 An answer is cut into its finished blocks, which never change, and the last one, which may.
 """
@@ -38,8 +38,10 @@ def split_blocks(text: str) -> tuple[list[str], str]:
     return blocks[:-1], blocks[-1]
 
 
-def keep_formulas(text: str) -> str:
-    r"""Formulas as code, in which Markdown leaves ``\\`` and ``_`` alone."""
+def formulas_as_code(text: str) -> str:
+    """Formulas as code, which Markdown leaves alone: in Unicode, or as they were written where
+    they are not simple.
+    """
     return _MATH.sub(_as_code, text)
 
 
@@ -109,16 +111,25 @@ def _is_blank(line: str) -> bool:
 def _as_code(match: re.Match[str]) -> str:
     if match["code"] is not None:
         return match[0]
-    if match["dollar"] is not None or match["parentheses"] is not None:
-        inner = " ".join(match[0].split())
-        fence = "``" if "`" in inner else "`"
-        return f"{fence}{inner}{fence}"
-    inner = (match["dollars"] or match["brackets"]).strip("\n").strip()
-    # A line of its own keeps its place in a list; a formula amid a line stays there.
-    if "\n" not in inner:
-        return f"`{match[0].replace(chr(10), ' ')}`"
+    from mlx_magistral.terminal.formulas import as_unicode
+
+    inline = match["dollar"] or match["parentheses"]
+    inner = (inline or match["dollars"] or match["brackets"]).strip()
+    shown = as_unicode(" ".join(inner.split()))
     before = match.string[: match.start()].rpartition("\n")[2]
+    if inline or (shown is not None and "\n" not in shown) or (not shown and "\n" not in inner):
+        if shown is None:
+            return _code(" ".join(match[0].split()))
+        # In a table a bar would end the cell.
+        bar = "\\|" if is_table(before) else "|"
+        return _code(shown.replace("\n", "; ").replace("|", bar))
+    # A block of its own keeps its place in a list; one amid a line begins anew.
     indent = before if not before.strip() else ""
-    body = "\n".join(indent + line.strip() for line in inner.split("\n"))
+    body = "\n".join(indent + line.strip() for line in (shown or inner).split("\n"))
     lead = "" if not before.strip() else "\n"
-    return f"{lead}```latex\n{body}\n{indent}```"
+    return f"{lead}```{'' if shown else 'latex'}\n{body}\n{indent}```"
+
+
+def _code(text: str) -> str:
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{text}{fence}"

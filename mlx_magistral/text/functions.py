@@ -1,6 +1,7 @@
 """Python functions as tools: signature and docstring to a JSON schema, a call to a result.
 
-No mistral_common here. Tools that are dicts or mistral-common objects pass through.
+No mistral_common here. Tools that are dicts or mistral-common objects pass through; an object with
+``to_openai`` and ``run`` is a tool that runs itself.
 """
 
 import inspect
@@ -8,45 +9,78 @@ import json
 import types
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from mlx_magistral.errors import PromptError, ToolError
+from mlx_magistral.errors import PromptError, ToolError, UsageError
 
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+
+
+class OwnTool(Protocol):
+    """A tool that knows how it is run; any thread may run it."""
+
+    def to_openai(self) -> dict[str, Any]: ...
+    def run(self, arguments: str) -> str: ...
+
+
+RunTool = Callable[..., Any] | OwnTool
 
 
 def openai_tools(tools: Sequence[Any] | None) -> list[dict[str, Any]]:
     """Every tool as an OpenAI dict; raises PromptError for what is none."""
     if tools is None:
         return []
-    if isinstance(tools, dict | str):
+    if isinstance(tools, dict | str) or not isinstance(tools, Sequence):
         raise PromptError(f"Tools must be a list of tools, not {type(tools).__name__}.")
     return [_openai_tool(tool, index) for index, tool in enumerate(tools)]
 
 
-def functions_by_name(tools: Sequence[Any] | None) -> dict[str, Callable[..., Any]]:
-    """The tools that are Python functions."""
-    return {tool.__name__: tool for tool in tools or () if inspect.isroutine(tool)}
+def tools_by_name(tools: Sequence[Any] | None) -> dict[str, RunTool]:
+    """The tools that can be run here: functions, async ones too, and those that run themselves."""
+    found: dict[str, RunTool] = {}
+    for tool in tools if isinstance(tools, Sequence) else ():
+        if inspect.isroutine(tool):
+            found[tool.__name__] = tool
+        elif _runs_itself(tool):
+            found[tool.to_openai()["function"]["name"]] = tool
+    return found
 
 
-def call_function(function: Callable[..., Any], arguments: str) -> str:
+def run_tool_now(tool: RunTool, arguments: str) -> str:
+    """The result as text, waiting for it; see run_tool.
+
+    Raises UsageError for an async function where an event loop runs already: it would wait for
+    itself.
+    """
+    if not inspect.iscoroutinefunction(tool):
+        return _called(tool, arguments)
+    import asyncio  # 30 ms that a command line without async tools need not wait for
+
+    if _is_on_a_loop():
+        raise UsageError(
+            f"{tool.__name__} is an async tool, and an event loop is running here. Use agenerate."
+        )
+    return asyncio.run(run_tool(tool, arguments))
+
+
+async def run_tool(tool: RunTool, arguments: str) -> str:
     """The result as text: a string as it is, anything else as JSON.
 
-    What the model got wrong (no JSON, other parameters) and a ToolError of the function come back
-    as a text that says so. Any other error is the function's own and goes through.
+    An async function is awaited, another one runs in a thread. What the model got wrong (no JSON,
+    other parameters) and a ToolError of the function come back as a text that says so. Any other
+    error is the function's own and goes through.
     """
+    if not inspect.iscoroutinefunction(tool):
+        import asyncio
+
+        return await asyncio.to_thread(_called, tool, arguments)
+    values = _values(tool, arguments)
+    if isinstance(values, str):
+        return values
     try:
-        values = json.loads(arguments)
-        if not isinstance(values, dict):
-            return _problem(f"arguments must be a JSON object, not {arguments}")
-        inspect.signature(function).bind(**values)
-    except (ValueError, TypeError) as error:
-        return _problem(str(error))
-    try:
-        result = function(**values)
+        return _as_text(await tool(**values))
     except ToolError as error:
         return _problem(str(error))
-    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 def function_schema(function: Callable[..., Any]) -> dict[str, Any]:
@@ -115,6 +149,48 @@ def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
         if colon and name.split(" ")[0].isidentifier():
             about[name.split(" ")[0]] = described.strip()
     return " ".join(summary.split()), about
+
+
+def _runs_itself(tool: Any) -> bool:
+    return callable(getattr(tool, "run", None)) and callable(getattr(tool, "to_openai", None))
+
+
+def _is_on_a_loop() -> bool:
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _called(tool: RunTool, arguments: str) -> str:
+    if not inspect.isroutine(tool):
+        return tool.run(arguments)  # type: ignore[union-attr]
+    values = _values(tool, arguments)
+    if isinstance(values, str):
+        return values
+    try:
+        return _as_text(tool(**values))
+    except ToolError as error:
+        return _problem(str(error))
+
+
+def _values(function: Callable[..., Any], arguments: str) -> dict[str, Any] | str:
+    """The parameters of a call, or what to tell the model that got them wrong."""
+    try:
+        values = json.loads(arguments)
+        if not isinstance(values, dict):
+            return _problem(f"arguments must be a JSON object, not {arguments}")
+        inspect.signature(function).bind(**values)
+    except (ValueError, TypeError) as error:
+        return _problem(str(error))
+    return values
+
+
+def _as_text(result: Any) -> str:
+    return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
 
 
 def _problem(text: str) -> str:

@@ -20,6 +20,7 @@ from mistral_common.protocol.instruct.tool_calls import Tool
 from pydantic import ValidationError
 
 from mlx_magistral.errors import PromptError, UnsupportedFieldError
+from mlx_magistral.options import require_messages
 from mlx_magistral.text.json_schema import modern_schema
 from mlx_magistral.text.placeholders import result_text
 from mlx_magistral.text.tolerance import known_fields, note_in_log
@@ -66,10 +67,7 @@ def to_messages(messages: str | Sequence[Any]) -> list[ChatMessage]:
     """The same conversation in mistral-common's classes; a text is one user message."""
     if isinstance(messages, str):
         return [UserMessage(content=messages)]
-    if isinstance(messages, Mapping | bytes) or not isinstance(messages, Sequence):
-        raise PromptError(
-            f"Messages must be a text or a list of messages, not {type(messages).__name__}."
-        )
+    require_messages(messages)
     speakers = _speakers(messages)
     return [_to_message(message, index, speakers) for index, message in enumerate(messages)]
 

@@ -1,7 +1,7 @@
 """A prompt without a template: a text or ids, exactly as they are given."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlx_magistral.errors import PromptError, UsageError
 from mlx_magistral.text.tokenizer import Tokenizer
@@ -24,7 +24,9 @@ def raw_prompt(
         if not prompt:
             raise PromptError("The prompt is empty. Write something for the model to go on from.")
         return [tokenizer.bos_id, *tokenizer.encode(prompt)], thinking
-    tokens = list(prompt)
+    if isinstance(prompt, Mapping | bytes) or not isinstance(prompt, Sequence):
+        raise PromptError(f"prompt is {prompt!r}. Prompts are a text or a list of ids.")
+    tokens: list[Any] = list(prompt)
     if not tokens:
         raise PromptError("The prompt has no ids. Give at least one.")
     for place, token in enumerate(tokens):

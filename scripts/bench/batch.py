@@ -16,7 +16,7 @@ import time
 from typing import Any
 
 from mlx_magistral import Magistral
-from mlx_magistral.evals.replies import Job, ReplyPool
+from mlx_magistral.batching.pool import Job, ReplyPool
 from mlx_magistral.evals.run.order import chosen_problems
 from mlx_magistral.evals.tasks.local import nano_task
 

@@ -1,6 +1,7 @@
 """Events become one reply, and a reply becomes the documented JSON."""
 
 import json
+from dataclasses import replace
 
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import (
@@ -8,11 +9,13 @@ from mlx_magistral.events import (
     Finished,
     FinishReason,
     ReasoningDelta,
+    Reply,
     Timings,
     ToolCall,
     ToolCallDelta,
     Usage,
 )
+from mlx_magistral.text.messages import to_messages
 
 FINISHED = Finished(FinishReason.TOOL_CALLS, Usage(5, 9, 4), Timings(0.1, 0.2, 25.0, 50.0, 1000))
 
@@ -63,3 +66,33 @@ def test_nothing_said_is_null_in_json() -> None:
             "guesses": 0,
         },
     }
+
+
+def said(reason: FinishReason = FinishReason.STOP) -> Reply:
+    end = Finished(reason, Usage(5, 9, 1_234), Timings(0, 0, 0, 0, 0))
+    collector = ReplyCollector("m")
+    for event in (ReasoningDelta("a < b & </details>\n"), ContentDelta("**85**"), end):
+        collector.feed(event)
+    return collector.reply()
+
+
+def test_a_message_to_append_has_what_was_written_and_no_more() -> None:
+    reply = said()
+    assert reply.message == {
+        "role": "assistant",
+        "content": "**85**",
+        "reasoning": "a < b & </details>\n",
+    }
+    called = replace(reply, content=None, tool_calls=[ToolCall("id0", "add", "{}")])
+    assert "content" not in called.message
+    function = {"name": "add", "arguments": "{}"}
+    assert called.message["tool_calls"] == [{"id": "id0", "type": "function", "function": function}]
+    assert to_messages([{"role": "user", "content": "x"}, reply.message])[1].content is not None
+
+
+def test_a_notebook_shows_the_thinking_folded_and_the_answer_as_markdown() -> None:
+    assert said()._repr_markdown_() == (
+        "<details><summary>Thinking, 1,234 tokens</summary>\n\n"
+        "a &lt; b &amp; &lt;/details>\n\n</details>\n\n**85**"
+    )
+    assert said(FinishReason.LENGTH)._repr_markdown_().endswith("*Ended by: length*")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 
 from mlx_magistral import Magistral
-from mlx_magistral.engine.tool_rounds import answer_with_tools
+from mlx_magistral.engine.tool_rounds import ToolRounds, answer_with_tools
 from mlx_magistral.errors import PromptError, ToolError
 from mlx_magistral.events import (
     ContentDelta,
@@ -19,7 +19,7 @@ from mlx_magistral.events import (
     ToolCallDelta,
     Usage,
 )
-from mlx_magistral.text.functions import call_function, function_schema, openai_tools
+from mlx_magistral.text.functions import function_schema, openai_tools, run_tool_now
 
 
 def calculator(expression: str) -> str:
@@ -76,8 +76,9 @@ def test_what_is_no_tool_is_refused() -> None:
     for tool, message in [(unclear, "what"), (endless, "what"), ({"name": "x"}, r"tools\[0\]")]:
         with pytest.raises(PromptError, match=message):
             openai_tools([tool])
-    with pytest.raises(PromptError, match="must be a list"):
-        openai_tools({"type": "function"})  # type: ignore[arg-type]
+    for no_list in ({"type": "function"}, 5):
+        with pytest.raises(PromptError, match="must be a list"):
+            openai_tools(no_list)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -90,13 +91,13 @@ def test_what_is_no_tool_is_refused() -> None:
     ],
 )
 def test_call_gives_a_result_or_says_what_was_wrong(arguments: str, expected: object) -> None:
-    assert json.loads(call_function(forecast, arguments)) == expected
+    assert json.loads(run_tool_now(forecast, arguments)) == expected
 
 
 def test_broken_json_is_told_and_own_errors_go_through() -> None:
-    assert "error" in json.loads(call_function(forecast, '{"city": '))
+    assert "error" in json.loads(run_tool_now(forecast, '{"city": '))
     with pytest.raises(ValueError, match="invalid literal"):
-        call_function(calculator, '{"expression": "a*b"}')
+        run_tool_now(calculator, '{"expression": "a*b"}')
 
 
 class Replies:
@@ -127,9 +128,8 @@ ANSWER: list[Event] = [ContentDelta("5 and 20"), finished(FinishReason.STOP)]
 def test_parallel_calls_run_and_the_answer_comes_back() -> None:
     replies = Replies(CALLS, ANSWER)
     given = [{"role": "user", "content": "x"}]
-    reply = answer_with_tools(
-        replies, given, [calculator], name="m", max_rounds=8, tool_choice="required", seed=1
-    )
+    options = {"tool_choice": "required", "seed": 1}
+    reply = answer_with_tools(replies, "m", ToolRounds(given, [calculator], 8, options))
     assert reply.content == "5 and 20"
     assert given == [{"role": "user", "content": "x"}]
     (_, first), (conversation, second) = replies.asked
@@ -139,14 +139,16 @@ def test_parallel_calls_run_and_the_answer_comes_back() -> None:
     assert conversation[1]["reasoning"] == "two sums"
     assert [message["content"] for message in conversation[2:]] == ["5", "20"]
     assert conversation[3]["tool_call_id"] == "call00001"
+    assert reply.messages == [*conversation[1:], {"role": "assistant", "content": "5 and 20"}]
+    assert options == {"tool_choice": "required", "seed": 1}
 
 
 def test_rounds_are_bounded_and_foreign_tools_left_to_the_caller() -> None:
     bounded = Replies(CALLS, CALLS, CALLS)
-    reply = answer_with_tools(bounded, "x", [calculator], name="m", max_rounds=2)
+    reply = answer_with_tools(bounded, "m", ToolRounds("x", [calculator], 2, {}))
     assert reply.finish_reason is FinishReason.TOOL_CALLS and len(bounded.asked) == 3
     foreign = Replies(CALLS)
-    reply = answer_with_tools(foreign, "x", [forecast], name="m", max_rounds=2)
+    reply = answer_with_tools(foreign, "m", ToolRounds("x", [forecast], 2, {}))
     assert len(reply.tool_calls) == 2 and len(foreign.asked) == 1
 
 

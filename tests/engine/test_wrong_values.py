@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from mlx_magistral import Magistral
+from mlx_magistral.decode.rules.control import ControlOptions
 from mlx_magistral.decode.sampling import SamplingOptions
-from mlx_magistral.errors import UsageError
+from mlx_magistral.engine.reply_options import ReplyOptions
+from mlx_magistral.errors import PromptError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,56 @@ def nano() -> Magistral:
         {"stop": 5},
         {"stop": [5]},
         {"stop": ""},
+        {"frequency_penalty": "1"},
+        {"logit_bias": 5},
+        {"logit_bias": {"a": 1}},
+        {"schema": [1]},
+        {"schema": "{}"},
+        {"json_mode": "yes"},
+        {"strict_schema": 1},
+        {"tool_choice": 5},
+        {"tool_choice": None},
+        {"parallel_tool_calls": "no"},
+        {"on_loop": 5},
+        {"thinking": "maybe"},
+        {"thinking": ["auto"]},
+        {"raw_system": "yes"},
+        {"on_prefill": 5},
+        {"speculate": 1.5},
+        {"speculate": True},
+        {"speculate": None},
+        {"tools": 5},
+        {"tools": "calculator"},
+        {"prompt": 5},
+        {"prompt": ["a"]},
     ],
     ids=str,
 )
 def test_of_a_reply(nano: Magistral, option: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=next(iter(option))):
-        nano.stream("hello", **option)
+    asked = {} if "prompt" in option else {"messages": "hello"}
+    with pytest.raises((UsageError, PromptError), match=f"(?i){next(iter(option))}"):
+        nano.stream(**asked, **option)
+
+
+@pytest.mark.parametrize("messages", [5, 0.5, b"hello", {"role": "user"}, [5], ["hello"]], ids=str)
+def test_of_messages(nano: Magistral, messages: Any) -> None:
+    with pytest.raises(PromptError, match="(?i)messages"):
+        nano.stream(messages)
+    with pytest.raises(PromptError, match="(?i)messages"):
+        nano.generate(messages)
+
+
+def test_every_keyword_is_one_that_editors_know(nano: Magistral) -> None:
+    """ReplyOptions has the fields of both classes, and no other name is taken."""
+    known = ReplyOptions.__annotations__.keys()
+    fields = {*SamplingOptions.__dataclass_fields__, *ControlOptions.__dataclass_fields__}
+    assert fields - known == {"schema"}
+    for name in known - fields:
+        with pytest.raises((UsageError, PromptError), match=name):
+            nano.stream("hello", **{name: object()})
+    with pytest.raises(UsageError, match="Unknown option temprature") as caught:
+        nano.stream("hello", temprature=1)  # type: ignore[call-arg]
+    assert all(name in str(caught.value) for name in known)
 
 
 def test_rounds_of_tools(nano: Magistral) -> None:
@@ -56,12 +102,28 @@ def test_rounds_of_tools(nano: Magistral) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [{"kv_bits": 5}, {"kv_bits": 8.0}, {"kv_bits": "8"}, {"context_tokens": 2.5}],
+    [
+        {"kv_bits": 5},
+        {"kv_bits": 8.0},
+        {"kv_bits": "8"},
+        {"context_tokens": 2.5},
+        {"wired_bytes": "all"},
+        {"reuse_prefixes": "yes"},
+        {"force": 1},
+        {"tokenizer": 5},
+        {"draft": 5},
+        {"adapter": 5},
+        {"variants": "folder"},
+        {"variants": [5]},
+        {"on_forced": 5},
+    ],
     ids=str,
 )
 def test_of_a_model_before_it_is_looked_for(option: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(option))):
         Magistral.load(Path("there is no such folder"), **option)
+    with pytest.raises(UsageError, match="model must be a text or a Path, not 5"):
+        Magistral.load(5)  # type: ignore[arg-type]
 
 
 def test_numbers_of_other_libraries_are_numbers() -> None:

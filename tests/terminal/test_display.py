@@ -155,7 +155,8 @@ def test_short_collapses_to_one_line(screen: Screen) -> None:
 def test_words_wrap_and_what_has_scrolled_away_is_whole(screen: Screen) -> None:
     words = " ".join(f"word{number}" for number in range(200))
     text = f"\n\n{words}\n\n  indented\n"
-    events = [ReasoningDelta(each) for each in text] + [ContentDelta(each) for each in text]
+    pieces = [text[at : at + 11] for at in range(0, len(text), 11)]
+    events = [kind(each) for kind in (ReasoningDelta, ContentDelta) for each in pieces]
     screen.feed([*events, FINISHED])
     shown = screen.text.split("\n")
     assert screen.text.split().count("word123") == 2

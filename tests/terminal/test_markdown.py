@@ -1,4 +1,4 @@
-"""Answers as terminal lines: formulas stay as written, and streaming ends like the whole."""
+"""Answers as terminal lines: nothing is left out, and streaming ends like the whole."""
 
 import re
 from io import StringIO
@@ -10,7 +10,7 @@ from mlx_magistral.chat.view import ReplyView
 from mlx_magistral.events import ContentDelta, ReasoningDelta
 from mlx_magistral.terminal.display import ThinkMode
 from mlx_magistral.terminal.live import LiveRegion, wrap
-from mlx_magistral.terminal.markdown import MarkdownRenderer, keep_formulas, split_blocks
+from mlx_magistral.terminal.markdown import MarkdownRenderer, formulas_as_code, split_blocks
 
 ANSWER = """# Sums
 
@@ -38,9 +38,13 @@ The **end**.
 @pytest.mark.parametrize(
     ("text", "kept"),
     [
-        ("$a_1*b*c$", "`$a_1*b*c$`"),
-        ("\\(x_1\\)", "`\\(x_1\\)`"),
-        ("$$x \\\\ y$$", "`$$x \\\\ y$$`"),
+        ("$a_1*b*c$", "`a₁ * b * c`"),
+        ("\\(x_1\\)", "`x₁`"),
+        ("$$x \\\\ y$$", "```\nx\ny\n```"),
+        ("so $$x_1$$ is", "so `x₁` is"),
+        ("$\\boxed{85}$", "`85`"),
+        ("$\\binom{a_1}{b}$", "`$\\binom{a_1}{b}$`"),
+        ("| $|x|$ | 1 |", "| `\\|x\\|` | 1 |"),
         ("it costs $5 and $6", None),
         ("`$x$` and US$5$", None),
         ("```\n$x$\n```", None),
@@ -48,11 +52,11 @@ The **end**.
     ],
 )
 def test_formulas_become_code_and_money_does_not(text: str, kept: str | None) -> None:
-    assert keep_formulas(text) == (kept or text)
+    assert formulas_as_code(text).strip("\n") == (kept or text)
 
 
 def test_blocks_join_to_the_text_and_finished_ones_never_change() -> None:
-    text = keep_formulas(ANSWER)
+    text = formulas_as_code(ANSWER)
     finished: list[str] = []
     for end in range(1, len(text) + 1):
         blocks, rest = split_blocks(text[:end])
@@ -87,7 +91,7 @@ def test_streamed_answer_is_on_the_screen_once_at_any_size(columns: int, rows: i
     above = ["".join(row[x].data for x in range(columns)) for row in screen.history.top]
     shown = "\n".join(line.rstrip() for line in [*above, *screen.display])
     renderer = MarkdownRenderer(columns - 1, has_colour=True)
-    for block in split_blocks(keep_formulas(ANSWER))[0]:
+    for block in split_blocks(formulas_as_code(ANSWER))[0]:
         assert shown.count("\n".join(plain(renderer.lines(block)))) == 1
     assert shown.count("The end.") == 1
     assert "secret" not in shown

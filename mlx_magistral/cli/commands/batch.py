@@ -115,9 +115,9 @@ def _answer(
     shown: "RunProgress",
     options: dict[str, Any],
 ) -> None:
+    from mlx_magistral.batching.pool import ReplyPool
     from mlx_magistral.cli.batch_bodies import server_protocols
     from mlx_magistral.evals.batch.run import BatchRun
-    from mlx_magistral.evals.replies import ReplyPool
     from mlx_magistral.evals.tally import Tally
     from mlx_magistral.evals.width import fitting_width
 

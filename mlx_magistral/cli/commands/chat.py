@@ -10,6 +10,7 @@ import click
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore, data_folder
 from mlx_magistral.cli.command_tools import CallMade, CommandTools
+from mlx_magistral.cli.mcp_tools import AllTools, take_mcp
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -20,6 +21,7 @@ from mlx_magistral.cli.options import (
     take_memory,
     thinking_options,
 )
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.session_options import open_conversation, session_options
 from mlx_magistral.cli.structure import tool_options
 from mlx_magistral.errors import ModelNotFoundError
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     help="Show the thinking as it comes, as one live line, or not at all.",
 )
 @debug_option
+@ranks_options
 def command(
     model: str | None,
     system: str | None,
@@ -93,6 +96,7 @@ def command(
     memory = take_memory(options)
     memory["reuse_prefixes"] &= not no_log
     first, adapter = model or conversation.content.model, options.pop("adapter")
+    memory["reader"] = options.pop("reader")
 
     def load(name: str | None) -> "Magistral":
         from mlx_magistral.engine.magistral import Magistral
@@ -108,17 +112,22 @@ def command(
     def show(made: CallMade) -> None:
         screen.note(made.describe())
 
-    def make_tools(texts: tuple[str, ...]) -> CommandTools:
-        can_ask = sys.stdin.isatty()
-        return CommandTools(
-            texts, needs_yes=not yes, can_ask=can_ask, timeout_s=tool_timeout, on_made=show
-        )
+    asking: dict[str, Any] = {
+        "needs_yes": not yes,
+        "can_ask": sys.stdin.isatty(),
+        "timeout_s": tool_timeout,
+    }
+    mcp = take_mcp(options, **asking)
+
+    def make_tools(texts: tuple[str, ...]) -> AllTools:
+        return AllTools(CommandTools(texts, **asking, on_made=show), mcp, show)
 
     make_tools(commands)
     settings = ChatSettings(
         first,
         load,
         make_tools,
+        mcp=mcp,
         think=ThinkMode(think),
         keep_reasoning=keep_reasoning,
         is_logged=not no_log,

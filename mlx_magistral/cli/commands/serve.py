@@ -3,8 +3,9 @@
 import logging
 import signal
 import webbrowser
+from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -12,7 +13,18 @@ import click
 from mlx_magistral.cli.addresses import is_loopback, reachable_urls
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, speed_options, take_memory
+from mlx_magistral.cli.ranks import server_ranks_options
+from mlx_magistral.cli.structure import mcp_options
 from mlx_magistral.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import socket
+
+    from starlette.routing import BaseRoute
+
+    from mlx_magistral.cluster.reader import LedReader
+    from mlx_magistral.engine.magistral import Magistral
+    from mlx_magistral.server.backend import Backend
 
 _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 
@@ -31,6 +43,12 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
 @click.option("--api-key", envvar=_KEY_VARIABLE, show_envvar=True, help="Ask every client for it.")
+@click.option(
+    "key_file",
+    "--api-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file with that key alone, which keeps it out of the list of processes.",
+)
 @click.option("--allow-origin", multiple=True, help="A web page's origin, or *; repeatable.")
 @click.option(
     "--allow-host", multiple=True, help="A name clients connect by; *.NAME for all in it."
@@ -43,10 +61,14 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
 @click.option("is_opened", "--open", is_flag=True, help="Open the chat page in a browser.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
+@mcp_options
 @speed_options
 @memory_options
 @debug_option
-def command(model: str | None, host: str, port: int, **options: Any) -> int:
+@server_ranks_options
+def command(
+    model: str | None, host: str, port: int, reader: "LedReader | None", **options: Any
+) -> int:
     """Serve MODEL to OpenAI and Anthropic clients, on this machine alone.
 
     \b
@@ -55,6 +77,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     """
     memory = take_memory(options)
     adapters, draft = options.pop("adapters"), options.pop("draft")
+    options["api_key"] = _key(options["api_key"], options.pop("key_file"))
     if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
         raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
     origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
@@ -62,7 +85,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         from mlx_magistral.server.app import make_app
         from mlx_magistral.server.batching import make_backend
         from mlx_magistral.server.guard import Rules
-        from mlx_magistral.server.uvicorn_server import DrainingServer, bind
+        from mlx_magistral.server.uvicorn_server import DrainingServer
     except ModuleNotFoundError as error:
         raise MissingExtraError("Servers", "serve") from error
     from mlx_magistral.cli.fetching import fetch_named
@@ -72,11 +95,11 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     if options.pop("is_verbose"):
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
-    listener = bind(host, port)
+    listener = _listener(host, port, reader)
     click.get_current_context().call_on_close(listener.close)
     fetch_named(model or default_model(), memory["tokenizer"], must_fit=not memory["force"])
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
-    loaded = Magistral.load(model, **memory, variants=adapters, draft=draft)
+    loaded = Magistral.load(model, **memory, variants=adapters, draft=draft, reader=reader)
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     backend = make_backend(
@@ -86,19 +109,69 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         idle_unload_s=options["idle_unload"],
         speculate=options["speculate"],
     )
+    if reader is not None:
+        backend = _led(backend, reader)
+    tools = _tools(loaded, options["mcp"], options["mcp_tools"])
     rules = Rules(options["api_key"], origins, options["allow_host"])
-    app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
+    app = make_app(backend, rules, request_timeout_s=options["request_timeout"], tools=tools)
     server = DrainingServer(app, backend, options["drain"])
     urls = reachable_urls(host, listener.getsockname()[1])
     click.echo(_where(urls, backend.model_name, backend.context_tokens))
     if options["is_opened"]:
         # It connects to a socket that listens already, and waits there until the server runs.
         Thread(target=_open_page, args=(urls[0],), daemon=True).start()
+    if reader is not None:
+        reader.leader.say_ready()
     try:
         server.run(sockets=[listener])
     finally:
         backend.close(0.0)
     return 130 if server.signal == signal.SIGINT else 0
+
+
+def _tools(
+    model: "Magistral", names: tuple[str, ...], patterns: tuple[str, ...]
+) -> "list[BaseRoute]":
+    """The routes of the servers' tools, for the chat page; none without servers."""
+    if not names or names == ("off",):
+        return []
+    from mlx_magistral.mcp.servers import McpServers
+    from mlx_magistral.server.tools import tool_routes
+    from mlx_magistral.text.tool_costs import tool_tokens
+
+    servers = McpServers(names, patterns=patterns)
+    click.get_current_context().call_on_close(servers.close)
+    return tool_routes(servers.tools, lambda tool: tool_tokens(model.tokenizer, [tool]))
+
+
+def _listener(host: str, port: int, reader: "LedReader | None") -> "socket.socket":
+    """The socket to serve at: the launcher's, where there is one, which keeps the port."""
+    from mlx_magistral.server.uvicorn_server import bind
+
+    given = None if reader is None else reader.leader.server()
+    return bind(host, port) if given is None else given
+
+
+def _led(backend: "Backend", reader: "LedReader") -> "Backend":
+    """The backend, which ends all of its replies where a machine is lost."""
+    from mlx_magistral.server.led_backend import LedBackend
+
+    led = LedBackend(backend, reader.leader)
+    reader.leader.on_lost = led.lose
+    return led
+
+
+def _key(given: str | None, file: Path | None) -> str | None:
+    """The key from its file where there is one, else as it was given."""
+    if file is None:
+        return given
+    try:
+        key = file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as a key ({error}).") from error
+    if not key:
+        raise UsageError(f"{file} holds no key. Write one line into it.")
+    return key
 
 
 def _open_page(url: str) -> None:

@@ -10,7 +10,7 @@ from mlx_magistral.decode.rules.loop_guard import LoopGuard, OnLoop
 from mlx_magistral.decode.rules.steering import Rule, ThinkTokens
 from mlx_magistral.errors import UsageError
 from mlx_magistral.events import Limit
-from mlx_magistral.options import require_whole
+from mlx_magistral.options import require_switch, require_text, require_whole
 from mlx_magistral.text.tokenizer import Tokenizer
 
 CLOSING_PHRASE = "\n\nThat is enough thinking, I will answer now.\n"
@@ -40,8 +40,10 @@ class ControlOptions:
     def __post_init__(self) -> None:
         if self.think_budget is not None:
             require_whole("think_budget", self.think_budget)
-        if not isinstance(self.think_close, str):
-            raise UsageError(f"think_close must be a text, not {self.think_close!r}.")
+        require_text("think_close", self.think_close)
+        require_text("tool_choice", self.tool_choice)
+        for name in ("json_mode", "strict_schema", "parallel_tool_calls"):
+            require_switch(name, getattr(self, name))
         if self.think_budget is not None and self.think_budget < 0:
             raise UsageError(f"think_budget must be 0 or more, not {self.think_budget}.")
         if self.on_loop not in list(OnLoop):

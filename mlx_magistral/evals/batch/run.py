@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from mlx_magistral.batching.pool import Job, ReplyPool
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import MagistralError
 from mlx_magistral.evals.batch.answers import answer, refusal
 from mlx_magistral.evals.batch.lines import RequestLine
 from mlx_magistral.evals.line_file import LineFile
-from mlx_magistral.evals.replies import Job, ReplyPool
 from mlx_magistral.evals.tally import Tally
 from mlx_magistral.events import Event
 

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from mlx_magistral.batching.pool import Job, Made, ReplyPool
 from mlx_magistral.errors import ContextLengthError, MagistralError
-from mlx_magistral.evals.replies import Job, Made, ReplyPool
 from mlx_magistral.evals.run.folder import RunFolder
 from mlx_magistral.evals.run.order import Planned, sample_seed
 from mlx_magistral.evals.run.protocol import Drawing, Recipe

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mlx_magistral.batching.pool import ReplyPool
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.errors import MagistralError
-from mlx_magistral.evals.replies import ReplyPool
 from mlx_magistral.evals.run.cost import Cost, expected_tokens, run_cost
 from mlx_magistral.evals.run.folder import RunFolder, default_folder
 from mlx_magistral.evals.run.identity import run_identity, session_facts

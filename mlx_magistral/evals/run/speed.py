@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from mlx_magistral.batching.pool import Job, ReplyPool
 from mlx_magistral.engine.magistral import Magistral
-from mlx_magistral.evals.replies import Job, ReplyPool
 from mlx_magistral.events import Event
 
 # From when every reply has begun: so many tokens of each, and no less than this time.

@@ -9,7 +9,7 @@ import pytest
 from evals.report.test_figures import BLANK
 
 from mlx_magistral import Magistral
-from mlx_magistral.evals.replies import ReplyPool
+from mlx_magistral.batching.pool import ReplyPool
 from mlx_magistral.evals.run import speed
 from mlx_magistral.evals.run.cost import Cost, expected_tokens, run_cost
 from mlx_magistral.evals.run.order import Planned

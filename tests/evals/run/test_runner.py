@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from mlx_magistral.batching.pool import Job, Made
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.errors import ContextLengthError, GenerationError
-from mlx_magistral.evals.replies import Job, Made
 from mlx_magistral.evals.run.folder import RunFolder
 from mlx_magistral.evals.run.order import Planned
 from mlx_magistral.evals.run.protocol import Recipe

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
-from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.reply import ReplyCollector
+from mlx_magistral.engine.resident import ResidentModel
 from mlx_magistral.errors import MagistralError, OverloadedError
 from mlx_magistral.events import Event, Finished, FinishReason
 
@@ -49,7 +49,7 @@ class Made:
 class ReplyPool:
     """Makes up to ``width`` replies at once. Use as a context manager: leaving it cancels all."""
 
-    def __init__(self, model: Magistral, width: int) -> None:
+    def __init__(self, model: ResidentModel, width: int) -> None:
         self.tokens = 0  # Said so far, those of replies on their way included.
         self._model = model
         # Enough wait for their place that none stays empty while the next prompt is encoded.
@@ -101,9 +101,9 @@ class ReplyPool:
             yield made
 
     def _submit(self, job: Job) -> None:
-        stream = self._model.stream(**{"speculate": "off", **job.options})
+        progress = self._model.begin(**{"speculate": "off", **job.options})
         collector = _Collector(self, job, ReplyCollector(self._model.name))
-        self._engine.submit(stream.progress, collector.take)
+        self._engine.submit(progress, collector.take)
 
     def _count(self) -> None:
         self.tokens += 1

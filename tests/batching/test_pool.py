@@ -8,8 +8,8 @@ import pytest
 
 from mlx_magistral import Magistral
 from mlx_magistral.batching.engine import BatchEngine
+from mlx_magistral.batching.pool import Job, ReplyPool
 from mlx_magistral.errors import ContextLengthError, OverloadedError
-from mlx_magistral.evals.replies import Job, ReplyPool
 from mlx_magistral.evals.width import fitting_width
 from mlx_magistral.hub.resolve import nano_folder
 from mlx_magistral.memory.sizes import kv_bytes
