@@ -241,6 +241,7 @@ class _Conversion:
             self._recipe,
             self._journal.records_folder,
             written=WrittenTensors(model, self._plan) if self._has_curvature else None,
+            watcher=self._watcher,
             fault=self._fault,
         )
 

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 import mlx_magistral
 from mlx_magistral.bench.measure import Case, Result, Run, Subject, measure
+from mlx_magistral.engine.reading import ModelReader
 from mlx_magistral.errors import MagistralError, UsageError
 
 
@@ -34,10 +35,10 @@ class Job:
 OnRun = Callable[[Case, Run], None]
 
 
-def measure_here(job: Job, on_run: OnRun) -> list[Result]:
-    """Load the engine and run the job in this process."""
+def measure_here(job: Job, on_run: OnRun, reader: ModelReader | None = None) -> list[Result]:
+    """Load the engine, by ``reader`` where the model is divided, and run the job here."""
     return measure(
-        _subject(job),
+        _subject(job, reader),
         job.cases,
         decode_tokens=job.decode_tokens,
         runs=job.runs,
@@ -96,7 +97,7 @@ def main() -> None:
     _tell(lines, {"results": [asdict(each) for each in results]})
 
 
-def _subject(job: Job) -> Subject:
+def _subject(job: Job, reader: ModelReader | None = None) -> Subject:
     if job.engine == "mlx-lm":
         from mlx_magistral.bench.peer import Peer
 
@@ -104,7 +105,7 @@ def _subject(job: Job) -> Subject:
     from mlx_magistral.bench.ours import Ours
     from mlx_magistral.engine.magistral import Magistral
 
-    return Ours(Magistral.load(job.model, draft=job.draft))
+    return Ours(Magistral.load(job.model, draft=job.draft, reader=reader))
 
 
 def _result(content: dict[str, Any]) -> Result:

@@ -29,7 +29,8 @@ class Ours:
         return _run(self.loaded, case, prompt, decode_tokens)
 
     def bytes_per_pass(self, context_tokens: int, kv_bits: int) -> int:
-        kept = kv_bytes(self.loaded.config, context_tokens, kv_bits)
+        held = self.loaded.memory.held or self.loaded.config
+        kept = kv_bytes(held, context_tokens, kv_bits)
         return matrix_bytes(self.loaded.model) + kept
 
 

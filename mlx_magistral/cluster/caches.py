@@ -9,6 +9,7 @@ from typing import Any
 
 from mlx_magistral.cluster.leader import Leader
 from mlx_magistral.cluster.passes import CacheBook
+from mlx_magistral.cluster.prefixes import LedPrefixes
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.model.cache import KVCache
 from mlx_magistral.model.config import ModelConfig
@@ -56,7 +57,12 @@ class LedMemory(ModelMemory):
             )
 
         content: dict[str, Any] = {each.name: getattr(memory, each.name) for each in fields(memory)}
-        return cls(**{**content, "prefixes": None, "held": held, "on_copy": on_copy})
+        kept = memory.prefixes
+        if kept is not None:
+            content["prefixes"] = LedPrefixes(
+                kept.fingerprint, kept.ram_bytes, tell=leader.tell, book=book
+            )
+        return cls(**{**content, "held": held, "on_copy": on_copy})
 
     def new_cache(self, model: Transformer) -> list[KVCache]:
         """See ModelMemory."""

@@ -20,7 +20,7 @@ _CONNECT_S = 10.0
 def main() -> None:
     """Come to the leader, say what this machine is, and follow."""
     leader, port, rank, address = sys.argv[1:]
-    token = sys.stdin.readline().strip()
+    token = _first_line()
     threading.Thread(target=_end_with_launcher, daemon=True).start()
     try:
         wire = _connect(leader, int(port))
@@ -44,8 +44,19 @@ def _connect(leader: str, port: int) -> Wire:
         ) from error
 
 
+def _first_line() -> str:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode().strip()
+
+
 def _end_with_launcher() -> None:
-    while sys.stdin.buffer.read(1):
+    # Not by sys.stdin, whose lock a thread may not hold while Python ends.
+    while os.read(0, 1):
         pass
     os._exit(1)
 

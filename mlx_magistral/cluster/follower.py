@@ -10,6 +10,7 @@ import mlx.core as mx
 from mlx_magistral.cluster.building import build_rank
 from mlx_magistral.cluster.links import Links
 from mlx_magistral.cluster.passes import CacheShelf, CacheState, Pass
+from mlx_magistral.cluster.prefixes import FollowedPrefixes
 from mlx_magistral.cluster.pulse import Pulse
 from mlx_magistral.cluster.share import Share, Split
 from mlx_magistral.cluster.wire import Message, Wire
@@ -22,6 +23,8 @@ from mlx_magistral.model.weights import read_weights
 
 # Passes of so many rows are waited for, so that what they leave is given back before the next.
 _LONG_ROWS = 64
+# For rank 0 to end first, which it does as soon as it hears of it.
+GIVE_UP_S = 10.0
 
 
 class Follower:
@@ -33,6 +36,7 @@ class Follower:
         self._pulse = Pulse({0: wire}, lambda rank, what: os._exit(1))
         self._model: Transformer | None = None
         self._shelf: CacheShelf | None = None
+        self._prefixes: FollowedPrefixes | None = None
         self._id = 0  # of the model
         self._pulse.start()
 
@@ -44,14 +48,16 @@ class Follower:
             mx.synchronize()
             self._pulse.stop()
             self._wire.close()
-        except MagistralError as error:
-            self._wire.send({"op": "error", "text": str(error)})
-            self._pulse.wait(5.0)
-        except RuntimeError as error:
-            # Of a rank that is lost the leader knows by itself, and which one it is.
-            if not str(error).startswith("[ring]"):
-                self._wire.send({"op": "error", "text": f"failed: {error}"})
-            self._pulse.wait(30.0)
+        except Exception as error:  # Whatever it is, rank 0 says it and names this rank.
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Tell rank 0 why this ends; of a rank that is lost it knows by itself, and which it is."""
+        if not str(error).startswith("[ring]"):
+            kind = "" if isinstance(error, MagistralError) else f"failed ({type(error).__name__}): "
+            self._wire.send({"op": "error", "text": f"{kind}{error}"})
+        self._pulse.wait(GIVE_UP_S)
+        os._exit(1)
 
     def _do(self, message: Message) -> None:
         match message["op"]:
@@ -61,10 +67,12 @@ class Follower:
                 self._loaded().logits(mx.zeros(message["shape"], getattr(mx, message["dtype"])))
             case "copy":
                 self._copy(message)
+            case "restore" | "store" | "shrink" if self._prefixes is not None:
+                self._prefixes.do(message)
             case "load":
                 self._load(message)
             case "unload" if message["id"] == self._id:
-                self._model = self._shelf = None
+                self._model = self._shelf = self._prefixes = None
                 mx.clear_cache()
 
     def _pass(self, wanted: Pass) -> None:
@@ -87,7 +95,7 @@ class Follower:
         return self._model
 
     def _load(self, message: Message) -> None:
-        self._model = self._shelf = None
+        self._model = self._shelf = self._prefixes = None
         self._id = message["id"]
         checkpoint = find_same(message["model"], message["fingerprint"])
         rank, size = self._links.rank, self._links.size
@@ -95,7 +103,10 @@ class Follower:
         share = Share(rank, size, Split(message["split"]), (first, end))
         self._model = build_rank(checkpoint, share, self._links)
         read_weights(self._model)
-        self._shelf = CacheShelf(share.config(checkpoint.config))
+        held = share.config(checkpoint.config)
+        self._shelf = CacheShelf(held)
+        leading = message["layers"][0]
+        self._prefixes = FollowedPrefixes(self._shelf, held.n_layers, leading[1] - leading[0])
         self._wire.send({"op": "loaded"})
 
 

@@ -37,7 +37,8 @@ def form(call: Call) -> Leader:
     os.write(call.status, b"joining\n")
     links = join(0, plan)
     os.write(call.status, b"joined\n")
-    leader = Leader(links, names, followers)
+    leader = Leader(links, call.hosts, followers)
+    leader.call = call
     atexit.register(leader.leave)
     return leader
 

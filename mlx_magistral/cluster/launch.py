@@ -22,11 +22,15 @@ from mlx_magistral.cluster.call import Call, Host
 from mlx_magistral.cluster.hosts import Hosts, is_here
 from mlx_magistral.errors import ClusterError
 
+# How a process ends that has lost its ring.
+LOST = 75
 # MLX's init waits for ever for a rank that has died meanwhile; it takes a second or two.
 _JOIN_S = 30.0
 # What rank 0 is given to say by itself why it ends, once a follower has ended.
 _GRACE_S = 2.5
 _STOP_S = 1.5
+# And once it has let them go: Python ends slowly on a busy machine.
+_LEAVE_S = 30.0
 _LOOK_S = 0.1
 
 
@@ -87,14 +91,14 @@ class Ranks:
         code = self._leader.poll()
         if code is not None:
             return code
-        self._hear()
+        # In this order: rank 0 says that it lets them go before they end.
         lost = self._lost_follower()
+        self._hear()
         if self._joining_since and time.monotonic() - self._joining_since > _JOIN_S:
             raise ClusterError("The ranks did not find each other. " + _ADVICE)
         if lost is None:
             return None
-        has_begun = self._joining_since is not None or "joined" in self._said
-        code = _wait(self._leader, _GRACE_S if has_begun else _LOOK_S)
+        code = _wait(self._leader, self._grace())
         if code is not None:
             return code
         raise ClusterError(self._why(lost))
@@ -129,6 +133,13 @@ class Ranks:
             if process.poll() is not None:
                 return rank
         return None
+
+    def _grace(self) -> float:
+        """How long rank 0 is waited for once a follower has ended."""
+        if "leaving" in self._said.split():
+            return _LEAVE_S
+        has_begun = self._joining_since is not None or "joined" in self._said
+        return _GRACE_S if has_begun else _LOOK_S
 
     def _why(self, rank: int) -> str:
         words = " ".join(self._last_words[rank][-3:]).removeprefix("error: ").strip()

@@ -5,29 +5,37 @@ form a group twice: ``on_lost`` first tells whoever waits for a reply.
 """
 
 import os
+import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
+from mlx_magistral.cluster.call import Call, Host
 from mlx_magistral.cluster.hello import machine_from
+from mlx_magistral.cluster.launch import LOST
 from mlx_magistral.cluster.links import Links
 from mlx_magistral.cluster.pulse import SILENT_S, Pulse
 from mlx_magistral.cluster.wire import Message, Wire
 from mlx_magistral.errors import ClusterError
 from mlx_magistral.memory.machine import Machine, this_machine
 
-# How a process ends that has lost its ring; a launcher may form another.
-LOST = 75
+# For what waits for replies to pass on what was lost.
+_TELL_S = 0.5
 
 
 class Leader:
-    """All followers of a formed group; ``names`` are those of all ranks, for people."""
+    """All followers of a formed group; ``hosts`` are those of all ranks, in their order."""
 
     def __init__(
-        self, links: Links, names: Sequence[str], followers: dict[int, tuple[Wire, Message]]
+        self, links: Links, hosts: Sequence[Host], followers: dict[int, tuple[Wire, Message]]
     ) -> None:
         self.links = links
-        self.names = tuple(names)
+        self.names = tuple(host.name for host in hosts)
+        self._addresses = [host.address for host in hosts]
         self.lost: ClusterError | None = None
+        self.call: Call | None = None  # of the launcher, where there is one
         self.on_lost: Callable[[ClusterError], None] = lambda error: None
         self._wires = {rank: wire for rank, (wire, _) in followers.items()}
         self._machines = {rank: hello["machine"] for rank, (_, hello) in followers.items()}
@@ -40,8 +48,16 @@ class Leader:
         return len(self.names)
 
     def machines(self) -> list[Machine]:
-        """Every rank's, in their order."""
-        return [this_machine(), *(machine_from(self._machines[r]) for r in sorted(self._machines))]
+        """Every rank's, in their order; ranks of one machine have equal parts of it."""
+        found = [
+            this_machine(),
+            *(machine_from(self._machines[rank]) for rank in range(1, self.size)),
+        ]
+        counts = [self._addresses.count(address) for address in self._addresses]
+        return [
+            replace(machine, limit_bytes=machine.limit_bytes // count)
+            for machine, count in zip(found, counts, strict=True)
+        ]
 
     def tell(self, message: Message) -> None:
         """Send a message to every follower; what cannot be sent ends this process soon."""
@@ -60,8 +76,19 @@ class Leader:
                 found[rank] = message
         return dict(sorted(found.items()))
 
+    def server(self) -> socket.socket | None:
+        """The launcher's HTTP socket, where it has one."""
+        if self.call is None or self.call.server is None:
+            return None
+        return socket.socket(fileno=self.call.server)
+
+    def say_ready(self) -> None:
+        """Tell the launcher that rank 0 serves."""
+        self._say("ready")
+
     def leave(self) -> None:
         """Let the followers go, after what they compute just now."""
+        self._say("leaving")
         self._pulse.stop()
         for wire in self._wires.values():
             try:
@@ -80,9 +107,15 @@ class Leader:
         """
         self._pulse.wait(SILENT_S + 3)
 
+    def _say(self, step: str) -> None:
+        if self.call is not None:
+            with suppress(OSError):  # a launcher that is gone ends this process by itself
+                os.write(self.call.status, f"{step}\n".encode())
+
     def _end(self, rank: int, what: str) -> None:
         self.lost = ClusterError(f"{self.names[rank]} (rank {rank}) {what}. The reply ended.")
         self.on_lost(self.lost)
+        time.sleep(_TELL_S)
         sys.stdout.flush()
         sys.stderr.write(f"\nerror: {self.lost}\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""One rank's part of the model, with what it computes together with the others.
+"""One rank's heads of every layer, with what it computes together with the others.
 
 On rank 0 it is what an engine takes for the model: ``hidden`` and ``logits`` tell the followers of
 a pass first, who then call the same methods with the same caches. Every pass starts computing
@@ -81,7 +81,7 @@ class HeadsRank(Transformer):
         else:
             self._before_pass(tokens.shape, cache)
             shared = self._links.from_leader(tokens.astype(mx.int32), tokens.shape, mx.int32)
-        guard = _Guard(after_layer)
+        guard = PassGuard(after_layer)
         hidden = super().hidden(shared, cache, None if after_layer is None else guard)
         mx.async_eval(hidden)
         guard.end()
@@ -101,7 +101,7 @@ class HeadsRank(Transformer):
         return logits
 
 
-class _Guard:
+class PassGuard:
     """Calls ``after_layer`` until that gives the pass up, which ``end`` then tells."""
 
     def __init__(self, after_layer: AfterLayer | None) -> None:
@@ -109,6 +109,7 @@ class _Guard:
         self._error: BaseException | None = None
 
     def __call__(self, x: mx.array) -> None:
+        """What goes on from a layer."""
         if self._after_layer is None or self._error is not None:
             return
         try:
@@ -117,5 +118,6 @@ class _Guard:
             self._error = error
 
     def end(self) -> None:
+        """Raise what gave the pass up, if anything did."""
         if self._error is not None:
             raise self._error

@@ -7,13 +7,13 @@ from mlx_magistral.cluster.building import build_rank
 from mlx_magistral.cluster.caches import LedMemory
 from mlx_magistral.cluster.leader import Leader
 from mlx_magistral.cluster.passes import CacheBook
+from mlx_magistral.cluster.planning import lead_memory, plan_ranks
 from mlx_magistral.cluster.share import Share, Split, make_shares
 from mlx_magistral.errors import UsageError
 from mlx_magistral.hub.cache import hub_origin
 from mlx_magistral.hub.resolve import NANO, nano_folder
-from mlx_magistral.memory.machine import Machine
 from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
-from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory, plan_memory
+from mlx_magistral.memory.runtime import MemoryOptions, ModelMemory
 from mlx_magistral.model.adapters.adapter import Adapter
 from mlx_magistral.model.checkpoint import Checkpoint
 from mlx_magistral.model.transformer import Transformer
@@ -24,18 +24,19 @@ class LedReader:
     """A ModelReader of the engine's; every model it reads takes the place of the one before."""
 
     def __init__(self, leader: Leader, split: Split) -> None:
-        self._leader = leader
+        self.leader = leader
         self._split = split
         self._book = CacheBook()
         self._id = 0
 
     def plan(self, checkpoint: Checkpoint, options: MemoryOptions) -> ModelMemory:
-        """The plan of rank 0's share, made for the machine with the least room for its own."""
+        """The plan of rank 0's share, as tight as the tightest rank's."""
         if options.adapter is not None or options.beside_bytes:
             raise UsageError("Adapters run on one Mac only. Fuse it first: mlx-magistral fuse")
-        share, machine = self._tightest(checkpoint)
-        memory = plan_memory(share.of(checkpoint), options, machine)
-        return LedMemory.of(memory, share.config(checkpoint.config), self._leader, self._book)
+        shares, leader = self._shares(checkpoint), self.leader
+        plans = plan_ranks(checkpoint, shares, leader.machines(), leader.names, options)
+        memory = lead_memory(checkpoint, shares, plans, options)
+        return LedMemory.of(memory, shares[0].config(checkpoint.config), leader, self._book)
 
     def read(self, checkpoint: Checkpoint, adapter: Adapter | None) -> Transformer:
         """Every rank reads its share at once; returns when all have."""
@@ -49,8 +50,8 @@ class LedReader:
             "split": self._split.value,
             "layers": [share.layers for share in shares],
         }
-        self._leader.tell(load)
-        book, leader = self._book, self._leader
+        self.leader.tell(load)
+        book, leader = self._book, self.leader
         model = build_rank(
             checkpoint,
             shares[0],
@@ -68,14 +69,8 @@ class LedReader:
         return model
 
     def _shares(self, checkpoint: Checkpoint) -> list[Share]:
-        limits = [machine.limit_bytes for machine in self._leader.machines()]
-        return make_shares(checkpoint, self._leader.size, self._split, limits)
-
-    def _tightest(self, checkpoint: Checkpoint) -> tuple[Share, Machine]:
-        """Rank 0's share, and the machine that has the least room beside its own."""
-        pairs = zip(self._shares(checkpoint), self._leader.machines(), strict=True)
-        shares, machines = zip(*pairs, strict=True)
-        return shares[0], min(machines, key=lambda machine: machine.limit_bytes)
+        limits = [machine.limit_bytes for machine in self.leader.machines()]
+        return make_shares(checkpoint, self.leader.size, self._split, limits)
 
 
 def shared_name(folder: Path) -> str:

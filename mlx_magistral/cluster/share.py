@@ -132,7 +132,10 @@ def _indivisible(checkpoint: Checkpoint, size: int) -> str:
     heads = checkpoint.config.n_kv_heads
     fitting = [str(each) for each in range(2, heads + 1) if divides(checkpoint, each)]
     numbers = f"Take {' or '.join(fitting)}" if fitting else "It runs on one"
-    return f"{size} ranks do not divide this model, which has {heads} key-value heads. {numbers}."
+    return (
+        f"{size} ranks do not divide this model, which has {heads} key-value heads. {numbers}, or "
+        "use --split layers, which takes any number."
+    )
 
 
 def _spans(count: int, size: int, limits: Sequence[int]) -> list[tuple[int, int]]:

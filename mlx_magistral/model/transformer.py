@@ -144,14 +144,22 @@ class Decoder(Module):
         cache: Sequence[LayerCache] | None,
         after_layer: AfterLayer | None = None,
     ) -> mx.array:
-        x = self.embed_tokens(tokens)  # (B, L, dim)
+        return self.norm(self.through(self.embed_tokens(tokens), cache, after_layer))
+
+    def through(
+        self,
+        x: mx.array,
+        cache: Sequence[LayerCache] | None,
+        after_layer: AfterLayer | None = None,
+    ) -> mx.array:
+        """Hidden states (B, L, dim) through all layers, not normalized."""
         caches: Sequence[LayerCache | None] = cache or [None] * len(self.layers)
-        mask = _mask(tokens.shape[1], caches[0])
+        mask = _mask(x.shape[1], caches[0])
         for layer, layer_cache in zip(self.layers, caches, strict=True):
             x = layer(x, mask, layer_cache)
             if after_layer is not None:
                 after_layer(x)
-        return self.norm(x)
+        return x
 
 
 class Transformer(Module):

@@ -52,7 +52,8 @@ def read_weights(model: Transformer) -> None:
     can exceed the GPU's time limit. A layer at a time, because one evaluation of everything would
     keep a native checkpoint's wq and wk a second time in the other order.
     """
-    mx.eval(model.model.embed_tokens.parameters())
+    if "embed_tokens" in model.model:  # not in a part of a model that begins further on
+        mx.eval(model.model.embed_tokens.parameters())
     for layer in model.layers:
         mx.eval(layer.parameters())
     mx.eval(model.parameters())

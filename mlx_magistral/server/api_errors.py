@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from mlx_magistral.errors import (
+    ClusterError,
     ContextLengthError,
     MagistralError,
     MissingExtraError,
@@ -106,6 +107,8 @@ def from_error(error: MagistralError) -> ApiError:
             is_queue = isinstance(error, QueueFullError)
             status, code = (429, "rate_limit_exceeded") if is_queue else (503, "overloaded")
             return ApiError(status, text, code, retry_after_s=max(1, round(error.retry_after_s)))
+        case ClusterError():
+            return ApiError(503, text, "machine_lost", retry_after_s=10)
         case MissingExtraError():
             return ApiError(501, text, "missing_extra")
     return ApiError(500, INTERNAL, "internal_error")

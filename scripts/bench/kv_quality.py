@@ -22,7 +22,7 @@ from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.quantized_cache import DIRECT_ROWS
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
-from smollm2 import fetch_gguf, write_chats, write_checkpoint
+from smollm2 import PROMPTS, fetch_gguf, write_chats, write_checkpoint
 
 _CHUNK = 64
 # Name: KV bits and rows a pass.
@@ -64,7 +64,7 @@ def nano_chats(count: int) -> tuple[Transformer, list[list[int]]]:
 
 def smollm2_chats(work: Path, count: int) -> tuple[Transformer, list[list[int]]]:
     """The last conversations of those that the model sampled itself."""
-    checkpoint, file = work / "offgrid", work / "chats.json"
+    checkpoint, file = work / "offgrid", work / f"chats-{len(PROMPTS)}.json"
     work.mkdir(parents=True, exist_ok=True)
     if not (checkpoint / "tokenizer.json").exists():
         write_checkpoint(fetch_gguf(work), checkpoint)

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
-"""What quantization costs nano: task accuracy at 16, 8, 6 and 4 bits, on problems it never saw.
+"""What quantization costs nano: task accuracy by recipe, on problems it never saw.
 
 Converts nano with the project's own converter, takes the weights back out of the folder exactly as
-MLX dequantizes them, and runs the evaluation of train_nano.py on them, many prompts at a time
-(MLX's quantized product is slow on a CPU; the values are the same). Needs what train_nano.py needs.
+MLX dequantizes them, and runs the evaluation of scripts/nano/train.py on them, many prompts at a
+time (MLX's quantized product is slow on a CPU; the values are the same). Needs what that needs.
+Recipes other than plain are calibrated on nano's own training conversations.
 
-    scripts/bench/nano_bits.py [--count 200] [--bits 16 8 6 4] [--recipe NAME [--traces]] [--json]
+    scripts/bench/nano_bits.py [--count 100] [--cases plain-16 plain-4 calibrated-3.6 ...] [--json]
 """
 
 import argparse
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,11 @@ import numpy as np
 import torch
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
 
+from cases import recipe_of
 from magistral_convert.calibration.data import CalibrationText, TokenText, token_sequences
-from magistral_convert.calibration.text_choice import CALIBRATION_TOKENS, choose_text
+from magistral_convert.calibration.text_choice import CALIBRATION_TOKENS
 from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.recipe import Method, Recipe
+from magistral_convert.recipe import Recipe
 from magistral_convert.sources.kinds import open_source
 from mlx_magistral.hub.resolve import nano_folder
 from mlx_magistral.model.checkpoint import open_checkpoint
@@ -39,46 +42,42 @@ from nano_data.report import KINDS  # noqa: E402
 _TRACES_A_KIND = 12
 
 
+CASES = ("plain-16", "plain-8", "plain-6", "plain-4", "calibrated-4", "calibrated-3.6")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=200, help="problems a task, half of each kind")
-    parser.add_argument("--bits", type=int, nargs="+", default=[16, 8, 6, 4])
-    parser.add_argument("--recipe", choices=[str(m) for m in Method], default=str(Method.PLAIN))
-    parser.add_argument(
-        "--traces",
-        action="store_true",
-        help="calibrate on nano's own training conversations instead of the built-in text",
-    )
+    parser.add_argument("--count", type=int, default=100, help="problems a task, half of each kind")
+    parser.add_argument("--cases", nargs="+", default=list(CASES), help="names, see cases.py")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = {
-            bits: _accuracies(
-                _converted(Path(scratch), bits, options.recipe, has_traces=options.traces),
-                options.count,
-            )
-            for bits in options.bits
-        }
+    rows = {}
+    for name in options.cases:
+        begun = time.process_time()
+        with tempfile.TemporaryDirectory() as scratch:
+            model, bits_per_weight = _converted(Path(scratch), recipe_of(name))
+            rows[name] = {
+                **_accuracies(model, options.count),
+                "bits a weight": round(bits_per_weight, 3),
+                "processor seconds": round(time.process_time() - begun),
+            }
     if options.json:
         print(json.dumps({"count": options.count, "cases": rows}))
         return
-    print(f"{'task':20}" + "".join(f"{bits:>5} bits" for bits in rows))
+    print(f"{'task':20}" + "".join(f"{name:>16}" for name in rows))
     for kind in [*KINDS, "mean"]:
-        print(f"{kind:20}" + "".join(f"{row[kind]:10.1%}" for row in rows.values()))
+        print(f"{kind:20}" + "".join(f"{row[kind]:16.1%}" for row in rows.values()))
 
 
-def _converted(scratch: Path, bits: int, method: str, *, has_traces: bool) -> Nano:
-    """nano's weights after a round trip through the converter, at 16 bits always a plain one."""
-    recipe = Recipe(bits, method=Method(method) if bits < 16 else Method.PLAIN)
-    text = None
-    if recipe.needs_text:
-        text = CalibrationText.split(_traces() if has_traces else choose_text(nano_folder(), None))
-    folder = scratch / str(bits)
-    convert_checkpoint(open_source(nano_folder()), folder, recipe, text=text)
+def _converted(scratch: Path, recipe: Recipe) -> tuple[Nano, float]:
+    """nano's weights after a round trip through the converter, and their bits a weight."""
+    text = CalibrationText.split(_traces()) if recipe.needs_text else None
+    folder = scratch / "converted"
+    report = convert_checkpoint(open_source(nano_folder()), folder, recipe, text=text)
     model = read_model(nano_folder())
     model.load_state_dict({name: torch.from_numpy(array) for name, array in _weights(folder)})
-    return model.eval()
+    return model.eval(), report.bits_per_weight
 
 
 def _traces() -> TokenText:

@@ -7,8 +7,8 @@ quality.py instead of the text they fetch. Without a GPU they would take hours, 
 in float32 with numpy's products for their linear layers and Hessians, and what is not codes is
 stored in bfloat16 in the end. AWQ runs every layer 60 times, on --awq-rows.
 
-    scripts/bench/peers_quality.py [--work FOLDER] [--cases convert-4 gptq ...] [--awq-rows 16]
-                                   [--json]
+    scripts/bench/peers_quality.py [--work FOLDER] [--cases convert-4 gptq ...] [--prompts 192]
+                                   [--awq-rows 16] [--json]
 """
 
 import argparse
@@ -27,7 +27,7 @@ from magistral_convert.compare import compare_models
 from magistral_convert.rounding.dense import product
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import TokenArray
-from quality import bench_text
+from quality import add_prompts_option, bench_text
 from smollm2 import fetch_gguf, write_checkpoint
 
 _BITS, _GROUP_SIZE = 4, 64
@@ -41,6 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("build/quality"))
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    add_prompts_option(parser)
     parser.add_argument("--awq-rows", type=int, default=16, help="rows of 512 tokens for AWQ")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
@@ -49,7 +50,7 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     if not (checkpoint / "tokenizer.json").exists():
         write_checkpoint(fetch_gguf(options.work), checkpoint)
-    text = bench_text(checkpoint, options.work / "chats.json")
+    text = bench_text(checkpoint, options.work, options.prompts)
     source = open_source(checkpoint)
     rows: dict[str, dict[str, Any]] = {}
     for case in options.cases:

@@ -2,9 +2,11 @@
 """What each recipe keeps of a real model: KL to the source on text that no calibration saw.
 
 Subject: SmolLM2-135M-Instruct off its 4-bit grid (smollm2.py), fetched once into --work. Calibrated
-on its own answers, English prose and code; measured on other answers and other prose.
+on its own answers, English prose and code; measured on other answers and other prose. A conversion
+that was killed goes on where it stopped. tables.py makes the tables of docs/converting.md.
 
-    scripts/bench/quality.py [--work FOLDER] [--cases plain-4 calibrated-4 ...] [--json]
+    scripts/bench/quality.py [--work FOLDER] [--cases plain-4 calibrated-3.6 ...] [--prompts 192]
+                             [--json]
 """
 
 import argparse
@@ -16,52 +18,43 @@ from typing import Any
 
 import numpy as np
 
+from cases import plain_case, recipe_of
 from magistral_convert.calibration.data import CalibrationText
 from magistral_convert.compare import compare_models
 from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.recipe import Method, Mix, Recipe, module_path
+from magistral_convert.recipe import Recipe
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import TokenArray
-from mlx_magistral.model.quant_config import QuantFormat
-from smollm2 import fetch_gguf, write_chats, write_checkpoint
+from smollm2 import PROMPTS, fetch_gguf, write_chats, write_checkpoint
 
 _LENGTH = 512
-_AUTO_BITS = 4.7
-CASES: dict[str, Recipe | None] = {
-    "plain-4": Recipe(4),
-    "search-4": Recipe(4, method=Method.SEARCH),
-    "calibrated-4": Recipe(4, method=Method.CALIBRATED),
-    "calibrated-4-static": Recipe(4, method=Method.CALIBRATED, mix=Mix.STATIC),
-    "calibrated-4-auto": Recipe(
-        4, method=Method.CALIBRATED, mix=Mix.AUTO, bits_per_weight=_AUTO_BITS
-    ),
-    "plain-5": None,  # not offered by itself: every matrix is told its bits, see _five_bits
-    "plain-6": Recipe(6),
-    "calibrated-6": Recipe(6, method=Method.CALIBRATED),
-    "plain-8": Recipe(8),
-    "calibrated-8": Recipe(8, method=Method.CALIBRATED),
-}
+CASES = (
+    "plain-3", "calibrated-3", "calibrated-3-static", "calibrated-3.6", "calibrated-4.0",
+    "plain-4", "search-4", "calibrated-4", "calibrated-4-static", "calibrated-4.7",
+    "plain-5", "calibrated-5", "plain-6", "calibrated-6", "plain-8", "calibrated-8",
+)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("build/quality"))
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", default=list(CASES), help="names, see cases.py")
+    add_prompts_option(parser)
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     checkpoint = options.work / "offgrid"
     options.work.mkdir(parents=True, exist_ok=True)
     if not (checkpoint / "tokenizer.json").exists():
         write_checkpoint(fetch_gguf(options.work), checkpoint)
-    text = bench_text(checkpoint, options.work / "chats.json")
-    rows = {}
+    text = bench_text(checkpoint, options.work, options.prompts)
+    rows: dict[str, dict[str, Any]] = {}
     for name in options.cases:
-        recipe = CASES[name] or _five_bits(checkpoint)
-        rows[name] = measure(checkpoint, options.work / f"out-{name}", recipe, text)
+        rows[name] = measure(checkpoint, options.work / f"out-{name}", recipe_of(name), text)
         if not options.json:
-            print(_line(name, rows[name], rows), flush=True)
+            print(_line(name, rows), flush=True)
     if options.json:
-        ratio = rows["calibrated-4"]["KL mean"] / rows["plain-4"]["KL mean"]
+        plain, calibrated = rows.get("plain-4"), rows.get("calibrated-4")
+        ratio = calibrated["KL mean"] / plain["KL mean"] if plain and calibrated else None
         print(json.dumps({"ratio": ratio, "cases": rows}))
 
 
@@ -69,33 +62,41 @@ def measure(
     checkpoint: Path, output: Path, recipe: Recipe, text: CalibrationText
 ) -> dict[str, Any]:
     """Convert, compare with the source on the held-out rows, remove the output."""
-    for folder in (output, output.with_name(output.name + ".partial")):
-        shutil.rmtree(folder, ignore_errors=True)
-    begun = time.perf_counter()
+    shutil.rmtree(output, ignore_errors=True)
+    begun, processor = time.perf_counter(), time.process_time()
     source = open_source(checkpoint)
     used = text if recipe.needs_text else None
     report = convert_checkpoint(source, output, recipe, text=used)
-    quality = report.quality or compare_models(source, open_source(output), text.held_out).summary()
+    quality = (
+        report.quality
+        or compare_models(
+            source, open_source(output), text.held_out, kinds=text.held_out_kinds
+        ).summary()
+    )
     shutil.rmtree(output)
     return {
         **quality,
         "bits a weight": round(report.bits_per_weight, 3),
         "MB": round(report.nbytes / 1e6, 1),
         "seconds": round(time.perf_counter() - begun),
+        "processor seconds": round(time.process_time() - processor),
+        "layers resumed": report.shards_resumed,
         "peak MB": round(report.peak_memory_bytes / 1e6),
     }
 
 
-def _five_bits(checkpoint: Path) -> Recipe:
-    shapes = open_source(checkpoint).shapes
-    matrices = [module_path(name) for name, shape in shapes.items() if len(shape) == 2]
-    return Recipe(6, overrides=dict.fromkeys(matrices, QuantFormat(64, 5)))
+def add_prompts_option(parser: argparse.ArgumentParser) -> None:
+    """Fewer answers make a smaller text, and figures that compare with those of that text alone."""
+    parser.add_argument(
+        "--prompts", type=int, default=len(PROMPTS), help="of the model's own answers; 32 a batch"
+    )
 
 
-def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
+def bench_text(checkpoint: Path, work: Path, prompts: int = len(PROMPTS)) -> CalibrationText:
     """Answers on three quarters of the topics, as many tokens of prose and code; the rest held out.
 
-    About 65,000 tokens to calibrate on; held out are answers on other topics and other prose.
+    Of all prompts that is about 70,000 tokens to calibrate on, of 32 about 12,000; held out are
+    answers on other topics and other prose.
     """
     import argparse as argument_parsing
     import fractions
@@ -107,8 +108,9 @@ def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
 
     from tokenizers import Tokenizer
 
+    chats_file = work / f"chats-{prompts}.json"
     if not chats_file.exists():
-        write_chats(checkpoint, chats_file)
+        write_chats(checkpoint, chats_file, prompts)
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     chats = json.loads(chats_file.read_text())
     prose = tokenizer.encode("\n\n".join(topics[name] for name in sorted(topics))).ids
@@ -119,8 +121,11 @@ def bench_text(checkpoint: Path, chats_file: Path) -> CalibrationText:
     most_prose = 5 * answers.size // 8
     documents = [_rows(prose[: min(most_prose, 29696)]), _rows(code[: answers.size - most_prose])]
     calibration = [answers, *documents]
-    held_out = [_rows(sum(chats[seen:], []))[:6], _rows(prose[30000:31536])]
-    return CalibrationText(np.concatenate(calibration), np.concatenate(held_out))
+    held_out = {"answers": _rows(sum(chats[seen:], []))[:6], "prose": _rows(prose[30000:31536])}
+    kinds = [np.full(rows.shape, kind) for kind, rows in held_out.items()]
+    return CalibrationText(
+        np.concatenate(calibration), np.concatenate(list(held_out.values())), np.concatenate(kinds)
+    )
 
 
 def _rows(tokens: list[int]) -> TokenArray:
@@ -128,8 +133,8 @@ def _rows(tokens: list[int]) -> TokenArray:
     return np.array(tokens[:whole], np.int64).reshape(-1, _LENGTH)
 
 
-def _line(name: str, row: dict[str, Any], rows: dict[str, dict[str, Any]]) -> str:
-    plain = rows.get("plain-" + name.split("-")[1])
+def _line(name: str, rows: dict[str, dict[str, Any]]) -> str:
+    row, plain = rows[name], rows.get(plain_case(name))
     ratio = f"{row['KL mean'] / plain['KL mean']:5.2f}" if plain else "    -"
     return (
         f"{name:20} {row['bits a weight']:6.3f} bits {row['MB']:7.1f} MB  KL {row['KL mean']:8.5f} "

@@ -92,23 +92,30 @@ def write_checkpoint(gguf_path: Path, folder: Path, *, is_rotated: bool = True) 
     _write_tokenizer(fields, folder)
 
 
-def write_chats(checkpoint: Path, path: Path) -> None:
-    """Let the model answer PROMPTS by sampling, and keep the ids of each conversation."""
+def write_chats(checkpoint: Path, path: Path, count: int = len(PROMPTS)) -> None:
+    """Let the model answer the first PROMPTS by sampling, and keep the ids of each conversation.
+
+    All take some 12 minutes of one core; killed, it goes on with the next batch.
+    """
     import torch
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    torch.manual_seed(1)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_file=str(checkpoint / "tokenizer.json"),
         padding_side="left",
         pad_token="<|im_end|>",
     )
     model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
-    chats = []
-    for begin in range(0, len(PROMPTS), _BATCH):
-        texts = [_CHAT.format(prompt) for prompt in PROMPTS[begin : begin + _BATCH]]
+    # Steps are small: threads would wait for each other most of the time.
+    torch.set_num_threads(1)
+    partial = path.with_suffix(".partial")
+    chats = json.loads(partial.read_text()) if partial.exists() else []
+    for begin in range(len(chats), count, _BATCH):
+        texts = [
+            _CHAT.format(prompt) for prompt in PROMPTS[begin : begin + _BATCH][: count - begin]
+        ]
         batch = tokenizer(texts, return_tensors="pt", padding=True)
-        sampling = {"do_sample": True, "temperature": 0.8, "top_p": 0.95}
+        torch.manual_seed(1 + begin)
         with torch.no_grad():
             rows = model.generate(
                 batch.input_ids,
@@ -116,14 +123,17 @@ def write_chats(checkpoint: Path, path: Path) -> None:
                 max_new_tokens=230,
                 eos_token_id=_END,
                 pad_token_id=_END,
-                **sampling,
+                do_sample=True,
+                temperature=0.8,
+                top_p=0.95,
             )
         for text, row in zip(texts, rows, strict=True):
             answer = row[batch.input_ids.shape[1] :].tolist()
             if _END in answer:
                 answer = answer[: answer.index(_END) + 1]
             chats.append(tokenizer(text).input_ids + answer)
-    path.write_text(json.dumps(chats))
+        partial.write_text(json.dumps(chats))
+    partial.replace(path)
 
 
 def _config(fields: dict[str, Any]) -> dict[str, Any]:

@@ -11,16 +11,19 @@ import mlx.core as mx
 
 from magistral_convert.output.shards import Fault, ShardEntry, ShardWriter
 from magistral_convert.output.written import WrittenTensors
+from magistral_convert.progress import Watcher
 from magistral_convert.recipe import Recipe
 from magistral_convert.rounding.dense import working
 from magistral_convert.rounding.methods import ColumnStatistics
 from magistral_convert.sources.layer_weights import TokenArray
 from magistral_convert.sources.source import Source
 
+from .importance import TokenImportance
 from .layer import stage_of
 from .streams import Batch, PairedStream, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
+_IMPORTANCE_FILE = "importance.npy"
 
 
 class Calibration:
@@ -40,6 +43,7 @@ class Calibration:
         folder: Path,
         *,
         written: WrittenTensors | None,
+        watcher: Watcher | None = None,
         fault: Fault = lambda step: None,
     ) -> None:
         self._shapes = source.shapes
@@ -49,9 +53,13 @@ class Calibration:
         self._folder = folder
         self._written = written
         self._fault = fault
-        self._stream: Stream = (
-            SourceStream(source) if written is None else PairedStream(source, written)
-        )
+        self._stream: Stream = SourceStream(source)
+        self._importance: TokenImportance | None = None
+        if written is not None:
+            self._importance = TokenImportance(
+                source, sequences, folder / _IMPORTANCE_FILE, watcher or Watcher(), fault
+            )
+            self._stream = PairedStream(source, written, self._importance)
         self._at: int | None = None  # the layer that the hidden states are at
         self._is_inside = False  # whether its matrices were asked for
         self._head: ColumnStatistics | None = None
@@ -103,6 +111,8 @@ class Calibration:
     def _go_to(self, layer: int) -> None:
         """Let the hidden states be those that enter ``layer``, or be in it already."""
         if self._at is None:
+            if self._importance is not None:
+                self._importance.measure()  # before the hidden states take their memory
             if self._load(layer):
                 self._at = layer
             else:

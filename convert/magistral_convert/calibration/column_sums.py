@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from magistral_convert.rounding.dense import Array, library, product, working
+from magistral_convert.rounding.dense import Array, library, like, product, working
 from magistral_convert.rounding.feedback import (
     FloatArray,
     damped_diagonal,
@@ -37,8 +37,14 @@ class ColumnSums:
         self._blocks: list[_Block] = []
         self._statistics: ColumnStatistics | None = None
 
-    def add(self, exact: Array, drifted: Array) -> None:
-        """Add rows of inputs (tokens, C) in float32, of the source and of the result."""
+    def add(self, exact: Array, drifted: Array, weights: FloatArray | None = None) -> None:
+        """Add rows of inputs (tokens, C) in float32, of the source and of the result.
+
+        ``weights`` (tokens,) tells how often each is to count.
+        """
+        if weights is not None:
+            roots = like(working(np.sqrt(weights)), drifted)[:, None]
+            exact, drifted = exact * roots, drifted * roots
         tokens, columns = drifted.shape
         self._tokens += tokens
         squares = np.array(library(drifted).sum(drifted * drifted, axis=0))

@@ -22,6 +22,7 @@ from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
 from .column_sums import column_spans
+from .importance import importance_tokens
 from .kernels import causal_attention, gated
 from .layer import ATTENTION_OUTPUT, MLP_OUTPUT
 from .streams import is_inner_kept
@@ -49,7 +50,10 @@ def calibration_seconds(config: ModelConfig, recipe: Recipe, tokens: int, length
     attending = attention * tokens / length * _seconds_a_row(config, length)
     gating = mlp * tokens * config.hidden_dim * _seconds_a_gate()
     rounding = weights * _seconds_a_weight(recipe)
-    return rounding + config.n_layers * (operations + attending + gating)
+    seconds = rounding + config.n_layers * (operations + attending + gating)
+    if recipe.method is Method.CALIBRATED:
+        seconds += importance_operations(config, tokens) * _seconds_an_operation()
+    return seconds
 
 
 def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
@@ -81,6 +85,16 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
         work += 2 * tokens * _powers(width, 2) + _INVERTING_OPERATIONS * _powers(width, 3)
     corrected = squares - config.dim * _powers(config.hidden_dim, 2)
     return work + _CORRECTING_OPERATIONS * corrected
+
+
+def importance_operations(config: ModelConfig, tokens: int) -> float:
+    """Multiplications and additions of the gradients of some tokens, but for attention's own."""
+    shapes = expected_shapes(config).items()
+    layer = sum(prod(s) for name, s in shapes if name.startswith(_FIRST_LAYER) and len(s) == 2)
+    # There, then there again but for what ends a layer, and back; the head twice there, and back.
+    passes = 3 * layer - config.dim * config.hidden_dim
+    through = config.n_layers * passes + 3 * config.vocab_size * config.dim
+    return 2 * min(tokens, importance_tokens(config)) * through
 
 
 def _passes(config: ModelConfig, method: Method, tokens: int) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
 from .column_sums import column_spans
+from .importance import importance_bytes
 from .layer import ATTENTION_OUTPUT, MLP_OUTPUT
 from .streams import BATCH_TOKENS, inner_bytes, is_inner_kept
 
@@ -22,8 +23,8 @@ def hidden_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) -> in
 def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) -> int:
     """An estimate of the memory that converting with calibration takes, in bytes.
 
-    The largest of three moments: a stage gathering, a matrix being solved, the comparison at the
-    end, in which a quantized layer is held in float32.
+    The largest of four moments: the gradients of some tokens, a stage gathering, a matrix being
+    solved, the comparison at the end, in which a quantized layer is held in float32.
     """
     shapes = {n: s for n, s in expected_shapes(config).items() if n.startswith("model.layers.0.")}
     layer = sum(prod(shape) for shape in shapes.values())
@@ -49,6 +50,5 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
     # H, its Cholesky factor and the flipped copies of one block at a time.
     solving = gathered + 3 * 4 * max(blocks) + _SOLVER_BYTES
     # A whole layer's matrices as written are kept until they are on the disk, 8 bits at most.
-    return (
-        _BASE_BYTES + hidden + layer + max(kept[1] + max(gathering, solving), attending, comparing)
-    )
+    rounding = hidden + layer + max(kept[1] + max(gathering, solving), attending, comparing)
+    return _BASE_BYTES + max(importance_bytes(config, layer, largest), rounding)

@@ -3,6 +3,7 @@
 Hidden states wait between layers in bfloat16, as a list of batches with one array (B, L, D) a side.
 """
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Protocol
 
@@ -10,11 +11,13 @@ import mlx.core as mx
 
 from magistral_convert.output.written import WrittenTensors
 from magistral_convert.rounding.dense import Array, as_mlx, working
+from magistral_convert.rounding.feedback import FloatArray
 from magistral_convert.sources.layer_weights import TokenArray, embed, read_layer, read_tensor
 from magistral_convert.sources.source import Source
 from mlx_magistral.model.config import ModelConfig
 
 from .column_sums import ColumnSums
+from .importance import TokenImportance
 from .kernels import rms_norm
 from .layer import (
     AFTER,
@@ -95,7 +98,7 @@ class SourceStream:
 
     def head_sums(self) -> ColumnSums:
         """See Stream."""
-        return _head_sums(self._source, self.hidden, has_curvature=False)
+        return _head_sums(self._source, self.hidden, None, has_curvature=False)
 
     def _pass(self, layer: int) -> None:
         self._sums = {}
@@ -121,9 +124,12 @@ class PairedStream:
     is kept from its sums until the layer goes on, or computed again where it is too large for that.
     """
 
-    def __init__(self, source: Source, written: WrittenTensors) -> None:
+    def __init__(
+        self, source: Source, written: WrittenTensors, importance: TokenImportance | None = None
+    ) -> None:
         self._source = source
         self._written = written
+        self._importance = importance
         self._is_past_attention = False
         self._stage: Names = ()
         self._sums: ColumnSums | None = None
@@ -159,7 +165,8 @@ class PairedStream:
 
     def head_sums(self) -> ColumnSums:
         """See Stream."""
-        return _head_sums(self._source, self.hidden, has_curvature=True)
+        counts = None if self._importance is None else self._importance.of_head()
+        return _head_sums(self._source, self.hidden, counts, has_curvature=True)
 
     def _gathered(self, layer: int, stage: Names) -> ColumnSums:
         """What reaches the matrices of a stage, where their drift is wanted on both sides."""
@@ -170,7 +177,8 @@ class PairedStream:
         sums = ColumnSums(has_curvature=True, has_drift=has_drift)
         tokens = sum(states.shape[0] * states.shape[1] for states, _ in self.hidden)
         is_kept = is_inner_kept(self._source.config, tokens, stage)
-        for number, batch in enumerate(self.hidden):
+        counts = None if self._importance is None else self._importance.of_stage(layer, stage)
+        for number, (batch, count) in enumerate(_counted(self.hidden, counts)):
             inputs = []
             for side in sides:
                 states = working(batch[side])
@@ -180,7 +188,7 @@ class PairedStream:
                 inputs.append(inner_inputs(weights[side], states, before, self._source.config))
                 if is_kept:
                     self._inner[side, number] = inputs[-1]
-            sums.add(inputs[0], inputs[-1])
+            sums.add(inputs[0], inputs[-1], count)
         return sums
 
     def _add_output(self, layer: int, before: Names) -> None:
@@ -229,11 +237,25 @@ def _batches(sequences: TokenArray) -> list[TokenArray]:
     return [sequences[begin : begin + step] for begin in range(0, len(sequences), step)]
 
 
-def _head_sums(source: Source, hidden: list[Batch], *, has_curvature: bool) -> ColumnSums:
+def _head_sums(
+    source: Source, hidden: list[Batch], counts: FloatArray | None, *, has_curvature: bool
+) -> ColumnSums:
     gain = read_tensor(source, "model.norm.weight")
     sums = ColumnSums(has_curvature=has_curvature, has_drift=has_curvature)
-    for batch in hidden:
+    for batch, count in _counted(hidden, counts):
         flat = (working(states).reshape(-1, states.shape[-1]) for states in batch)
         inputs = [rms_norm(rows, gain, source.config.norm_eps) for rows in flat]
-        sums.add(inputs[0], inputs[-1])
+        sums.add(inputs[0], inputs[-1], count)
     return sums
+
+
+def _counted(
+    hidden: list[Batch], counts: FloatArray | None
+) -> Iterator[tuple[Batch, FloatArray | None]]:
+    """Each batch with how often its tokens count, of (N, L) in all; None where all count once."""
+    begin = 0
+    for batch in hidden:
+        end = begin + batch[0].shape[0]
+        part = None if counts is None else counts[begin:end].reshape(-1)
+        yield batch, None if part is None or (part == 1).all() else part
+        begin = end

@@ -9,12 +9,14 @@ import click
 from mlx_magistral.cli.layout import TABLE_COLUMNS, echo, echo_json, window_columns
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, model_option, output_options
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.errors import UsageError
 
 if TYPE_CHECKING:
     from mlx_magistral.bench.bandwidth import Bandwidth
     from mlx_magistral.bench.measure import Case, Result, Run
     from mlx_magistral.cli.steps import Steps
+    from mlx_magistral.engine.reading import ModelReader
 
 # Blocks that the fastest case's bar has.
 _BAR = 10
@@ -51,6 +53,7 @@ _HEADINGS = ("prompt", "KV", "guessing", "prefill", "decode", "ids/pass", "peak"
 @click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")
 @output_options
 @debug_option
+@ranks_options
 def command(
     model: str | None,
     draft: str | None,
@@ -63,6 +66,7 @@ def command(
     as_json: bool,
     is_quiet: bool,
     is_verbose: bool,
+    reader: "ModelReader | None",
 ) -> None:
     """Measure prefill and decode, and the share of the memory's bandwidth that decode reaches.
 
@@ -85,7 +89,10 @@ def command(
     is_quiet = is_quiet or as_json
     fetch_model(name, is_shown=not is_quiet)
     folder = resolve_model(name)
-    _require_room(name, folder, max(prompt_tokens) + tokens)
+    if reader is None:
+        _require_room(name, folder, max(prompt_tokens) + tokens)
+    elif versus is not None:
+        raise UsageError(f"--versus {versus} runs on one Mac: leave it or --ranks and --hosts out.")
     cases = [
         Case(length, int(bits), guess)
         for length in prompt_tokens
@@ -100,8 +107,10 @@ def command(
         jobs.append(replace(jobs[0], engine=versus, model=str(folder), draft=None, cases=peers))
     with Steps(is_quiet=is_quiet, is_verbose=is_verbose and not as_json) as steps:
         told = _Told(steps, sum(len(job.cases) for job in jobs) * (runs + 1))
-        measured = measure_here if versus is None else measure_apart
-        results = [result for job in jobs for result in measured(job, told)]
+        if versus is None:
+            results = measure_here(jobs[0], told, reader)
+        else:
+            results = [result for job in jobs for result in measure_apart(job, told)]
     if as_json:
         echo_json(_as_dict(name, results, bandwidth, tokens, runs))
     else:

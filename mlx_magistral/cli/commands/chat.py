@@ -20,6 +20,7 @@ from mlx_magistral.cli.options import (
     take_memory,
     thinking_options,
 )
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.session_options import open_conversation, session_options
 from mlx_magistral.cli.structure import tool_options
 from mlx_magistral.errors import ModelNotFoundError
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     help="Show the thinking as it comes, as one live line, or not at all.",
 )
 @debug_option
+@ranks_options
 def command(
     model: str | None,
     system: str | None,
@@ -93,6 +95,7 @@ def command(
     memory = take_memory(options)
     memory["reuse_prefixes"] &= not no_log
     first, adapter = model or conversation.content.model, options.pop("adapter")
+    memory["reader"] = options.pop("reader")
 
     def load(name: str | None) -> "Magistral":
         from mlx_magistral.engine.magistral import Magistral

@@ -70,7 +70,7 @@ class _Generate(SectionedCommand):
         "Tools": ["commands", "yes", "tool_timeout"],
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
-        "Several Macs": ["ranks", "hosts"],
+        "Several Macs": ["ranks", "hosts", "split"],
         "Session": ["session", "goes_on", "keep_reasoning"],
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlx_magistral.cli.layout import echo_json
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 from mlx_magistral.errors import HubError
@@ -101,14 +101,14 @@ def _choose(*, yes: bool, as_json: bool, is_quiet: bool, is_verbose: bool) -> st
     from mlx_magistral.cli.offering import choose, echo_offers, find_offers
 
     if not (is_quiet or as_json):
-        click.echo("Asking the hub for conversions of Magistral Small.", err=True)
+        echo("Asking the hub for conversions of Magistral Small.", err=True)
     found = find_offers()
     if yes:
         if not found.offers:
             raise HubError(found.problem or _NONE_FITS)
         first = found.offers[0]
         if not (is_quiet or as_json):
-            click.echo(f"{first.conversion.name}: {first.describe()}.", err=True)
+            echo(f"{first.conversion.name}: {first.describe()}.", err=True)
         return first.conversion.name
     if as_json:
         echo_json(found.as_object())
@@ -117,7 +117,7 @@ def _choose(*, yes: bool, as_json: bool, is_quiet: bool, is_verbose: bool) -> st
     if found.problem is not None or (not found.offers and found.recommendation is None):
         return None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        click.echo("To take one: mlx-magistral pull NAME, or --yes for the first.", err=True)
+        echo("To take one: mlx-magistral pull NAME, or --yes for the first.", err=True)
         return None
     model = choose(found)
     if model is None and found.recommendation is not None:

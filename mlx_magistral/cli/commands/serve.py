@@ -5,7 +5,7 @@ import signal
 import webbrowser
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -13,7 +13,14 @@ import click
 from mlx_magistral.cli.addresses import is_loopback, reachable_urls
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, speed_options, take_memory
+from mlx_magistral.cli.ranks import server_ranks_options
 from mlx_magistral.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    import socket
+
+    from mlx_magistral.cluster.reader import LedReader
+    from mlx_magistral.server.backend import Backend
 
 _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 
@@ -53,7 +60,10 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @speed_options
 @memory_options
 @debug_option
-def command(model: str | None, host: str, port: int, **options: Any) -> int:
+@server_ranks_options
+def command(
+    model: str | None, host: str, port: int, reader: "LedReader | None", **options: Any
+) -> int:
     """Serve MODEL to OpenAI and Anthropic clients, on this machine alone.
 
     \b
@@ -70,7 +80,7 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         from mlx_magistral.server.app import make_app
         from mlx_magistral.server.batching import make_backend
         from mlx_magistral.server.guard import Rules
-        from mlx_magistral.server.uvicorn_server import DrainingServer, bind
+        from mlx_magistral.server.uvicorn_server import DrainingServer
     except ModuleNotFoundError as error:
         raise MissingExtraError("Servers", "serve") from error
     from mlx_magistral.cli.fetching import fetch_named
@@ -80,11 +90,11 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     if options.pop("is_verbose"):
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
-    listener = bind(host, port)
+    listener = _listener(host, port, reader)
     click.get_current_context().call_on_close(listener.close)
     fetch_named(model or default_model(), memory["tokenizer"], must_fit=not memory["force"])
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
-    loaded = Magistral.load(model, **memory, variants=adapters, draft=draft)
+    loaded = Magistral.load(model, **memory, variants=adapters, draft=draft, reader=reader)
     if loaded.memory.note is not None:
         click.echo(loaded.memory.note, err=True)
     backend = make_backend(
@@ -94,6 +104,8 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
         idle_unload_s=options["idle_unload"],
         speculate=options["speculate"],
     )
+    if reader is not None:
+        backend = _led(backend, reader)
     rules = Rules(options["api_key"], origins, options["allow_host"])
     app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
     server = DrainingServer(app, backend, options["drain"])
@@ -102,11 +114,30 @@ def command(model: str | None, host: str, port: int, **options: Any) -> int:
     if options["is_opened"]:
         # It connects to a socket that listens already, and waits there until the server runs.
         Thread(target=_open_page, args=(urls[0],), daemon=True).start()
+    if reader is not None:
+        reader.leader.say_ready()
     try:
         server.run(sockets=[listener])
     finally:
         backend.close(0.0)
     return 130 if server.signal == signal.SIGINT else 0
+
+
+def _listener(host: str, port: int, reader: "LedReader | None") -> "socket.socket":
+    """The socket to serve at: the launcher's, where there is one, which keeps the port."""
+    from mlx_magistral.server.uvicorn_server import bind
+
+    given = None if reader is None else reader.leader.server()
+    return bind(host, port) if given is None else given
+
+
+def _led(backend: "Backend", reader: "LedReader") -> "Backend":
+    """The backend, which ends all of its replies where a machine is lost."""
+    from mlx_magistral.server.led_backend import LedBackend
+
+    led = LedBackend(backend, reader.leader)
+    reader.leader.on_lost = led.lose
+    return led
 
 
 def _key(given: str | None, file: Path | None) -> str | None:

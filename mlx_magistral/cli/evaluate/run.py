@@ -16,6 +16,7 @@ from mlx_magistral.cli.options import (
     output_options,
     take_memory,
 )
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class _Run(SectionedCommand):
         ],
         "Data and programs": ["data", "first", "last", "is_unsafe"],
         "Memory": ["width", "kv_bits", "context_tokens", "wired_gb", "force"],
+        "Several Macs": ["ranks", "hosts", "split"],
         "Output": ["yes", "as_json", "is_quiet", "is_verbose"],
     }
 
@@ -104,6 +106,7 @@ class _Run(SectionedCommand):
 @click.option("as_json", "--json", is_flag=True, help="Print the report as one JSON object.")
 @output_options
 @debug_option
+@ranks_options
 def run(names: tuple[str, ...], **options: Any) -> int:
     """Let a model answer a task's problems and judge them.
 
@@ -188,7 +191,8 @@ def _load(options: dict[str, Any], shown: "RunProgress") -> "Magistral":
 
     name = options.pop("model") or default_model()
     fetch_named(name, options["tokenizer"])
-    loaded = Magistral.load(name, **take_memory(options), adapter=options.pop("adapter"))
+    parts = {each: options.pop(each) for each in ("adapter", "reader")}
+    loaded = Magistral.load(name, **take_memory(options), **parts)
     if loaded.memory.note is not None:
         shown.note(loaded.memory.note)
     return loaded

@@ -5,7 +5,11 @@ import dataclasses
 import pytest
 
 from magistral_convert.calibration import estimate, streams
-from magistral_convert.calibration.estimate import calibration_seconds, layer_operations
+from magistral_convert.calibration.estimate import (
+    calibration_seconds,
+    importance_operations,
+    layer_operations,
+)
 from magistral_convert.recipe import Method, Recipe
 from mlx_magistral.model.config import ModelConfig
 from tests.convert.tiny_checkpoints import PARAMS
@@ -41,6 +45,14 @@ def test_what_is_too_large_to_keep_is_computed_again(monkeypatch: pytest.MonkeyP
     again = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
     # q, k and v on both sides; gate and up on one.
     assert again - kept == pytest.approx(2 * 1000 * (2 * 512 * 128 + 2 * 256 * 128))
+
+
+def test_gradients_add_the_products_counted_by_hand() -> None:
+    # Of 1,000 tokens all are measured: there, there again but for down_proj, and back.
+    layers = 3 * (3 * _WEIGHTS - 128 * 256)
+    head = 3 * 192 * 128
+    assert importance_operations(_CONFIG, 1000) == 2 * 1000 * (layers + head)
+    assert importance_operations(_CONFIG, 10**6) == 2 * 8192 * (layers + head)
 
 
 def test_wide_inputs_count_in_blocks() -> None:

@@ -72,7 +72,9 @@ def test_both_sides_are_what_the_two_models_compute(
     pairs = []
 
     class Spy(ColumnSums):
-        def add(self, exact: np.ndarray, drifted: np.ndarray) -> None:
+        def add(
+            self, exact: np.ndarray, drifted: np.ndarray, weights: np.ndarray | None = None
+        ) -> None:
             pairs.append((exact, drifted))
 
     with pytest.MonkeyPatch.context() as patch:

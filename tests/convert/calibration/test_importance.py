@@ -1,0 +1,138 @@
+"""How much each token counts where errors are made good: against mlx's own gradients."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from mlx import nn
+
+from magistral_convert.calibration import importance
+from magistral_convert.calibration.column_sums import ColumnSums
+from magistral_convert.calibration.importance import TokenImportance
+from magistral_convert.calibration.layer import ATTENTION_OUTPUT, MLP_INPUTS, MLP_OUTPUT
+from magistral_convert.progress import Watcher
+from magistral_convert.sources.kinds import open_source
+from magistral_convert.sources.source import Source
+from mlx_magistral.model.weights import load_model
+from tests.convert.tiny_checkpoints import native_weights, write_native
+
+_TOKENS = np.random.default_rng(5).integers(0, 192, (4, 10))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The tiny model in float32."""
+    return open_source(write_native(tmp_path_factory.mktemp("exact"), native_weights(mx.float32)))
+
+
+def _importance(source: Source, folder: Path, tokens: np.ndarray = _TOKENS) -> TokenImportance:
+    return TokenImportance(source, tokens, folder / "importance.npy", Watcher())
+
+
+class _Shifted(nn.Module):
+    """A linear layer with something added to what it brings."""
+
+    def __init__(self, inner: nn.Module, shift: mx.array) -> None:
+        super().__init__()
+        self.inner, self.shift = inner, shift
+
+    def __call__(self, x: mx.array) -> mx.array:
+        return self.inner(x) + self.shift
+
+
+def _squares(source: Source, module_of: Callable[[nn.Module], nn.Module], name: str) -> np.ndarray:
+    """Each token's squared gradient at the output of one matrix, by automatic differentiation."""
+    model = load_model(source.folder).model
+    parent = module_of(model)
+    inner = getattr(parent, name)
+    tokens = mx.array(_TOKENS)
+
+    def loss(shift: mx.array) -> mx.array:
+        setattr(parent, name, _Shifted(inner, shift))
+        logits = model(tokens)[:, :-1]
+        picked = mx.take_along_axis(logits, tokens[:, 1:, None], axis=-1)[..., 0]
+        return mx.sum(mx.logsumexp(logits, axis=-1) - picked)
+
+    gradient = mx.grad(loss)(mx.zeros((*_TOKENS.shape, inner.weight.shape[0])))
+    return np.array(mx.sum(gradient * gradient, axis=-1))
+
+
+@pytest.mark.parametrize("group_tokens", [8192, 20])  # all at once; two rows at a time
+def test_the_squared_gradients_are_mlx_s(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_tokens: int
+) -> None:
+    monkeypatch.setattr(importance, "_GROUP_TOKENS", group_tokens)
+    monkeypatch.setattr(importance, "_BATCH_TOKENS", 10)
+    found = _importance(source, tmp_path).measure()
+    expected = {
+        4 * 1 + 1: _squares(source, lambda model: model.model.layers[1].self_attn, "o_proj"),
+        4 * 2 + 3: _squares(source, lambda model: model.model.layers[2].mlp, "down_proj"),
+        4 * 0 + 2: sum(
+            _squares(source, lambda model: model.model.layers[0].mlp, name)
+            for name in ("gate_proj", "up_proj")
+        ),
+        -1: _squares(source, lambda model: model, "lm_head"),
+    }
+    for place, squares in expected.items():
+        # Hidden states wait in bfloat16.
+        assert np.allclose(found[place], squares, rtol=0.1, atol=0.02 * squares.max()), place
+
+
+def test_half_is_shared_out_by_what_errors_cost(source: Source, tmp_path: Path) -> None:
+    known = _importance(source, tmp_path)
+    squares = known.measure()[4 * 1 + 2]
+    weights = known.of_stage(1, MLP_INPUTS)
+    assert np.allclose(weights - 1, squares / squares.mean(), rtol=1e-5)
+    assert weights.sum() == pytest.approx(2 * _TOKENS.size)
+    assert known.of_head().shape == _TOKENS.shape
+    # What no token follows bends no loss.
+    assert np.allclose(known.of_stage(2, MLP_OUTPUT)[:, -1], 1)
+
+
+def test_of_a_long_text_some_rows_are_measured(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importance, "importance_tokens", lambda config: 15)
+    known = _importance(source, tmp_path)
+    assert known.measure().shape == (4 * 3 + 1, 2, 10)
+    weights = known.of_stage(1, ATTENTION_OUTPUT)
+    assert np.array_equal(weights[1:3], np.ones((2, 10)))
+    assert weights.sum() == pytest.approx(2 * _TOKENS.size)
+
+
+def test_a_later_run_takes_what_was_measured_unless_it_is_damaged(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    measured = importance.stream_gradients
+
+    def counted(*arguments: object) -> object:
+        passes.append(arguments)
+        return measured(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(importance, "stream_gradients", counted)
+    first = _importance(source, tmp_path).measure()
+    assert np.array_equal(_importance(source, tmp_path).measure(), first)
+    assert len(passes) == 1
+    file = tmp_path / "importance.npy"
+    file.write_bytes(file.read_bytes()[:-4])
+    assert np.array_equal(_importance(source, tmp_path).measure(), first)
+    assert len(passes) == 2
+
+
+@pytest.mark.parametrize("kind", [np.array, mx.array])  # as on a CPU, and as on a GPU
+def test_a_token_that_counts_twice_is_there_twice(kind: Callable[[np.ndarray], object]) -> None:
+    generator = np.random.default_rng(0)
+    exact = generator.standard_normal((300, 64)).astype(np.float32)
+    drifted = exact + generator.standard_normal(exact.shape).astype(np.float32) / 8
+    counts = generator.integers(1, 4, 300)
+    weighted, repeated = (ColumnSums(has_curvature=True, has_drift=True) for _ in range(2))
+    weighted.add(kind(exact), kind(drifted), counts.astype(np.float32))
+    repeated.add(*(kind(np.repeat(side, counts, axis=0)) for side in (exact, drifted)))
+    found, expected = (sums.statistics([64]) for sums in (weighted, repeated))
+    assert np.allclose(found.importance, expected.importance, rtol=1e-4)
+    one, other = found.blocks[0], expected.blocks[0]
+    assert np.allclose(one.curvature.weight, other.curvature.weight, rtol=1e-3)
+    assert np.allclose(one.correction, other.correction, atol=1e-3)
