@@ -35,7 +35,7 @@ def test_what_a_picture_says_the_program_still_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_what_draws_the_page_is_what_drew_the_picture(name: str) -> None:
+def test_the_pages_colours_are_those_of_the_picture(name: str) -> None:
     for source, digest in MADE[name].get("sources", {}).items():
         found = hashlib.sha256((ROOT / source).read_bytes()).hexdigest()[:16]
         assert found == digest, f"{source} has changed since: run scripts/pictures/make.py page"

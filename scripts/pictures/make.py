@@ -30,11 +30,8 @@ FOLDER = ROOT / "docs" / "pictures"
 MADE = FOLDER / "made.json"
 CHAT = ["chat", "-m", "nano", "--no-log", "--temperature", "0"]
 COLUMNS = 76
-# What the page looks like is in these; what it says is looked for in its scripts.
-_PAGE = "mlx_magistral/server/page"
-PAGE_SOURCES = tuple(
-    f"{_PAGE}/{name}" for name in ("index.html", "colours.css", "page.css", "reading.css")
-)
+# Its colours; what the page says is looked for in its scripts.
+PAGE_SOURCES = ("mlx_magistral/server/page/colours.css",)
 SECONDS = 10.0
 _TRIES = 8
 
@@ -99,7 +96,7 @@ def page_pictures() -> dict[str, Any]:
     from playwright.sync_api import sync_playwright
     from server.page.browsing import CHROMIUM, Served, answered, ask, free_port, visit
 
-    shows = ["Thought for", "Settings", "Conversations"]
+    shows = ["Thought for", "New chat", "Ask anything", "Try again", "Kept in this browser only."]
     server = Served("nano", free_port())
     try:
         with sync_playwright() as driver:
@@ -116,6 +113,8 @@ def page_pictures() -> dict[str, Any]:
                 answered(page, 1)
                 ask(page, "now add 5")
                 answered(page, 2)
+                said = page.locator("body").inner_text() + page.content()
+                _require(shows, said)
                 page.locator(".fold").last.click()
                 page.wait_for_timeout(600)
                 raw = page.screenshot()
