@@ -22,6 +22,7 @@ from mlx_magistral.cluster.call import Call, Host
 from mlx_magistral.cluster.hosts import Hosts, is_here
 from mlx_magistral.errors import ClusterError
 
+SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 # How a process ends that has lost its ring.
 LOST = 75
 # MLX's init waits for ever for a rank that has died meanwhile; it takes a second or two.
@@ -157,8 +158,7 @@ class Ranks:
         command = [sys.executable, "-P", "-m", "mlx_magistral.cluster.follow", *arguments]
         if not is_here(host.address):
             remote = "exec " + shlex.join(command)
-            command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", host.name]
-            command.append(remote)
+            command = [*SSH, host.name, remote]
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -209,7 +209,7 @@ def run(hosts: Hosts, program: Sequence[str]) -> int:
     return 128 - code if code < 0 else code
 
 
-_ADVICE = "Mend that and start again."
+_ADVICE = "Mend that, and see: mlx-magistral cluster check FILE"
 
 
 def _listen(address: str) -> socket.socket:
