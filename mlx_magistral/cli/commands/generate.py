@@ -16,6 +16,7 @@ from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
 from mlx_magistral.cli.command_tools import CallMade, CommandTools
 from mlx_magistral.cli.layout import echo_json
+from mlx_magistral.cli.mcp_tools import AllTools, take_mcp
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -67,7 +68,7 @@ class _Generate(SectionedCommand):
         ],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
-        "Tools": ["commands", "yes", "tool_timeout"],
+        "Tools": ["commands", "yes", "tool_timeout", "mcp", "mcp_tools"],
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
         "Several Macs": ["ranks", "hosts", "split"],
@@ -150,13 +151,15 @@ def command(
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
-    tools = CommandTools(
-        commands,
-        needs_yes=not yes,
-        can_ask=_can_ask(),
-        timeout_s=tool_timeout,
-        on_made=_ignore if is_quiet or as_json else _show_made,
-    )
+    on_made = _ignore if is_quiet or as_json else _show_made
+    asking: dict[str, Any] = {
+        "needs_yes": not yes,
+        "can_ask": _can_ask(),
+        "timeout_s": tool_timeout,
+    }
+    own_tools = CommandTools(commands, **asking, on_made=on_made)
+    mcp = take_mcp(options, **asking)
+    tools = AllTools(own_tools, mcp, on_made)
     memory = take_memory(options)
     if is_quiet:
         memory["on_forced"] = None
@@ -170,6 +173,8 @@ def command(
     if is_verbose:
         plan = loaded.memory.plan.describe()
         click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)
+    if mcp is not None and not is_quiet:
+        click.echo(f"{mcp.cost(loaded.tokenizer)}. --mcp-tools chooses.", err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
     keywords["on_prefill"] = None if is_quiet else PrefillProgress(sys.stderr)
     view = None if as_json else _View(ThinkMode(think), render, is_quiet)
@@ -200,12 +205,12 @@ def _ignore(made: CallMade) -> None:
     pass
 
 
-def _calls_made(tools: CommandTools) -> dict[str, Any]:
+def _calls_made(tools: AllTools) -> dict[str, Any]:
     """What ``--json`` says of the calls before the answer, where there were any."""
     return {"calls_made": [made.to_dict() for made in tools.made]} if tools.made else {}
 
 
-def _calls_note(reply: Reply, tools: CommandTools) -> str:
+def _calls_note(reply: Reply, tools: AllTools) -> str:
     """Why a reply that calls tools is the last one."""
     if tools.tools:
         return f"It went on calling tools, and was ended after {_TOOL_ROUNDS} rounds."
@@ -259,7 +264,7 @@ class _View:
 def _answer(
     loaded: "Magistral",
     conversation: Conversation,
-    tools: CommandTools,
+    tools: AllTools,
     keywords: dict[str, Any],
     view: _View | None,
 ) -> Reply:
