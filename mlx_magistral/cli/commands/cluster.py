@@ -24,7 +24,11 @@ _REACH_S = 20.0
 
 @click.group()
 def command() -> None:
-    """Look at several Macs before a model runs on them."""
+    """Look at several Macs before a model runs on them.
+
+    \b
+      mlx-magistral cluster check hosts.json -m magistral-8bit
+    """
 
 
 @command.command()
