@@ -12,9 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlx_magistral
@@ -186,7 +188,7 @@ class Ranks:
 def run(hosts: Hosts, program: Sequence[str]) -> int:
     """A program on all hosts; returns rank 0's exit code. Raises ClusterError."""
     interrupts = 0
-    with Ranks(hosts, program) as ranks:
+    with _kept_terminal(), Ranks(hosts, program) as ranks:
 
         def on_interrupt(number: int, frame: object) -> None:
             # The terminal sends it to rank 0 too, which decides what it ends. The third is for us.
@@ -210,6 +212,20 @@ def run(hosts: Hosts, program: Sequence[str]) -> int:
 
 
 _ADVICE = "Mend that, and see: mlx-magistral cluster check FILE"
+
+
+@contextmanager
+def _kept_terminal() -> Iterator[None]:
+    """The terminal as it was, whatever rank 0 had made of it when it was lost."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def _listen(address: str) -> socket.socket:
