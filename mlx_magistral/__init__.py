@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.engine.reply_options import ReplyOptions
     from mlx_magistral.events import Reply
+    from mlx_magistral.mcp.servers import McpServers
     from mlx_magistral.model.weights import load_model
     from mlx_magistral.text.reasoning import ReasoningParser
     from mlx_magistral.text.tokenizer import load_tokenizer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Public name -> the module it lives in, imported when the name is first used.
 _HOMES = {
     "Magistral": "mlx_magistral.engine.magistral",
+    "McpServers": "mlx_magistral.mcp.servers",
     "Reply": "mlx_magistral.events",
     "ReplyOptions": "mlx_magistral.engine.reply_options",
     "load_model": "mlx_magistral.model.weights",
@@ -36,6 +38,7 @@ _HOMES = {
 
 __all__ = [
     "Magistral",
+    "McpServers",
     "Reply",
     "ReplyOptions",
     "ReasoningParser",

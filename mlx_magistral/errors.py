@@ -4,6 +4,7 @@
     ├── UsageError                a flag or argument that cannot be right; exit code 2
     ├── MissingExtraError         a feature whose optional packages are not installed
     ├── ToolError                 a tool that failed; the model is told, see functions.py
+    ├── McpError                  an MCP server or its file that cannot be used
     ├── SettingsError             a configuration file or a value in it that cannot be used
     ├── ModelNotFoundError        a model name that is no folder, no hub id and not "nano"
     ├── HubError                  the hub refused, is out of reach, or sent something else
@@ -55,6 +56,10 @@ class MissingExtraError(MagistralError):
 
 class ToolError(MagistralError):
     """A tool could not do what it was called for. Raised by tools; the model reads the message."""
+
+
+class McpError(MagistralError):
+    """An MCP server cannot be started or does not answer, or a file of them cannot be used."""
 
 
 class SettingsError(MagistralError):

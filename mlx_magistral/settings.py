@@ -34,6 +34,7 @@ class Setting:
     help: str
     choices: tuple[Value, ...] = ()
     least: float | None = None
+    is_list: bool = False  # several, with commas between them
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -49,6 +50,8 @@ SETTINGS: Mapping[str, Setting] = {
     "reuse_prefixes": Setting(_switch, "reuse_prefixes", "keep the KV of prompts on disk"),
     "system": Setting(str, "system", "text added after the official system prompt"),
     "render": Setting(_switch, "render", "render Markdown on a terminal"),
+    "mcp": Setting(str, "mcp", "files of MCP servers, or names in mcp.json", is_list=True),
+    "mcp_tools": Setting(str, "mcp_tools", "which of their tools", is_list=True),
 }
 
 
@@ -74,9 +77,16 @@ def read_settings() -> dict[str, Value]:
     return values
 
 
-def option_defaults() -> dict[str, Value]:
+def option_defaults() -> dict[str, Value | list[str]]:
     """The settings as defaults of a command's options, by parameter name."""
-    return {SETTINGS[key].option: value for key, value in read_settings().items()}
+    return {
+        SETTINGS[key].option: _listed(str(value)) if SETTINGS[key].is_list else value
+        for key, value in read_settings().items()
+    }
+
+
+def _listed(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def parse_value(key: str, text: str) -> Value:

@@ -1,7 +1,9 @@
 """The book's pages: the API page is what the docstrings say, and the index misses none."""
 
 import inspect
+import json
 import re
+import sys
 from enum import Enum
 from pathlib import Path
 
@@ -33,8 +35,14 @@ def test_api_page_has_every_field_event_enum_keyword_and_error() -> None:
         assert f"| `{keyword}` |" in page
 
 
-@pytest.mark.parametrize("page", ["python.md"])
-def test_examples_of_a_page_run_one_after_the_other(page: str) -> None:
+@pytest.mark.parametrize("page", ["python.md", "mcp.md"])
+def test_examples_of_a_page_run_one_after_the_other(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = DOCS.parent / "tests" / "mcp" / "tiny_server.py"
+    tiny = {"command": sys.executable, "args": [str(server)]}
+    (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"tiny": tiny}}))
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": page}
     for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL):
         exec(compile(block, page, "exec"), names)

@@ -23,7 +23,7 @@ FLOORS = [
     ["hub"],
     ["model"],
     ["text"],
-    ["terminal"],
+    ["terminal", "mcp"],
     ["settings", "options"],
     ["errors", "events", "lfs_pointer", "version"],
 ]
@@ -122,7 +122,10 @@ def test_converter_stands_on_the_lower_floors_alone(path: Path) -> None:
     [
         ("import mlx_magistral", ["mlx", "mistral_common", "click", "huggingface_hub"]),
         ("import mlx_magistral.cli.main", ["mlx", "mistral_common", "rich", "huggingface_hub"]),
-        ("import mlx_magistral.cli.commands.generate", ["mlx", "mistral_common", "rich"]),
+        (
+            "import mlx_magistral.cli.commands.generate",
+            ["mlx", "mistral_common", "rich", "asyncio", "mcp"],
+        ),
         ("import mlx_magistral.text.tokenizer", ["mlx"]),
         ("from mlx_magistral import Magistral", ["mlx_lm", "transformers", "torch", "rich"]),
     ],

@@ -100,6 +100,19 @@ def _tool(chat: Chat, rest: str) -> None:
     chat.screen.note("Tools: " + (", ".join(tools.tools) or "none"))
 
 
+def _mcp(chat: Chat, rest: str) -> None:
+    mcp = chat.settings.mcp
+    if mcp is None:
+        raise UsageError("There are no MCP servers. Begin the chat with --mcp FILE.")
+    if rest == "forget":
+        mcp.forget()
+    elif rest:
+        mcp.choose(() if rest == "all" else rest.split())
+    tokenizer = None if chat.thread.model is None else chat.thread.model.tokenizer
+    for line in mcp.describe(tokenizer):
+        chat.screen.note(line)
+
+
 def _budget(chat: Chat, rest: str) -> None:
     _set_number(chat, "think_budget", rest, "tokens of thinking at most", int)
 
@@ -236,6 +249,7 @@ COMMANDS = {
     "system": Command(_system, "[TEXT|off]", "Show or set your system text."),
     "file": Command(_file, "[PATH|off]", "Attach a text file to the next message.", "paths"),
     "tool": Command(_tool, "[NAME=COMMAND|off]", "Let the model call a command; it asks first."),
+    "mcp": Command(_mcp, "[PATTERN|all|forget]", "List MCP tools, choose some, or ask again."),
     "budget": Command(_budget, "[N|off]", "At most N tokens of thinking; 0 skips it."),
     "seed": Command(_seed, "[N|off]", "Fix the seed."),
     "temp": Command(_temp, "[X|off]", "Set the temperature."),

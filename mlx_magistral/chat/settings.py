@@ -19,6 +19,14 @@ class Tools(Protocol):
     def run(self, call: ToolCall) -> str: ...
 
 
+class Servers(Protocol):
+    """MCP servers whose tools the model may call."""
+
+    def describe(self, tokenizer: Any | None) -> list[str]: ...
+    def choose(self, patterns: Sequence[str]) -> None: ...
+    def forget(self) -> None: ...
+
+
 @dataclass
 class ChatSettings:
     """``options`` are further keywords of ``Magistral.stream``, such as temperature and seed."""
@@ -26,6 +34,7 @@ class ChatSettings:
     model: str | None
     load: Callable[[str | None], Any]
     make_tools: Callable[[tuple[str, ...]], Tools]
+    mcp: Servers | None = None
     think: ThinkMode = ThinkMode.FULL
     keep_reasoning: bool = False
     is_logged: bool = True

@@ -12,7 +12,8 @@ import click
 
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.turns import tool_messages
-from mlx_magistral.cli.command_tools import CallMade, CommandTools
+from mlx_magistral.cli.command_tools import CallMade
+from mlx_magistral.cli.mcp_tools import AllTools
 from mlx_magistral.engine.reply import ReplyCollector
 from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.terminal.display import Display, ThinkMode, can_style
@@ -37,7 +38,7 @@ class View:
 def answer(
     loaded: "Magistral",
     conversation: Conversation,
-    tools: CommandTools,
+    tools: AllTools,
     keywords: dict[str, Any],
     view: View | None,
 ) -> Reply:
@@ -126,7 +127,7 @@ def show_made(made: CallMade) -> None:
     click.echo(click.style(text, dim=True) if can_style(sys.stderr) else text, err=True)
 
 
-def calls_note(reply: Reply, tools: CommandTools) -> str:
+def calls_note(reply: Reply, tools: AllTools) -> str:
     """Why a reply that calls tools is the last one."""
     if tools.tools:
         return f"It went on calling tools, and was ended after {_TOOL_ROUNDS} rounds."

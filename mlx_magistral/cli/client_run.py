@@ -39,8 +39,8 @@ def context_of(url: str, key: str) -> int | None:
     request = Request(f"{url}/v1/models", headers={"authorization": f"Bearer {key}"})
     try:
         with urlopen(request, timeout=_ASK_S) as answer:
-            [model] = json.load(answer)["data"]
-            return int(model["max_model_len"])
+            # A server with adapters lists the model under each of its names.
+            return int(json.load(answer)["data"][0]["max_model_len"])
     except HTTPError as error:
         if error.code == 401:
             raise MagistralError(
@@ -49,7 +49,7 @@ def context_of(url: str, key: str) -> int | None:
         raise MagistralError(f"What listens at {url} is no server of ours. Give --port.") from error
     except (URLError, TimeoutError, OSError):
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise MagistralError(f"What listens at {url} is no server of ours. Give --port.") from error
 
 

@@ -18,7 +18,8 @@ from mlx_magistral.errors import MagistralError
 from mlx_magistral.settings import option_defaults
 from mlx_magistral.version import __version__
 
-# Name -> one line of help. The module is cli/commands/<name>.py; its click command, `command`.
+# Name -> one line of help. The module is cli/commands/<name>.py, with _ for -; its click command,
+# `command`.
 COMMANDS = {
     "generate": "Answer one prompt and stream the thinking and the answer.",
     "chat": "Hold a conversation on the terminal.",
@@ -38,11 +39,12 @@ COMMANDS = {
     "selftest": "Check what this machine computes, for a report.",
     "completion": "Print the Tab completion script of a shell.",
     "batch": "Answer a file of requests into a file of replies.",
-    "eval": "Measure what a model can do, with error bars, and compare two.",
+    "eval": "Measure what a model can do, with error bars; compare two.",
     "bench": "Measure how fast a model runs here.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
     "train": "Train an adapter for a model from chats.",
+    "train-drafter": "Train a head that guesses ahead for a model.",
     "fuse": "Work an adapter into a model's weights.",
     "verify": "Check a converted folder against its manifest.",
     "compare": "Measure how far two models are apart on the same text.",
@@ -84,7 +86,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = import_module(f"mlx_magistral.cli.commands.{name}").command
+        command = import_module(f"mlx_magistral.cli.commands.{name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         if name in _WITH_DEFAULTS and not ctx.resilient_parsing:
             ctx.default_map = {**(ctx.default_map or {}), name: option_defaults()}

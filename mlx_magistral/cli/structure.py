@@ -28,6 +28,22 @@ _TOOLS = (
         metavar="SECONDS",
         help="How long a tool may take.",
     ),
+    click.option(
+        "mcp",
+        "--mcp",
+        multiple=True,
+        metavar="FILE|NAME",
+        help="MCP servers whose tools the model may call: an mcp.json, or the name of a server in "
+        "the one beside the settings; off for none. It asks first.",
+    ),
+    click.option(
+        "mcp_tools",
+        "--mcp-tools",
+        multiple=True,
+        metavar="PATTERN",
+        help="Of their tools only these: SERVER or SERVER/TOOL, * for any letters, !PATTERN "
+        "without.",
+    ),
 )
 _STRUCTURE = (
     click.option("--schema", help="The answer is JSON under this schema: a file, or the JSON."),

@@ -10,6 +10,7 @@ import shutil
 import sys
 import termios
 from collections.abc import Sequence
+from enum import StrEnum
 
 import click
 
@@ -29,6 +30,33 @@ def ask_to_run(command: Sequence[str], call: ToolCall) -> bool:
     if sys.stdin.isatty():
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
     return click.confirm(last, err=True)
+
+
+class Consent(StrEnum):
+    """What a person says to the call of a server's tool."""
+
+    YES = "y"
+    SESSION = "s"
+    ALWAYS = "a"
+    NO = "n"
+    NEVER = "v"
+
+
+def ask_consent(place: str, call: ToolCall) -> Consent:
+    """Show what a tool of an MCP server would be called with, and take the answer as ask_to_run."""
+    width = shutil.get_terminal_size().columns - len(_INDENT)
+    lines = [line for each in _argument_lines(call.arguments) for line in _wrapped(each, width)]
+    click.echo("\n".join([f"{visible(place)} wants to be called with:", *lines]), err=True)
+    if sys.stdin.isatty():
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    answer = click.prompt(
+        "Call it? [y]es, for this [s]ession, [a]lways, [n]o, ne[v]er",
+        type=click.Choice([each.value for each in Consent], case_sensitive=False),
+        default=Consent.NO.value,
+        show_choices=False,
+        err=True,
+    )
+    return Consent(answer)
 
 
 def tool_question(command: Sequence[str], call: ToolCall, columns: int | None = None) -> str:

@@ -3,6 +3,7 @@
 import sys
 import time
 from dataclasses import asdict
+from typing import Self
 
 import click
 
@@ -51,7 +52,7 @@ class TrainDisplay(Watcher):
         self._left = TimeLeft()
         self._saved = 0
 
-    def __enter__(self) -> "TrainDisplay":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -80,11 +81,14 @@ class TrainDisplay(Watcher):
             self._region.draw([*plot, self._line(history)[:columns]])
 
     def validated(self, record: ValidRecord, history: History) -> None:
-        if self._as_json:
-            echo_json({"step": record.step, "valid_loss": record.loss})
+        self._tell(record)
         best = history.best
         mark = ", the best so far" if best is record else ""
         self._say(f"Step {record.step:,}: held-out loss {record.loss:.4f}{mark}.")
+
+    def _tell(self, record: ValidRecord) -> None:
+        if self._as_json:
+            echo_json(record.to_json())
 
     def saved(self, step: int) -> None:
         self._saved = step

@@ -4,7 +4,6 @@ ToolRounds holds the conversation and waits for nothing; whoever makes the repli
 other, on an event loop or in a batch, asks it what to run and what to ask next.
 """
 
-import asyncio
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -78,6 +77,8 @@ async def answer_with_tools_async(
     stream: Callable[..., AsyncIterable[Event]], name: str, rounds: ToolRounds
 ) -> Reply:
     """The same on an event loop, where the calls of one round run at the same time."""
+    import asyncio
+
     while True:
         collector = ReplyCollector(name)
         async for event in stream(rounds.messages, **rounds.options):

@@ -4,7 +4,6 @@ No mistral_common here. Tools that are dicts or mistral-common objects pass thro
 ``to_openai`` and ``run`` is a tool that runs itself.
 """
 
-import asyncio
 import inspect
 import json
 import types
@@ -55,6 +54,8 @@ def run_tool_now(tool: RunTool, arguments: str) -> str:
     """
     if not inspect.iscoroutinefunction(tool):
         return _called(tool, arguments)
+    import asyncio  # 30 ms that a command line without async tools need not wait for
+
     if _is_on_a_loop():
         raise UsageError(
             f"{tool.__name__} is an async tool, and an event loop is running here. Use agenerate."
@@ -70,6 +71,8 @@ async def run_tool(tool: RunTool, arguments: str) -> str:
     error is the function's own and goes through.
     """
     if not inspect.iscoroutinefunction(tool):
+        import asyncio
+
         return await asyncio.to_thread(_called, tool, arguments)
     values = _values(tool, arguments)
     if isinstance(values, str):
@@ -153,6 +156,8 @@ def _runs_itself(tool: Any) -> bool:
 
 
 def _is_on_a_loop() -> bool:
+    import asyncio
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:

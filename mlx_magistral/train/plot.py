@@ -20,8 +20,12 @@ _INK, _GRID, _TRAIN, _VALID = "#222222", "#dddddd", "#3566c8", "#d4652f"
 
 def text_plot(history: History, columns: int, rows: int = 8) -> list[str]:
     """Lines of at most ``columns`` characters: the training loss in dots, validation as ``o``."""
-    curve = history.smoothed()
     valid = [(each.step, each.loss) for each in history.valid]
+    return points_plot(history.smoothed(), valid, columns, rows)
+
+
+def points_plot(curve: Points, valid: Points, columns: int, rows: int = 8) -> list[str]:
+    """A curve in dots and single points as ``o``, on a logarithmic scale; [] for too few."""
     if len(curve) < 2 or columns < 3 * _LABEL_COLUMNS:
         return []
     scale = _Scale([*curve, *valid], 2 * (columns - _LABEL_COLUMNS), 4 * rows)

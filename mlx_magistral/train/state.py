@@ -72,7 +72,7 @@ def load_state(folder: Path, identity: dict[str, Any]) -> TrainState | None:
         history = History.from_json(facts["history"])
     except (RuntimeError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"{path} is damaged: {error}. Add --restart to begin again.") from error
-    _require_same(facts["identity"], identity, folder)
+    require_same(facts["identity"], identity, folder)
     mx.eval(arrays)
     return TrainState(
         step=int(facts["step"]),
@@ -84,7 +84,8 @@ def load_state(folder: Path, identity: dict[str, Any]) -> TrainState | None:
     )
 
 
-def _require_same(known: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+def require_same(known: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Raise TrainingError naming the first thing that is not as it was."""
     differing = [name for name in wanted if known.get(name) != wanted[name]]
     if differing:
         name = differing[0]

@@ -31,10 +31,11 @@ from real_clients.recording import recording_server  # noqa: E402
 from real_clients.running import KEY, Client, Place, run_cases  # noqa: E402
 from real_clients.scripted import ScriptedBackend  # noqa: E402
 from real_clients.table import Row, write_table  # noqa: E402
+from real_clients.webui import WEBUI  # noqa: E402
 
 from full_tekken import write_full_tekken  # noqa: E402
 
-CLIENTS = {client.name: client for client in (*LIBRARIES, *AGENTS)}
+CLIENTS = {client.name: client for client in (*LIBRARIES, *AGENTS, WEBUI)}
 
 
 @dataclass
@@ -110,7 +111,7 @@ def result(client: Client, cases: tuple[str, ...], problems: dict[str, list[str]
     if problems:
         return f"fails: {', '.join(problems)}"
     left = [case for case in cases if case in client.leaves_out]
-    return f"all {len(tried)} pass" + (f"; it has no {', '.join(left)}" if left else "")
+    return f"all {len(tried)} pass" + (f"; without {', '.join(left)}" if left else "")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from mlx_magistral.engine.asynchronous import AsyncReplyStream
 from mlx_magistral.engine.reply_options import ReplyOptions
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import MagistralError
+from mlx_magistral.mcp.servers import McpServers, McpTool
 from mlx_magistral.text.tokenizer import Tokenizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -42,8 +43,10 @@ keywords are [ReplyOptions](#replyoptions), a reply is a [Reply](#reply) made of
 # Names that stand for types in signatures, and the modules that say what they are.
 _TYPES = {"Messages": planning, "Prompt": planning, "Schema": parsing, "Tools": magistral}
 # Public for other floors of the house, not for callers.
-_INTERNAL = ("of", "begin", "guidance", "pass_costs")
-_WAYS = [ReplyStream, AsyncReplyStream, BatchProgress]
+_INTERNAL = ("of", "begin", "guidance", "pass_costs", "ask")
+# Classes that callers make themselves.
+_MADE = ("McpServers", "ReasoningParser")
+_WAYS = [ReplyStream, AsyncReplyStream, BatchProgress, McpServers, McpTool]
 
 
 def render() -> str:
@@ -57,7 +60,7 @@ def render() -> str:
         parts += _describe(name, each, level=3)
     parts.append("## One floor lower\n")
     for name in mlx_magistral.__all__:
-        if name not in ("Magistral", "Reply", "ReplyOptions", "__version__"):
+        if name not in ("Magistral", "McpServers", "Reply", "ReplyOptions", "__version__"):
             parts += _describe(name, getattr(mlx_magistral, name), level=3)
     parts += _describe("Tokenizer", Tokenizer, level=3)
     parts.append("## Errors\n\nIn `mlx_magistral.errors`.\n")
@@ -79,6 +82,9 @@ def _describe(name: str, value: Any, level: int) -> Iterator[str]:
     if not inspect.isclass(value):
         yield f"```text\n{_signature(name, _definition(value))}\n```\n"
         return
+    if name in _MADE:
+        made = next(each for each in _definition(value).body if _name(each) == "__init__")
+        yield f"```text\n{_signature(name, made).removesuffix(' -> None')}\n```\n"
     members = _members(value)
     is_enum = issubclass(value, Enum)
     rows = [_row(each, about, is_enum) for each, about in _fields(members)]
@@ -158,7 +164,8 @@ def _row(node: ast.stmt, about: str, is_enum: bool) -> list[str]:
     if is_enum:
         assert isinstance(value, ast.Constant)
         return [f"`{value.value}`", about]
-    kind = f"`{ast.unparse(node.annotation)}`" if isinstance(node, ast.AnnAssign) else ""
+    is_typed = isinstance(node, ast.AnnAssign)
+    kind = f"`{_unquoted(ast.unparse(node.annotation))}`" if is_typed else ""
     return [f"`{_name(node)}`", kind, _default(value), about]
 
 

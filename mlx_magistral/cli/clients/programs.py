@@ -58,6 +58,7 @@ PROGRAMS = {
     "open-webui": ClientSettings(
         exports(_WEBUI, " ".join(_WEBUI_COMMAND)),
         _WEBUI_COMMAND,
-        {**_WEBUI, "DATA_DIR": "$profile"},
+        # Without the last it goes on with the address that it was first started with.
+        {**_WEBUI, "DATA_DIR": "$profile", "ENABLE_PERSISTENT_CONFIG": "false"},
     ),
 }

@@ -10,6 +10,7 @@ import click
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore, data_folder
 from mlx_magistral.cli.command_tools import CallMade, CommandTools
+from mlx_magistral.cli.mcp_tools import AllTools, take_mcp
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -111,17 +112,22 @@ def command(
     def show(made: CallMade) -> None:
         screen.note(made.describe())
 
-    def make_tools(texts: tuple[str, ...]) -> CommandTools:
-        can_ask = sys.stdin.isatty()
-        return CommandTools(
-            texts, needs_yes=not yes, can_ask=can_ask, timeout_s=tool_timeout, on_made=show
-        )
+    asking: dict[str, Any] = {
+        "needs_yes": not yes,
+        "can_ask": sys.stdin.isatty(),
+        "timeout_s": tool_timeout,
+    }
+    mcp = take_mcp(options, **asking)
+
+    def make_tools(texts: tuple[str, ...]) -> AllTools:
+        return AllTools(CommandTools(texts, **asking, on_made=show), mcp, show)
 
     make_tools(commands)
     settings = ChatSettings(
         first,
         load,
         make_tools,
+        mcp=mcp,
         think=ThinkMode(think),
         keep_reasoning=keep_reasoning,
         is_logged=not no_log,

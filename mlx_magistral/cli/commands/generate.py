@@ -11,6 +11,7 @@ from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.cli.answering import View, answer, calls_note, can_ask, show_made
 from mlx_magistral.cli.command_tools import CommandTools
 from mlx_magistral.cli.layout import echo_json
+from mlx_magistral.cli.mcp_tools import AllTools, take_mcp
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -57,7 +58,7 @@ class _Generate(SectionedCommand):
         ],
         "Thinking": ["think", "think_budget", "force_think", "think_close", "on_loop"],
         "Structured answers": ["schema", "json_mode"],
-        "Tools": ["commands", "yes", "tool_timeout"],
+        "Tools": ["commands", "yes", "tool_timeout", "mcp", "mcp_tools"],
         "Memory": ["kv_bits", "context_tokens", "reuse_prefixes", "wired_gb", "force"],
         "Speed": ["speculate", "draft"],
         "Several Macs": ["ranks", "hosts", "split"],
@@ -150,13 +151,15 @@ def command(
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
-    tools = CommandTools(
-        commands,
-        needs_yes=not yes,
-        can_ask=can_ask(),
-        timeout_s=tool_timeout,
-        on_made=(lambda made: None) if is_quiet or as_json else show_made,
-    )
+    on_made = (lambda made: None) if is_quiet or as_json else show_made
+    asking: dict[str, Any] = {
+        "needs_yes": not yes,
+        "can_ask": can_ask(),
+        "timeout_s": tool_timeout,
+    }
+    own_tools = CommandTools(commands, **asking, on_made=on_made)
+    mcp = take_mcp(options, **asking)
+    tools = AllTools(own_tools, mcp, on_made)
     memory = take_memory(options)
     if is_quiet:
         memory["on_forced"] = None
@@ -170,6 +173,8 @@ def command(
     if is_verbose:
         plan = loaded.memory.plan.describe()
         click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)
+    if mcp is not None and not is_quiet:
+        click.echo(f"{mcp.cost(loaded.tokenizer)}. --mcp-tools chooses.", err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
     keywords["on_prefill"] = None if is_quiet else PrefillProgress(sys.stderr)
     view = None if as_json else View(ThinkMode(think), render, is_quiet)

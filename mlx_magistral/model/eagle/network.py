@@ -45,11 +45,23 @@ class HeadAttention(Attention):
 
     def row_queries(self, joined: mx.array, place: int) -> mx.array:
         """(B, n_heads, L, head_dim), turned by the places from ``place`` on."""
-        return self._rotate(self._split(self.q_proj(joined), self.n_heads), place)
+        return self._rotate(self.row_queries_unturned(joined), place)
+
+    def row_queries_unturned(self, joined: mx.array) -> mx.array:
+        """(B, n_heads, L, head_dim)."""
+        return self._split(self.q_proj(joined), self.n_heads)
 
     def row_keys(self, joined: mx.array, place: int) -> mx.array:
         """(B, n_kv_heads, L, head_dim), likewise."""
-        return self._rotate(self._split(self.k_proj(joined), self.n_kv_heads), place)
+        return self._rotate(self.row_keys_unturned(joined), place)
+
+    def row_keys_unturned(self, joined: mx.array) -> mx.array:
+        """(B, n_kv_heads, L, head_dim)."""
+        return self._split(self.k_proj(joined), self.n_kv_heads)
+
+    def turned(self, x: mx.array, places: mx.array) -> mx.array:
+        """Queries or keys (B, heads, L, head_dim), those of each b from its place (B,) on."""
+        return self._rotate(x, places)
 
     def row_values(self, joined: mx.array) -> mx.array:
         """(B, n_kv_heads, L, head_dim)."""

@@ -57,40 +57,64 @@ def draft_loss(
 ) -> DraftLoss:
     """Loss of a pack, and where it ``learns`` its gradients; evaluated.
 
-    ``targets`` (draft vocabulary,) are the ids that the head's columns stand for.
+    ``targets`` (draft vocabulary,) are the ids that the head's columns stand for. It is computed in
+    the dtype of ``states``, whatever the parameters are kept in.
     """
     parameters = trainable(head)
     inner = {name: each for name, each in parameters.items() if name not in _AFTER}
-    names = list(inner)
-
-    def run(*arrays: mx.array) -> list[mx.array]:
-        head.update(tree_unflatten(list(zip(names, arrays, strict=True))))
-        return useful_rows(unrolled(head, embed, rows, states), rows)
-
-    outputs = run(*inner.values())
-    mx.eval(outputs)
-    share = _shares(rows)
     after = {name: parameters[name] for name in _AFTER if name in parameters}
+    found: list[tuple[mx.array, list[mx.array], Gradients]] = []
+
+    def run(*arrays: mx.array) -> mx.array:
+        """What has the gradients of the loss: each output times the loss's slope by it."""
+        cast = [each.astype(states.dtype) for each in arrays]
+        head.update(tree_unflatten(list(zip(inner, cast, strict=True))))
+        outputs = useful_rows(unrolled(head, embed, rows, states), rows)
+        mx.eval(outputs)
+        apart = [mx.stop_gradient(each) for each in outputs]
+        loss, hits, slopes, gradients = _steps_loss(
+            head, after, apart, rows, wanted, targets, learns
+        )
+        found.append((loss, hits, gradients))
+        weighted = zip(outputs, slopes, strict=True)
+        return sum(((output * slope).sum() for output, slope in weighted), mx.zeros(()))
+
+    if learns:
+        slopes = mx.grad(run, argnums=list(range(len(inner))))(*inner.values())
+        mx.eval(slopes)
+    else:
+        slopes = []
+        run(*inner.values())
+    [(loss, hits, gradients)] = found
+    head.update(tree_unflatten(list(parameters.items())))
+    gradients = {**dict(zip(inner, slopes, strict=True)), **gradients} if learns else {}
+    return DraftLoss(loss, gradients, hits, [step.useful.size for step in rows.steps])
+
+
+def _steps_loss(
+    head: Head,
+    after: Gradients,
+    outputs: Sequence[mx.array],
+    rows: Rows,
+    wanted: Wanted,
+    targets: mx.array,
+    learns: bool,
+) -> tuple[mx.array, list[mx.array], list[mx.array], Gradients]:
+    """Of all steps the loss, the hits, its slopes by the outputs, and by what comes after."""
     loss, slopes, hits = mx.zeros(()), [], []
     summed = {name: mx.zeros_like(each) for name, each in after.items()}
     right: mx.array | None = None
-    for step, output, weight in zip(rows.steps, outputs, share, strict=True):
+    for step, output, weight in zip(rows.steps, outputs, _shares(rows), strict=True):
         done = _head_loss(head, after, output, wanted, step.read[step.useful], weight, learns)
         loss = loss + done.loss
         slopes.append(done.slope)
         summed = {name: summed[name] + each for name, each in done.gradients.items()}
         true = targets[done.guesses] == rows.tokens[step.read[step.useful] + 1]
-        is_right = mx.zeros((rows.count,), mx.int32).at[step.useful].add(true.astype(mx.int32))
+        is_right = mx.zeros(rows.asking.shape, mx.int32).at[step.useful].add(true.astype(mx.int32))
         right = is_right if right is None else right * is_right
         hits.append(right.sum())
         mx.eval(loss, summed, right, hits)
-    gradients: Gradients = {}
-    if learns:
-        _, slopes_inner = mx.vjp(run, list(inner.values()), slopes)
-        gradients = {**dict(zip(names, slopes_inner, strict=True)), **summed}
-        mx.eval(gradients)
-    head.update(tree_unflatten(list(parameters.items())))
-    return DraftLoss(loss, gradients, hits, [step.useful.size for step in rows.steps])
+    return loss, hits, slopes, summed
 
 
 class _Done(NamedTuple):
@@ -114,7 +138,8 @@ def _head_loss(
 
     def loss_of(x: mx.array, *arrays: mx.array) -> tuple[mx.array, mx.array]:
         if names:
-            head.update(tree_unflatten(list(zip(names, arrays, strict=True))))
+            cast = [each.astype(x.dtype) for each in arrays]
+            head.update(tree_unflatten(list(zip(names, cast, strict=True))))
         logits = head.lm_head(head.norm(x)).astype(mx.float32)
         return _cross_entropy(logits, target).sum() * weight, logits
 

@@ -8,6 +8,8 @@ from mlx_magistral.train.options import Method, TrainOptions
 
 # A later step of the unrolled chain counts so much less than the one before it (EAGLE-3's code).
 STEP_DECAY = 0.8
+# The target's logits of so many places at once, before they are cut to the draft vocabulary.
+PLACES_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class DrafterOptions:
     steps: int = 1000
     unroll: int = 4
     pack_tokens: int = 1024
-    draft_vocab: int = 32000
+    draft_vocab: int = 16384
     hidden_dim: int = 0
     learning_rate: float = 5e-4
     warmup: float = 0.02

@@ -7,31 +7,21 @@ teach it others' words. A reply that stands in the file is never made again.
 import json
 import queue
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlx_magistral.batching.engine import BatchEngine, BatchOptions
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.engine.streaming import ReplyStream
 from mlx_magistral.errors import MagistralError, TrainingError
 from mlx_magistral.events import Event, Finished
+from mlx_magistral.train.drafter.prompts import Prompt
 from mlx_magistral.train.drafter.said import Said
 
 FILE = "replies.jsonl"
 # Fewer ids have no chain to learn from.
 _FEWEST_TOKENS = 4
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What to ask: messages in OpenAI's shape, up to what the assistant is to say; ``place`` is
-    where it comes from."""
-
-    messages: Sequence[Mapping[str, Any]]
-    tools: Sequence[Any] | None
-    place: str
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ class Rows:
     """The rows of a pack of windows, one behind the other, and what each step of a chain reads.
 
     Row r stands for a place p of some text. At step k it reads the embedding of the id at p + 1 + k
-    and is to say what the target says there: the id at p + 2 + k. A row is ``useful`` at a step
-    where the text goes on that far and that id is one of the reply.
+    and is to say what the target says there: the id at p + 2 + k. Those that have something to
+    learn at any step are ``asking``; the others, of the prompt, are there to be looked back to.
     """
 
     def __init__(self, windows: Sequence[Window], unroll: int) -> None:
@@ -55,43 +55,44 @@ class Rows:
         self.owners = mx.array(
             [number for number, each in enumerate(windows) for _ in range(len(each) - 1)]
         )
-        self._firsts = [sum(len(each) for each in windows[:n]) for n in range(len(windows))]
-        # Of the windows' ids one behind the other, the place of each row.
-        self.places = [
-            first + place
-            for first, window in zip(self._firsts, windows, strict=True)
+        firsts = [sum(len(each) for each in windows[:n]) for n in range(len(windows))]
+        rows = [
+            (first, window, place)
+            for first, window in zip(firsts, windows, strict=True)
             for place in range(len(window) - 1)
         ]
-        self.steps = [self._step(step) for step in range(unroll)]
+        # Of the windows' ids one behind the other, the place of each row.
+        self.places = [first + place for first, _, place in rows]
+        is_asking = [any(_is_useful(*each[1:], step) for step in range(unroll)) for each in rows]
+        chosen = [row for row, asks in enumerate(is_asking) if asks]
+        self.asking = mx.array(chosen, dtype=mx.uint32)
+        self.steps = [_step([rows[row] for row in chosen], step) for step in range(unroll)]
 
     @cached_property
     def tokens(self) -> mx.array:
         """All ids of the windows."""
         return mx.array([token for w in self.windows for token in w.said.tokens[w.start : w.end]])
 
-    def _step(self, step: int) -> "Step":
-        read, useful = [], []
-        row = 0
-        for first, window in zip(self._firsts, self.windows, strict=True):
-            length = len(window)
-            begun = window.said.prompt_tokens - window.start
-            for place in range(length - 1):
-                at = place + 1 + step
-                read.append(first + min(at, length - 1))
-                # The id after ``at`` is one of the reply, and known.
-                if at + 1 < length and at + 1 >= begun:
-                    useful.append(row)
-                row += 1
-        return Step(mx.array(read), mx.array(useful, dtype=mx.uint32))
-
 
 @dataclass(frozen=True)
 class Step:
-    """``read`` (rows,): places of the ids whose embedding goes in; ``useful`` rows have a target,
-    which is what the target says at ``read`` of them."""
+    """``read`` (asking rows,): places of the ids whose embedding goes in; those of the asking rows
+    that are ``useful`` have a target, which is what the target says at ``read`` of them."""
 
     read: mx.array
     useful: mx.array
+
+
+def _is_useful(window: Window, place: int, step: int) -> bool:
+    """Whether the text goes on so far and the id to be said is one of the reply."""
+    said = place + 2 + step
+    return window.said.prompt_tokens - window.start <= said < len(window)
+
+
+def _step(rows: Sequence[tuple[int, Window, int]], step: int) -> Step:
+    read = [first + min(place + 1 + step, len(window) - 1) for first, window, place in rows]
+    useful = [n for n, (_, window, place) in enumerate(rows) if _is_useful(window, place, step)]
+    return Step(mx.array(read), mx.array(useful, dtype=mx.uint32))
 
 
 @dataclass(frozen=True)

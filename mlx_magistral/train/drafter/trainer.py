@@ -5,6 +5,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mlx_magistral.model import device
 from mlx_magistral.model.eagle.network import Head
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.drafter.loss import DraftLoss, draft_loss, trainable
-from mlx_magistral.train.drafter.options import DrafterOptions
+from mlx_magistral.train.drafter.options import PLACES_AT_ONCE, DrafterOptions
 from mlx_magistral.train.drafter.said import Packs, Rows, Said, Window
 from mlx_magistral.train.drafter.states import TargetStates
 from mlx_magistral.train.files import write_text
@@ -36,14 +37,12 @@ from mlx_magistral.train.state import TrainState, load_state, save_state
 from mlx_magistral.train.watcher import Watcher
 
 LOG_FILE = "log.jsonl"
-# The target's logits of so many places at once, before they are cut to the draft vocabulary.
-_PLACES_AT_ONCE = 128
 
-OnBest = Callable[[Head], None]
+OnBest = Callable[[Head, History], None]
 
 
 class DrafterTrainer:
-    """Trains a head on what its target said. ``on_best`` is given the head that guesses best.
+    """Trains a head on what its target said. ``on_best`` gets the head that guesses best.
 
     ``targets`` are the ids of the head's columns; ``identity`` is what a state must agree with to
     be gone on from.
@@ -80,6 +79,21 @@ class DrafterTrainer:
         self._optimizer.init(trainable(head))
         self._kept = KeptBuffers(reserve_bytes(this_machine()))
 
+    def fix_steps(self, steps: int) -> None:
+        """How many steps there are; to be called before ``resume``."""
+        self._options = replace(self._options, steps=steps)
+        self._schedule = self._options.schedule()
+        self._identity = {**self._identity, **self._options.to_json()}
+
+    def seconds_a_step(self, packs: int) -> float:
+        """Of the first so many packs, a first one left out; nothing is learned."""
+        seconds = []
+        for number in range(packs + 1):
+            started = time.perf_counter()
+            self._loss(self._packs.step(number), learns=True)
+            seconds.append(time.perf_counter() - started)
+        return sum(seconds[1:]) / packs
+
     def resume(self) -> bool:
         """Take up the state in the folder, if there is one; returns whether it has ended already.
 
@@ -111,7 +125,7 @@ class DrafterTrainer:
             self._save(latest)
             raise
         if self.history.best is None:
-            self._on_best(self._head)
+            self._on_best(self._head, self.history)
         self._save(TrainState(self.step, self._identity, self.history, {}, {}, is_over=True))
 
     def _train_step(self) -> None:
@@ -129,7 +143,10 @@ class DrafterTrainer:
         self._optimizer.learning_rate = rate_at(self.step, self._schedule)
         updated = self._optimizer.apply_gradients(gradients, parameters)
         self._take(updated)
-        mx.eval(updated, self._optimizer.state)
+        # One after the other: what an update holds meanwhile is as large as the tensor, five times.
+        for name in list(updated):
+            mx.eval(updated.pop(name), self._optimizer.state[name])
+        mx.eval(self._optimizer.state)
         self._kept.after_pass()
         record = StepRecord(
             step=self.step + 1,
@@ -162,8 +179,8 @@ class DrafterTrainer:
     def _wanted(self, last: mx.array, places: mx.array) -> mx.array:
         """The target's logits over the draft vocabulary (places, columns), a few at a time."""
         parts = []
-        for start in range(0, places.shape[0], _PLACES_AT_ONCE):
-            hidden = last[places[start : start + _PLACES_AT_ONCE]]
+        for start in range(0, places.shape[0], PLACES_AT_ONCE):
+            hidden = last[places[start : start + PLACES_AT_ONCE]]
             parts.append(self._target.logits(hidden)[:, self._targets])
             mx.eval(parts[-1])
         return mx.concatenate(parts)
@@ -183,7 +200,7 @@ class DrafterTrainer:
         record = ValidRecord(self.step, loss / len(self._valid), ids_a_pass)
         self.history.valid.append(record)
         if self.history.most_ids is record:
-            self._on_best(self._head)
+            self._on_best(self._head, self.history)
         self._watcher.validated(record, self.history)
 
     def _take(self, parameters: Gradients) -> None:

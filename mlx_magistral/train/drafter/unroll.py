@@ -20,52 +20,74 @@ Embed = Callable[[mx.array], mx.array]
 
 
 def unrolled(head: Head, embed: Embed, rows: Rows, states: mx.array) -> list[mx.array]:
-    """The layer's output (rows, dim) of each step, not normalized.
+    """The layer's output (asking rows, dim) of each step, not normalized.
 
     ``states`` are the target's (rows, features * dim) at the rows' places.
     """
-    layer, chain = head.layers[0], _Chain(head.layers[0].self_attn, rows)
-    features = head.features(states)[None]  # (1, rows, dim)
-    outputs = []
-    for step in rows.steps:
+    layer, features = head.layers[0], head.features(states)[None]  # (1, rows, dim)
+    first = embed(rows.tokens[mx.array(rows.places) + 1])[None].astype(features.dtype)
+    joined, residual = layer.join(first, features)
+    chain = _Chain(layer.self_attn, rows, joined)
+    joined, residual = joined[:, rows.asking], residual[:, rows.asking]
+    outputs = [layer.finish(residual + chain.attend(joined))]
+    for step in rows.steps[1:]:
         embedded = embed(rows.tokens[step.read])[None].astype(features.dtype)
-        joined, residual = layer.join(embedded, features)
-        output = layer.finish(residual + chain.attend(joined))
-        outputs.append(output[0])
-        features = head.fed_back(output)
-    return outputs
+        joined, residual = layer.join(embedded, head.fed_back(outputs[-1]))
+        chain.go_on(joined)
+        outputs.append(layer.finish(residual + chain.attend(joined)))
+    return [output[0] for output in outputs]
 
 
 class _Chain:
-    """The attention of all steps: it remembers the keys and values of those before."""
+    """The attention of all steps: it remembers the keys and values of those before.
 
-    def __init__(self, attention: HeadAttention, rows: Rows) -> None:
+    ``joined`` (1, rows, 2 dim) is what all rows read at the first step.
+    """
+
+    def __init__(self, attention: HeadAttention, rows: Rows, joined: mx.array) -> None:
         self._attention = attention
-        places = mx.arange(rows.count)
+        # Turned by its place in the pack: of two rows of a text the distance is the same there.
+        self._keys = attention.row_keys(joined, 0)[0].astype(mx.float32)[:, None]
+        self._values = attention.row_values(joined)[0].astype(mx.float32)[:, None]
+        self._asking = rows.asking
+        places, owners = mx.arange(rows.count), rows.owners
         # A row sees those of its own text that do not come after it.
-        self._seen = (places[:, None] >= places[None]) & (rows.owners[:, None] == rows.owners[None])
-        self._keys: list[mx.array] = []
-        self._values: list[mx.array] = []
+        self._seen = (rows.asking[:, None] >= places[None]) & (
+            owners[rows.asking][:, None] == owners[None]
+        )
+        self._own: list[tuple[mx.array, mx.array]] = []
+        self._step = 0
+
+    def go_on(self, joined: mx.array) -> None:
+        """What the asking rows read at the next step (1, asking rows, 2 dim)."""
+        attention = self._attention
+        self._step += 1
+        keys = self._turned(attention.row_keys_unturned(joined))
+        values = attention.row_values(joined)[0].astype(mx.float32)
+        self._own.append((keys[:, None], values[:, None]))
 
     def attend(self, joined: mx.array) -> mx.array:
-        """The next step's rows (1, rows, 2 dim) to (1, rows, dim)."""
-        attention, step = self._attention, len(self._keys)
+        """The asking rows (1, asking rows, 2 dim) of the latest step to (1, asking rows, dim)."""
+        attention = self._attention
         groups, repeats = attention.n_kv_heads, attention.n_heads // attention.n_kv_heads
-        # Turned by its place in the pack: of two rows of a text the distance is the same there.
-        q = attention.row_queries(joined, step)[0].astype(mx.float32) * attention.scale
-        q = q.reshape(groups, repeats, *q.shape[1:])  # (G, H/G, rows, D)
-        self._keys.append(attention.row_keys(joined, step)[0].astype(mx.float32)[:, None])
-        self._values.append(attention.row_values(joined)[0].astype(mx.float32)[:, None])
-        scores = q @ self._keys[0].swapaxes(-1, -2)  # (G, H/G, rows, rows)
+        q = self._turned(attention.row_queries_unturned(joined)) * attention.scale
+        q = q.reshape(groups, repeats, *q.shape[1:])  # (G, H/G, asking, D)
+        scores = q @ self._keys.swapaxes(-1, -2)  # (G, H/G, asking, rows)
         scores = mx.where(self._seen, scores, -mx.inf)
-        own = [(q * keys).sum(axis=-1, keepdims=True) for keys in self._keys[1:]]
+        own = [(q * keys).sum(axis=-1, keepdims=True) for keys, _ in self._own]
         weights = mx.softmax(mx.concatenate([scores, *own], axis=-1), axis=-1)
         rows = scores.shape[-1]
-        out = weights[..., :rows] @ self._values[0]
-        for place, values in enumerate(self._values[1:]):
+        out = weights[..., :rows] @ self._values
+        for place, (_, values) in enumerate(self._own):
             out = out + weights[..., rows + place, None] * values
-        out = out.reshape(1, attention.n_heads, rows, attention.head_dim).astype(joined.dtype)
+        out = out.reshape(1, attention.n_heads, -1, attention.head_dim).astype(joined.dtype)
         return attention.out(out)
+
+    def _turned(self, x: mx.array) -> mx.array:
+        """Of asking rows (1, heads, asking, D), each by its place and the steps since: fp32."""
+        offsets = self._asking + self._step
+        by_row = x[0].swapaxes(0, 1)[:, :, None].astype(mx.float32)  # (asking, heads, 1, D)
+        return self._attention.turned(by_row, offsets)[:, :, 0].swapaxes(0, 1)
 
 
 def useful_rows(outputs: Sequence[mx.array], rows: Rows) -> list[mx.array]:

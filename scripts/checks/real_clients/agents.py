@@ -7,19 +7,12 @@ from pathlib import Path
 
 from mlx_magistral.cli.client_run import write_profile
 from mlx_magistral.cli.clients import CLIENTS
-from mlx_magistral.cli.clients.settings import Server
 
 from .cases import PROMPTS
-from .running import KEY, Client, Command, Place
-from .scripted import ScriptedBackend
+from .running import Client, Command, Place, server_of
 
 # A case's own arguments: the prompt, and whether the client goes on with its last conversation.
 Arguments = Callable[[str, bool], list[str]]
-
-
-def server_of(place: Place) -> Server:
-    """What the profile is filled in with."""
-    return Server(place.url, KEY, "magistral", ScriptedBackend.context_tokens)
 
 
 def _agent(

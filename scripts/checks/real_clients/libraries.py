@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
-from .cases import PROMPTS
-from .running import KEY, Client, Command, Place
+from mlx_magistral.cli.clients import CLIENTS
 
+from .cases import PROMPTS
+from .running import KEY, Client, Command, Place, server_of
+
+# What the first requests that ``connect`` prints ask.
+_QUESTION = "What is 37 + 48?"
 _DRIVERS = Path(__file__).parent / "drivers"
 # pydantic-ai, autogen and the agents' library report to nobody; litellm and langchain are told so.
 _QUIET = {
@@ -33,6 +37,11 @@ def _library(
             **_QUIET,
         }
         python = str(place.folder / "venv/bin/python")
+        if case == "plain" and name in CLIENTS:
+            printed = server_of(place).fill(CLIENTS[name].text)
+            assert _QUESTION in printed
+            asking = printed.replace(_QUESTION, PROMPTS["plain"])
+            return Command([python, "-c", asking], environment)
         return Command([python, str(_DRIVERS / f"{driver}.py"), case, *more], environment)
 
     return Client(name, packages, (packages[0],), ask, leaves_out=leaves_out, has_own_turns=True)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .cases import CASES, PROMPTS, Outcome, script
+from mlx_magistral.cli.clients.settings import Server
+
+from .cases import Outcome, script
 from .recording import Recorder
 from .scripted import ScriptedBackend
 
@@ -72,7 +74,9 @@ class Client:
     leaves_out: tuple[str, ...] = ()  # cases that it has no way to do
     has_own_turns: bool = False  # whether it does both turns of the second case by itself
     python: str = sys.executable  # of the environment it is installed into
+    has_many_packages: bool = False  # so many that pip is half an hour choosing their versions
     prepare: Callable[[Place], None] = lambda place: None
+    finish: Callable[[Place], None] = lambda place: None
 
     def install(self, folder: Path) -> str:
         """Into ``folder``; returns what went wrong, nothing where it is there."""
@@ -85,8 +89,14 @@ class Client:
             npm = ["npm", "install", "--no-fund", "--no-audit", "--ignore-scripts", "--prefix", "."]
             commands = [[*npm, *self.packages]]
         else:
-            pip = [str(folder / "venv/bin/python"), "-m", "pip", "install", "-q", *self.packages]
-            commands = [[self.python, "-m", "venv", str(folder / "venv")], pip]
+            python = str(folder / "venv/bin/python")
+            pip = [python, "-m", "pip", "install", "-q"]
+            commands = [[self.python, "-m", "venv", str(folder / "venv")]]
+            if self.has_many_packages:
+                uv = [str(folder / "venv/bin/uv"), "pip", "install", "--python", python]
+                commands += [[*pip, "uv"], [*uv, *self.packages]]
+            else:
+                commands.append([*pip, *self.packages])
         for command in commands:
             try:
                 done = subprocess.run(
@@ -125,14 +135,17 @@ def run_cases(
     """Every case in turn, each with what it printed and sent."""
     client.prepare(place)
     outcomes = {}
-    for case in cases:
-        if case in client.leaves_out:
-            continue
-        backend.script = script
-        before = len(recorder.exchanges)
-        output, problems = _run_case(client, place, backend, case)
-        time.sleep(0.3)  # what a client sends while it leaves
-        outcomes[case] = Outcome(case, output, recorder.exchanges[before:], problems)
+    try:
+        for case in cases:
+            if case in client.leaves_out:
+                continue
+            backend.script = script
+            before = len(recorder.exchanges)
+            output, problems = _run_case(client, place, backend, case)
+            time.sleep(0.3)  # what a client sends while it leaves
+            outcomes[case] = Outcome(case, output, recorder.exchanges[before:], problems)
+    finally:
+        client.finish(place)
     return outcomes
 
 
@@ -214,7 +227,6 @@ def _kill(process: "subprocess.Popen[str]", number: signal.Signals) -> None:
         pass
 
 
-def prompt_of(case: str) -> str:
-    """The prompt of a case."""
-    assert case in CASES
-    return PROMPTS[case]
+def server_of(place: Place) -> Server:
+    """What the settings that ``connect`` has are filled in with."""
+    return Server(place.url, KEY, ScriptedBackend.model_name, ScriptedBackend.context_tokens)

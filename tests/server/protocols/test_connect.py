@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 from server_fakes import FakeBackend
 
+from mlx_magistral.cli.client_run import context_of
 from mlx_magistral.cli.clients import CLIENTS
 from mlx_magistral.cli.main import main
 from mlx_magistral.server.guard import Rules
@@ -128,6 +129,13 @@ def test_settings_have_the_context_of_the_server_that_runs(fake: FakeBackend) ->
         # An agent keeps a reply's length free: with most of the context it would have no room.
         assert model["models"]["mine"]["limit"] == {"context": 12_345, "output": 3_086}
     assert exported(shown("claude-code"))["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "40960"
+
+
+def test_a_server_whose_model_has_several_names_is_one_of_ours(fake: FakeBackend) -> None:
+    fake.context_tokens = 12_345
+    fake.model_names = ["m", "m:poet"]
+    with serving(fake) as url:
+        assert context_of(url, "none") == 12_345
 
 
 def test_codex_qwen_and_pi_read_as_their_formats() -> None:
