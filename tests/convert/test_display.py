@@ -115,8 +115,8 @@ def test_the_time_left_is_the_time_passed_over_what_was_done_in_it() -> None:
             display.advanced(_A_LAYER)
             shown.append(_left(clock, display))
             clock.now += 0.01
-    assert shown[:4] == ["", "", "", ""]
-    assert shown[4:7] == ["11:06 left", "10:59 left", "10:52 left"] and shown[-2] == "0:07 left"
+    assert shown[:5] == [""] * 5
+    assert shown[5:7] == ["10:59 left", "10:52 left"] and shown[-2] == "0:07 left"
 
 
 def test_a_wait_changes_the_time_left_little_by_little() -> None:
