@@ -73,6 +73,43 @@ _REFUSED: dict[str, tuple[Any, ...]] = {
     "tool_calls": (),
     "tool_call_id": (),
 }
+# What one path of the API honours, or another API does, under a name that a second path has not.
+_OF_A_REPLY: dict[str, tuple[Any, ...]] = {
+    "max_tokens": (-1,),
+    "max_completion_tokens": (-1,),
+    "max_output_tokens": (-1,),
+    "max_new_tokens": (-1,),
+    "stop": (),
+    "stop_sequences": (),
+    "n": (1,),
+    "seed": (-1,),
+    "top_k": (-1,),
+    "min_p": (),
+    "logprobs": (),
+    "response_format": ({}, {"type": "text"}),
+    "output_config": ({},),
+    "text": ({}, {"format": {"type": "text"}}),
+    "think": (True,),
+    "enable_thinking": (True,),
+    "thinking": ({},),
+    "thinking_budget": (-1,),
+    "thinking_token_budget": (-1,),
+    "reasoning_effort": (),
+    "chat_template_kwargs": ({},),
+    "continue_final_message": (),
+    "tools": (),
+    "tool_choice": ("auto", "none"),
+    "parallel_tool_calls": (True,),
+    "system": (),
+    "system_prompt": (),
+    "instructions": (),
+    "messages": (),
+    "input": (),
+}
+# Of these, false, 0 and "" ask for something too.
+_NEVER_NOTHING = frozenset(
+    "seed think enable_thinking thinking_budget thinking_token_budget parallel_tool_calls".split()
+)
 _BEARS_ON_THE_REPLY = re.compile(
     r"penalt|temperature|logit|_bias|beam|guided_|grammar|regex|schema|structured_|"
     r"structural_|sampler|mirostat|dynatemp|^xtc_|^dry_|^mask",
@@ -80,13 +117,20 @@ _BEARS_ON_THE_REPLY = re.compile(
 
 
 def known_fields(
-    given: Mapping[str, Any], known: Collection[str], note: Note, place: str = ""
+    given: Mapping[str, Any],
+    known: Collection[str],
+    note: Note,
+    place: str = "",
+    *,
+    asks_for_a_reply: bool = False,
 ) -> dict[str, Any]:
     """The fields of an object that are known and not null, in their order.
 
-    ``place`` stands before a name where it is noted or refused (``messages[2].``). Raises
+    ``place`` stands before a name where it is noted or refused (``messages[2].``). With
+    ``asks_for_a_reply`` it is a request's body, where another path's words would be missed. Raises
     UnsupportedFieldError.
     """
+    refused = _REFUSED | _OF_A_REPLY if asks_for_a_reply else _REFUSED
     kept = {}
     for name, value in given.items():
         if value is None:
@@ -94,7 +138,7 @@ def known_fields(
         if name in known:
             kept[name] = value
             continue
-        if not _asks_for_nothing(name, value):
+        if not _asks_for_nothing(name, value, refused):
             raise UnsupportedFieldError(f"{place}{name}")
         note(f"{place}{name}")
     return kept
@@ -105,9 +149,11 @@ def note_in_log(name: str) -> None:
     log.debug("field %s changes nothing here and is left out", name)
 
 
-def _asks_for_nothing(name: str, value: Any) -> bool:
-    neutral = _REFUSED.get(name, ())
-    if name not in _REFUSED and _BEARS_ON_THE_REPLY.search(name) is None:
+def _asks_for_nothing(name: str, value: Any, refused: Mapping[str, tuple[Any, ...]]) -> bool:
+    neutral = refused.get(name, ())
+    if name not in refused and _BEARS_ON_THE_REPLY.search(name) is None:
         return True
+    if name in _NEVER_NOTHING:
+        return any(value is each or (value == each and value is not True) for each in neutral)
     is_empty = value in (False, 0, "", []) and neutral != (True,)
     return is_empty or value in neutral

@@ -39,12 +39,14 @@ _SAMPLING = (
 _GO_ON = "Continue."
 _MISTRAL_ID = re.compile(r"[a-zA-Z0-9]{9}")
 
-# Mistral's, llama.cpp's and Ollama's names.
+# Mistral's, llama.cpp's, Ollama's and Qwen's names.
 _OTHER_NAMES = {
     "random_seed": "seed",
     "repeat_penalty": "repetition_penalty",
     "num_predict": "max_tokens",
     "n_predict": "max_tokens",
+    "enable_thinking": "think",
+    "thinking_budget": "thinking_token_budget",
 }
 # Where -1 is a way to say that there is no limit, or no seed.
 _UNLIMITED = ("max_tokens", "max_completion_tokens", "max_output_tokens", "top_k", "seed")
@@ -56,6 +58,8 @@ class Body(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
     # Where the object stands in the body, for errors: "reasoning." for what is inside it.
     place: ClassVar[str] = ""
+    # Whether it is a whole body that a reply is asked for by: not one that only counts.
+    asks_for_a_reply: ClassVar[bool] = False
     _ignored: list[str] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="wrap")
@@ -66,7 +70,13 @@ class Body(BaseModel):
         ignored: list[str] = [] if info.context is None else info.context
         if isinstance(given, Mapping):
             fields = cls._reworded(given)
-            given = known_fields(fields, cls.model_fields, ignored.append, cls.place)
+            given = known_fields(
+                fields,
+                cls.model_fields,
+                ignored.append,
+                cls.place,
+                asks_for_a_reply=cls.asks_for_a_reply,
+            )
         body = check(given)
         body._ignored = ignored
         return body
@@ -85,6 +95,7 @@ class Body(BaseModel):
 class Sampled(Body):
     """Sampling, with vLLM's names for what OpenAI's API lacks."""
 
+    asks_for_a_reply: ClassVar[bool] = True
     model: str
     temperature: Temperature | None = None
     top_p: TopP | None = None

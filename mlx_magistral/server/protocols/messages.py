@@ -83,6 +83,7 @@ class CountBody(fields.Body):
 class MessagesBody(CountBody):
     """The fields of a message request."""
 
+    asks_for_a_reply: ClassVar[bool] = True
     max_tokens: fields.Count | Literal[-1]
     temperature: Annotated[float, Field(ge=0, le=1)] | None = None
     top_p: fields.TopP | None = None

@@ -84,6 +84,38 @@ def test_wrong_values_are_refused_with_their_field(asker: Asker) -> None:
     assert wrong == "stop.1: Field 'stop.1': Input should be a valid string."
 
 
+@pytest.mark.parametrize("path", GENERATING)
+def test_a_word_of_another_path_is_honoured_or_refused(asker: Asker, path: str) -> None:
+    """Never passed over: what it asks for would be missed."""
+    words = [
+        *({"stop": "x"}, {"stop_sequences": ["x"]}, {"n": 2}, {"seed": 0}, {"seed": 1}),
+        *({"max_completion_tokens": 5}, {"max_output_tokens": 5}, {"max_new_tokens": 5}),
+        *({"response_format": {"type": "json_object"}}, {"text": {"format": {"type": "x"}}}),
+        *({"think": False}, {"enable_thinking": False}, {"reasoning_effort": "low"}),
+        *({"thinking_token_budget": 0}, {"system": "Be brief."}, {"instructions": "Be brief."}),
+    ]
+    for word in words:
+        response = asker.post(path, **word)
+        assert "x-ignored-fields" not in response.headers, word
+        if response.status_code == 200 and word != {"n": 2}:  # so many requests alike
+            assert asker.backend.requests[-1] != asker.asked(path), word
+    for nothing in ({"stop": []}, {"n": 1}, {"enable_thinking": True}, {"system": ""}):
+        asker.asked(path, **nothing)
+
+
+def test_a_list_of_one_prompt_is_that_prompt(asker: Asker) -> None:
+    for given, prompt in [(["hi"], "hi"), ([[1, 2]], [1, 2]), ([1], [1])]:
+        assert asker.asked("/v1/completions", prompt=given).prompt == prompt
+    for several in (["a", "b"], [[1], [2]]):
+        refused = asker.refused("/v1/completions", prompt=several)
+        assert refused.startswith("prompt: ") and "each by itself" in refused
+
+
+def test_what_only_counts_takes_what_a_reply_is_asked_for_by(asker: Asker) -> None:
+    for path in ("/v1/messages/count_tokens", "/tokenize"):
+        assert asker.post(path, stop="x", max_output_tokens=5).status_code == 200
+
+
 def test_an_empty_stop_text_stops_nothing(asker: Asker) -> None:
     for given, kept in [("", ()), ([], ()), (["", "a"], ("a",)), ("a", ("a",))]:
         for path in ("/v1/chat/completions", "/v1/completions"):
@@ -109,6 +141,9 @@ def test_words_of_other_apis(asker: Asker) -> None:
     assert asker.asked(path, random_seed=3, seed=4).options["seed"] == 4
     assert asker.asked(path, repeat_penalty=1.2).options["repetition_penalty"] == 1.2
     assert asker.asked(path, num_predict=7).max_tokens == 7
+    off = {"thinking_token_budget": 0}
+    for fields in ({"enable_thinking": False}, {"thinking_budget": 0}):
+        assert asker.asked(path, **fields).options == asker.asked(path, **off).options
     ollama = asker.asked(path, options={"num_predict": 7, "top_k": 5, "num_ctx": 4096})
     assert ollama.max_tokens == 7 and ollama.options["top_k"] == 5
     assert asker.post(path, num_ctx=4096).headers["x-ignored-fields"] == "num_ctx"
