@@ -10,6 +10,24 @@ import click
 from mlx_magistral.cli.command_tools import TIMEOUT_S
 from mlx_magistral.errors import UsageError
 
+_MCP = (
+    click.option(
+        "mcp",
+        "--mcp",
+        multiple=True,
+        metavar="FILE|NAME",
+        help="MCP servers whose tools the model may call: an mcp.json, or the name of a server in "
+        "the one beside the settings; off for none. It asks first.",
+    ),
+    click.option(
+        "mcp_tools",
+        "--mcp-tools",
+        multiple=True,
+        metavar="PATTERN",
+        help="Of their tools only these: SERVER or SERVER/TOOL, * for any letters, !PATTERN "
+        "without.",
+    ),
+)
 _TOOLS = (
     click.option(
         "commands",
@@ -28,22 +46,7 @@ _TOOLS = (
         metavar="SECONDS",
         help="How long a tool may take.",
     ),
-    click.option(
-        "mcp",
-        "--mcp",
-        multiple=True,
-        metavar="FILE|NAME",
-        help="MCP servers whose tools the model may call: an mcp.json, or the name of a server in "
-        "the one beside the settings; off for none. It asks first.",
-    ),
-    click.option(
-        "mcp_tools",
-        "--mcp-tools",
-        multiple=True,
-        metavar="PATTERN",
-        help="Of their tools only these: SERVER or SERVER/TOOL, * for any letters, !PATTERN "
-        "without.",
-    ),
+    *_MCP,
 )
 _STRUCTURE = (
     click.option("--schema", help="The answer is JSON under this schema: a file, or the JSON."),
@@ -55,6 +58,13 @@ _STRUCTURE = (
 def structure_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags for answers of a given form and for tools."""
     for option in reversed(_STRUCTURE):
+        command = option(command)
+    return command
+
+
+def mcp_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags for MCP servers alone."""
+    for option in reversed(_MCP):
         command = option(command)
     return command
 

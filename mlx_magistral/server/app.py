@@ -1,13 +1,14 @@
 """The ASGI application: routes, errors in the API's shape, the guard around it."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlx_magistral.server import plain
@@ -19,6 +20,7 @@ from mlx_magistral.server.openapi import openapi_document
 from mlx_magistral.server.page_files import page_routes
 from mlx_magistral.server.protocols import chat, completions, messages, responses
 from mlx_magistral.server.service import Service
+from mlx_magistral.server.tools import tool_routes
 
 log = logging.getLogger("mlx_magistral.server")
 
@@ -33,8 +35,9 @@ def make_app(
     *,
     request_timeout_s: float = 3600.0,
     keep_alive_s: float = 10.0,
+    tools: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
-    """Everything behind the port."""
+    """Everything behind the port; ``tools`` are the routes of tools.py, for the page."""
     document = openapi_document()
 
     async def openapi(request: Request) -> Response:
@@ -54,6 +57,7 @@ def make_app(
             Route("/health", plain.health),
             Route("/metrics", plain.metrics),
             Route("/openapi.json", openapi),
+            *(tools or tool_routes((), lambda schema: 0)),
             *page_routes(),
         ],
         exception_handlers={

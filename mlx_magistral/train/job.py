@@ -33,7 +33,7 @@ from mlx_magistral.train.encoding import FinetuningEncoder
 from mlx_magistral.train.example import LossOn
 from mlx_magistral.train.files import require_writable
 from mlx_magistral.train.history import History
-from mlx_magistral.train.method import prepare
+from mlx_magistral.train.method import prepare, require_trainable
 from mlx_magistral.train.options import TrainOptions
 from mlx_magistral.train.packing import Batches
 from mlx_magistral.train.plan import PackLoad, TrainPlan, plan_training
@@ -86,6 +86,7 @@ class TrainingJob:
         self.checkpoint: Checkpoint = examined.checkpoint
         self.tokenizer: Tokenizer = load_tokenizer(folder, find_tokenizer(folder))
         self.request = request
+        require_trainable(request.options.method, self.checkpoint.quantization is not None)
         self.data = self._read_data()
         self.options = self._options()
         self.plan = self._plan()
@@ -170,7 +171,9 @@ class TrainingJob:
         return replace(request.options, iters=max(1, math.ceil(steps)))
 
     def _plan(self) -> TrainPlan:
-        loads = [PackLoad.of(pack) for pack in self.batches.epoch(0)]
+        batches = self.batches
+        # Later epochs group other examples: none has longer ones together than the longest.
+        loads = [PackLoad.of(pack) for pack in (*batches.epoch(0), batches.longest)]
         return plan_training(
             self.checkpoint.config,
             _weight_bytes(self.checkpoint),

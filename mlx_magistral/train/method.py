@@ -48,6 +48,15 @@ def prepare(model: Transformer, options: TrainOptions) -> None:
     model.train()
 
 
+def require_trainable(method: Method, is_quantized: bool) -> None:
+    """Raise TrainingError where codes of quantized weights would be trained themselves."""
+    if method is Method.FULL and is_quantized:
+        raise TrainingError(
+            "--full trains the weights themselves, and these are quantized. Train an adapter, or "
+            "name the folder they were converted from."
+        )
+
+
 def _unpack_on_cpu(model: Transformer) -> None:
     """Quantized weights as floats with the same values, where there is no GPU.
 
@@ -78,10 +87,6 @@ def _adapt(model: Transformer, path: str, options: TrainOptions, key: mx.array) 
 def _widen(model: Transformer) -> None:
     """All weights in fp32: those that are trained, and what meets them."""
     flat: Any = tree_flatten(model.parameters())
-    if any(array.dtype == mx.uint32 for _, array in flat):
-        raise TrainingError(
-            "--full trains the weights themselves, and these are quantized. Train an adapter, or "
-            "name the folder they were converted from."
-        )
+    require_trainable(Method.FULL, any(array.dtype == mx.uint32 for _, array in flat))
     model.set_dtype(mx.float32)
     mx.eval(model.parameters())

@@ -112,6 +112,12 @@ class Batches:
         """All packs of an epoch, in order."""
         return [self._made(places) for places in self._epoch(number)]
 
+    @property
+    def longest(self) -> Pack:
+        """The longest examples in one pack, whether an epoch has it or not."""
+        ordered = sorted(self.examples, key=len, reverse=True)
+        return Pack(tuple(ordered[: self.batch_size]))
+
     def _pack(self, index: int) -> Pack:
         epoch, place = divmod(index, self.packs_an_epoch)
         return self._made(self._epoch(epoch)[place])

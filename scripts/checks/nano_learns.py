@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """nano learns a task that it fails, in minutes of a CPU, and keeps what it knew; in four commands.
 
-The task is the sum of a number's digits: a step that nano does not know, then some that it does.
-There are 2,000 examples of it, with a share of nano's own tasks, and 64 steps of 16 examples; held
-out are 200 numbers that no example has, and 130 problems of `eval nano`. With --bits 4 the base is
-quantized first: QLoRA.
+The task is a number and twice another one. nano adds well and does not know "twice": it adds the
+two as they are. There are 2,000 examples and 2,040 of nano's own tasks, and 24 steps of 16;
+held out are pairs that no example has. Both these and `eval nano` are asked 130 times, before and
+after. With --bits 4 the base is quantized first: QLoRA.
 
     scripts/checks/nano_learns.py --work DIR [--bits 4] [--json]
 
@@ -30,32 +30,32 @@ from nano_data.batches import conversation  # noqa: E402
 from nano_data.chat import Conversation  # noqa: E402
 from nano_data.problem import split_of  # noqa: E402
 
-NEW_EXAMPLES, HELD_OUT, LIMIT = 2000, 200, 130
+NEW_EXAMPLES, HELD_OUT = 2000, 130
 # Of nano's own tasks: what is shortest is most of it, for the time.
 OLD = {
-    "addition": 120,
-    "subtraction": 120,
-    "comparison": 40,
-    "largest": 40,
-    "product_by_digit": 60,
+    "addition": 700,
+    "subtraction": 300,
+    "comparison": 100,
+    "largest": 60,
+    "product_by_digit": 80,
     "product_2x2": 60,
-    "counting": 40,
+    "counting": 120,
     "sorting": 60,
-    "story": 40,
-    "chain": 60,
-    "large": 20,
+    "story": 100,
+    "chain": 400,
+    "large": 60,
 }
 QUESTIONS = (
-    "What is the sum of the digits of {}?",
-    "Add the digits of {}.",
-    "Sum of the digits of {}?",
-    "Can you add the digits of {}?",
-    "What do you get when you add the digits of {}?",
+    "What is {a} plus twice {b}?",
+    "{a} plus twice {b}?",
+    "Add twice {b} to {a}.",
+    "How much is {a} and twice {b}?",
+    "What do you get when you add twice {b} to {a}?",
 )
 TRAINING = (
-    *("--batch-size", "16", "--iters", "64"),
-    *("--learning-rate", "3e-3", "--rank", "16", "--alpha", "32", "--eval-every", "16"),
-    *("--valid-share", "0.02", "--save-every", "16", "--seed", "1"),
+    *("--batch-size", "16", "--iters", "24"),
+    *("--learning-rate", "1e-3", "--rank", "16", "--alpha", "32", "--eval-every", "8"),
+    *("--valid-share", "0.02", "--save-every", "8", "--seed", "1"),
 )
 LIMIT_S, WANTED, MOST_BEFORE, MOST_LOST = 600.0, 0.90, 0.05, 0.02
 
@@ -85,37 +85,36 @@ def main() -> None:
 
 
 def write_data(work: Path) -> None:
-    """train.jsonl, in no order, and digits.jsonl, the problems that are held out."""
+    """train.jsonl, in no order, and twice.jsonl, the problems that are held out."""
     draw = random.Random(7)
-    lines = [digit_sum(draw, "train")[2] for _ in range(NEW_EXAMPLES)]
+    lines = [twice(draw, "train")[2] for _ in range(NEW_EXAMPLES)]
     for kind, count in OLD.items():
         lines += [old_chat(conversation(draw, kind, "train")) for _ in range(count)]
     draw.shuffle(lines)
     write_lines(work / "train.jsonl", ({"messages": each} for each in lines))
-    problems = {}
+    draw, problems = random.Random(8), {}
     while len(problems) < HELD_OUT:
-        number, value, chat = digit_sum(draw, "test")
-        problems[number] = {"problem": chat[0]["content"], "answer": str(value)}
-    write_lines(work / "digits.jsonl", problems.values())
+        pair, value, chat = twice(draw, "test")
+        problems[pair] = {"problem": chat[0]["content"], "answer": str(value)}
+    write_lines(work / "twice.jsonl", problems.values())
 
 
-def digit_sum(draw: random.Random, split: str) -> tuple[str, int, list[dict[str, str]]]:
-    """A number of 3 or 4 digits that is in the split, the sum of its digits, and its chat."""
+def twice(draw: random.Random, split: str) -> tuple[str, int, list[dict[str, str]]]:
+    """Two numbers that are in the split, the first and twice the second, and the chat."""
     while True:
-        number = str(draw.randint(*draw.choice(((100, 999), (1000, 9999)))))
-        if split_of(f"digit sum:{number}") == split:
+        a, b = draw.randint(1, 99), draw.randint(1, 99)
+        if split_of(f"twice:{a},{b}") == split:
             break
-    first, *others = map(int, number)
-    work = scratch.chain(first, [("+", each) for each in others])
+    work = scratch.chain(a, [("+", b), ("+", b)])
     chat = [
-        {"role": "user", "content": draw.choice(QUESTIONS).format(number)},
+        {"role": "user", "content": draw.choice(QUESTIONS).format(a=a, b=b)},
         {
             "role": "assistant",
-            "reasoning": f"{'+'.join(number)}\n{work.text}",
+            "reasoning": f"{a}+{b}+{b}\n{work.text}",
             "content": f"The result is $\\boxed{{{work.value}}}$.",
         },
     ]
-    return number, work.value, chat
+    return f"{a},{b}", work.value, chat
 
 
 def old_chat(drawn: Conversation) -> list[dict[str, Any]]:
@@ -145,10 +144,10 @@ def evaluate(work: Path, base: str, name: str, adapter: Path | None = None) -> d
     """The share of right answers, greedy, to the held-out problems and to nano's own."""
     found = {}
     flags = () if adapter is None else ("--adapter", adapter)
-    for task, source in (("new", work / "digits.jsonl"), ("old", "nano")):
+    for task, source in (("new", work / "twice.jsonl"), ("old", "nano")):
         folder = work / f"eval-{name}-{task}"
         greedy = ("-n", 1, "--temperature", 0, "--max-tokens", 600, "--prompt", "{problem}", "-y")
-        greedy += ("--limit", LIMIT)
+        greedy += ("--limit", HELD_OUT)
         run("eval", "run", source, "-m", base, *flags, *greedy, "-o", folder, "--on-loop", "stop")
         samples = [json.loads(line) for line in (folder / "samples.jsonl").open()]
         found[task] = sum(each["verdict"] == "right" for each in samples) / len(samples)
@@ -176,7 +175,7 @@ def report(
         print(json.dumps(result))
     else:
         print(f"nano at {bits} bits, trained for {seconds:.0f} s of processor time")
-        print(f"  digits, held out    {before['new']:7.1%} -> {after['new']:7.1%}")
+        print(f"  twice, held out     {before['new']:7.1%} -> {after['new']:7.1%}")
         print(f"  nano's own tasks    {before['old']:7.1%} -> {after['old']:7.1%}")
     for name, held in holds.items():
         if not held:

@@ -98,6 +98,17 @@ def test_an_empty_file_is_named(chats: Path, tmp_path: Path) -> None:
         assert result.stderr == f"error: {empty} holds no example: it is empty.\n"
 
 
+def test_quantized_weights_are_not_trained_in_full_and_nothing_is_written(
+    chats: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "nano-4bit"
+    assert CliRunner().invoke(main, ["convert", "nano", str(base), "--bits", "4"]).exit_code == 0
+    result = train(base, chats, "-o", tmp_path / "mine", *QUICK, "--full")
+    assert result.exit_code == 1
+    assert "these are quantized" in result.stderr
+    assert not (tmp_path / "mine").exists()
+
+
 def test_a_folder_that_cannot_be_is_refused_before_the_first_step(
     chats: Path, tmp_path: Path
 ) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+from mlx.nn.layers.quantized import quantize
 from model.builders import SMALL, write_hf
 from training_models import trained_model
 
+from mlx_magistral.errors import AdapterError
 from mlx_magistral.model.adapters.placing import place_adapter
 from mlx_magistral.model.adapters.reading import read_adapter
 from mlx_magistral.model.weights import load_model
@@ -84,3 +86,7 @@ def test_weights_trained_in_full_serve_and_refuse_a_quantized_base(tmp_path: Pat
     moved = {name: each + 0.05 for name, each in weights.items()}
     write_adapter(tmp_path / "adapter", moved, options, Base("base", "f" * 64, SMALL.n_layers))
     ours(base, tmp_path / "adapter")
+    quantized = load_model(base).model
+    quantize(quantized, group_size=32, bits=4)
+    with pytest.raises(AdapterError, match=r"holds whole weights, and .* is quantized here"):
+        place_adapter(quantized, read_adapter(tmp_path / "adapter"))

@@ -176,6 +176,13 @@ def test_every_epoch_has_each_example_once_and_groups_others() -> None:
     assert batches.step(4) == [*epochs[0][12:13], *epochs[1][:2]]
 
 
+def test_no_epoch_has_a_pack_of_more_than_the_longest() -> None:
+    batches = Batches(examples(50), batch_size=4, accumulation=1, seed=1)
+    most = batches.longest.token_count
+    for number in range(4):
+        assert all(pack.token_count <= most for pack in batches.epoch(number))
+
+
 def test_padding_is_little_and_lengths_stand_together() -> None:
     packs = Batches(examples(200), batch_size=8, accumulation=1, seed=0).epoch(0)
     spread = [max(pack.lengths) / min(pack.lengths) for pack in packs]

@@ -14,12 +14,16 @@ from mlx_magistral.cli.addresses import is_loopback, reachable_urls
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, memory_options, speed_options, take_memory
 from mlx_magistral.cli.ranks import server_ranks_options
+from mlx_magistral.cli.structure import mcp_options
 from mlx_magistral.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import socket
 
+    from starlette.routing import BaseRoute
+
     from mlx_magistral.cluster.reader import LedReader
+    from mlx_magistral.engine.magistral import Magistral
     from mlx_magistral.server.backend import Backend
 
 _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
@@ -57,6 +61,7 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 @click.option("--idle-unload", type=float, help="Give the memory back after so many idle seconds.")
 @click.option("is_opened", "--open", is_flag=True, help="Open the chat page in a browser.")
 @click.option("is_verbose", "--verbose", "-v", is_flag=True, help="A line a request, no prompts.")
+@mcp_options
 @speed_options
 @memory_options
 @debug_option
@@ -92,7 +97,11 @@ def command(
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = _listener(host, port, reader)
     click.get_current_context().call_on_close(listener.close)
-    fetch_named(model or default_model(), memory["tokenizer"], must_fit=not memory["force"])
+    fetch_named(
+        model or default_model(),
+        memory["tokenizer"],
+        must_fit=reader is None and not memory["force"],
+    )
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **memory, variants=adapters, draft=draft, reader=reader)
     if loaded.memory.note is not None:
@@ -106,8 +115,9 @@ def command(
     )
     if reader is not None:
         backend = _led(backend, reader)
+    tools = _tools(loaded, options["mcp"], options["mcp_tools"])
     rules = Rules(options["api_key"], origins, options["allow_host"])
-    app = make_app(backend, rules, request_timeout_s=options["request_timeout"])
+    app = make_app(backend, rules, request_timeout_s=options["request_timeout"], tools=tools)
     server = DrainingServer(app, backend, options["drain"])
     urls = reachable_urls(host, listener.getsockname()[1])
     click.echo(_where(urls, backend.model_name, backend.context_tokens))
@@ -121,6 +131,21 @@ def command(
     finally:
         backend.close(0.0)
     return 130 if server.signal == signal.SIGINT else 0
+
+
+def _tools(
+    model: "Magistral", names: tuple[str, ...], patterns: tuple[str, ...]
+) -> "list[BaseRoute]":
+    """The routes of the servers' tools, for the chat page; none without servers."""
+    if not names or names == ("off",):
+        return []
+    from mlx_magistral.mcp.servers import McpServers
+    from mlx_magistral.server.tools import tool_routes
+    from mlx_magistral.text.tool_costs import tool_tokens
+
+    servers = McpServers(names, patterns=patterns)
+    click.get_current_context().call_on_close(servers.close)
+    return tool_routes(servers.tools, lambda tool: tool_tokens(model.tokenizer, [tool]))
 
 
 def _listener(host: str, port: int, reader: "LedReader | None") -> "socket.socket":

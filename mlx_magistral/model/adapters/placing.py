@@ -58,6 +58,12 @@ def require_fit(
     ``linears`` has the (out, in) of each linear by path, ``weights`` the shape of each float
     weight by name.
     """
+    codes = [name for name in adapter.weights if _is_quantized(name, linears, weights)]
+    if codes:
+        raise AdapterError(
+            f"The adapter {adapter.folder} holds whole weights, and {codes[0]} is quantized here. "
+            "Use the float model it was trained on, or fuse it into that and convert the result."
+        )
     problems = [f"{path} is no linear layer" for path in adapter.modules if path not in linears]
     for path, change in adapter.modules.items():
         if path in linears and not _fits(change, *linears[path]):
@@ -116,6 +122,16 @@ def _fits(change: ModuleAdapter, out: int, width: int) -> bool:
     a, b, m = change.a.shape, change.b.shape, change.m
     return (
         a == (width, b[0]) and b[1:] == (out,) and (m is None or m.shape == (out,)) and len(b) == 2
+    )
+
+
+def _is_quantized(
+    name: str, linears: Mapping[str, tuple[int, int]], weights: Mapping[str, tuple[int, ...]]
+) -> bool:
+    return (
+        name.endswith(".weight")
+        and name.removesuffix(".weight") in linears
+        and (name not in weights)
     )
 
 

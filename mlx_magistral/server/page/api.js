@@ -50,6 +50,17 @@ export function answerNow(replyId) {
   return ask(`v1/chat/completions/${replyId}/answer_now`, { method: "POST" });
 }
 
+/** The tools that the server can call for this page: {place, tokens, tool} of each. */
+export async function servedTools() {
+  return (await (await ask("mcp/tools")).json()).tools;
+}
+
+/** What a tool gave: {result}, or {error} with what went wrong. */
+export async function callTool(name, args) {
+  const body = JSON.stringify({ name, arguments: args });
+  return (await ask("mcp/call", { method: "POST", body })).json();
+}
+
 /** A file that saved conversations are made from. */
 export async function savedTemplate() {
   return (await ask("page/saved.html")).text();

@@ -12,8 +12,9 @@ import { endNotice, notice, say } from "./notice.js";
 import { Run } from "./run.js";
 import { Follower } from "./scroll.js";
 import { applyTheme, set, settings } from "./settings.js";
-import { listenForSettings, openSettings, showModel } from "./settings_dialog.js";
+import { listenForSettings, openSettings, showModel, showTools } from "./settings_dialog.js";
 import { Sidebar } from "./sidebar.js";
+import { consentTo, hasRoundsLeft, meetTools, openCall, settle, takeConsent } from "./tools.js";
 import { add, ancestors, choose, newChat, path } from "./tree.js";
 
 const SAVE_EVERY_MS = 1000;
@@ -31,6 +32,10 @@ const conversation = new Conversation($("messages"), {
   edit: (message, text) => ask(add(library.open, message.parent, { role: "user", content: text, files: message.files })),
   retry: (message) => ask(library.open.messages[message.parent]),
   resume: (message) => reply(message),
+  decide: (message, call, answer) => {
+    try { takeConsent(call, answer); } catch (error) { library.report(error); }
+    goOn(library.open, message, answer !== "no" && answer !== "never");
+  },
   choose: showVersion,
 }, { isPeeking: () => settings.isPeeking, setPeeking: (isPeeking) => remember({ isPeeking }) });
 const sidebar = new Sidebar({
@@ -79,6 +84,7 @@ async function meetServer() {
     model = models.find(({ id }) => id === settings.model) ?? models[0];
     $("model").textContent = model.id;
     showModel(model, models);
+    showTools(await meetTools());
     renderExamples();
     endNotice("server");
     render();
@@ -138,15 +144,29 @@ function send(text) {
   return true;
 }
 
-function ask(question) {
-  reply(add(library.open, question.id, {
+function ask(question, chat = library.open) {
+  reply(add(chat, question.id, {
     role: "assistant", reasoning: "", content: "", finish: null, model: model.id,
-  }));
+  }), chat);
+}
+
+/** Settle the calls of a reply as far as nobody has to be asked, then let the model go on.
+ *  `isAllowed` is the reader's answer to the first of them, if there was one. */
+async function goOn(chat, message, isAllowed = null) {
+  for (let call = openCall(message); call; call = openCall(message)) {
+    const consent = isAllowed ?? consentTo(call);
+    isAllowed = null;
+    if (consent === null) { say("A tool wants to be called."); render(); return; }
+    try { await settle(call, consent); } catch (error) { notice("tool", error.message); render(); return; }
+    message.changed = Date.now();
+    library.keep(chat);
+    render();
+  }
+  if (!runs.has(chat.id) && hasRoundsLeft(ancestors(chat, message))) ask(message, chat);
 }
 
 /** Make a reply, or go on with what there is of it; another chat may be opened meanwhile. */
-async function reply(message) {
-  const chat = library.open;
+async function reply(message, chat = library.open) {
   if (!message.content && !message.reasoning) delete message.figures;
   const run = new Run({ chat, message, before: ancestors(chat, message), model: model.id });
   runs.set(chat.id, run);
@@ -176,6 +196,7 @@ async function reply(message) {
   say(failure ? failure.message : run.controller.signal.aborted ? "Stopped." : "The answer is complete.");
   if (failure?.status === 401) openSettings("api-key");
   await kept;
+  if (message.finish === "tool_calls") goOn(chat, message);
 }
 
 // The thinking folds when the answer begins, but not under the eyes of who reads in it.

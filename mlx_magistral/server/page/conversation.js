@@ -3,6 +3,7 @@ import { articleOf } from "./article.js";
 import { copyFrom } from "./clipboard.js";
 import { h, icon } from "./dom.js";
 import { wholeText } from "./run.js";
+import { openCall, placeOf } from "./tools.js";
 import { childrenOf, path } from "./tree.js";
 
 // So many messages are drawn without a pause.
@@ -16,8 +17,9 @@ class Turn {
     this.article = articleOf(message, conversation.reading);
     this.tools = h("div", { class: "tools" });
     this.error = h("div", { class: "error", role: "alert", hidden: true });
+    this.consent = h("div", { class: "consent", role: "group", "aria-label": "A tool wants to be called", hidden: true });
     this.offered = null; // what the row was made for
-    this.article.element.append(this.error, this.tools);
+    this.article.element.append(this.consent, this.error, this.tools);
   }
 
   get element() { return this.article.element; }
@@ -35,20 +37,34 @@ class Turn {
     const begun = Boolean(message.content || message.reasoning);
     const all = childrenOf(this.conversation.chat, message.parent);
     const state = [isRunning, isLast, isOver, hasText && true, begun, message.finish, message.error,
-      all.indexOf(message), all.length].join();
+      all.indexOf(message), all.length, message.calls?.map(({ result }) => result !== undefined)].join();
     if (state === this.offered) return;
     this.offered = state;
+    this.askConsent(isLast && !isRunning ? openCall(message) : null, can);
     const focused = this.tools.contains(document.activeElement) ? nameOf(document.activeElement) : null;
     this.tools.replaceChildren(...[
       this.versions(all, can),
       isOver && hasText && button("Copy", (event) => copyFrom(event.currentTarget, isMine ? wholeText(message) : message.content)),
       isMine && !isRunning && button("Edit", () => this.edit(can)),
       !isMine && isOver && !isRunning && !message.error && button("Try again", () => can.retry(message)),
-      !isMine && isOver && !isRunning && !message.error && isLast && message.finish !== "stop" && begun
+      !isMine && isOver && !isRunning && !message.error && isLast && !["stop", "tool_calls"].includes(message.finish) && begun
         && button("Continue", () => can.resume(message)),
     ].filter(Boolean));
     // Who is on a button stays on it while the row changes around it.
     if (focused) [...this.tools.querySelectorAll("button")].find((each) => nameOf(each) === focused)?.focus();
+  }
+
+  // All that would be sent is shown, as it is: models write it.
+  askConsent(call, can) {
+    this.consent.hidden = !call;
+    this.consent.replaceChildren();
+    if (!call) return;
+    const answers = { "Call it": "yes", "For this session": "session", Always: "always", No: "no", Never: "never" };
+    this.consent.append(
+      h("p", {}, h("code", {}, placeOf(call)), " wants to be called with:"),
+      h("pre", { tabindex: "0" }, call.arguments || "{}"),
+      h("div", { class: "row wrap" }, ...Object.entries(answers).map(([text, answer]) =>
+        button(text, () => can.decide(this.message, call, answer), answer === "yes" ? "primary" : null))));
   }
 
   // One message of what went wrong and one button: it goes on where the reply was cut.

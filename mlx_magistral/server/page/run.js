@@ -1,6 +1,7 @@
 // A reply on its way: what is asked for, what comes, and what it has cost so far.
 import { answerNow, streamReply } from "./api.js";
 import { settings } from "./settings.js";
+import { offeredTools } from "./tools.js";
 
 /** A question's text as the model gets it: the files follow, each under its name. */
 export function wholeText({ content, files = [] }) {
@@ -8,9 +9,16 @@ export function wholeText({ content, files = [] }) {
   return parts.filter((part) => part.trim()).join("\n\n");
 }
 
-function asRequested(message) {
-  if (message.role === "user") return { role: "user", content: wholeText(message) };
-  return { role: "assistant", content: message.content };
+// The thoughts of a turn that goes on belong to its calls; those of earlier turns are over.
+function asRequested(message, isOpen) {
+  if (message.role === "user") return [{ role: "user", content: wholeText(message) }];
+  const said = { role: "assistant", content: message.content };
+  const calls = (message.calls ?? []).filter(({ id, result }) => id && result !== undefined);
+  if (!calls.length) return [said];
+  if (isOpen && message.reasoning) said.reasoning = message.reasoning;
+  said.tool_calls = calls.map(({ id, name, arguments: text }) => (
+    { id, type: "function", function: { name, arguments: text || "{}" } }));
+  return [said, ...calls.map(({ id, name, result }) => ({ role: "tool", tool_call_id: id, name, content: result }))];
 }
 
 /** What a reply began with, for the model to go on from. */
@@ -22,13 +30,17 @@ function begun({ reasoning, content }) {
 }
 
 function requestBody(model, before, message) {
-  const messages = before.map(asRequested).filter((each) => each.content);
+  const asked = before.findLastIndex(({ role }) => role === "user");
+  const messages = before.flatMap((each, at) => asRequested(each, at > asked))
+    .filter((each) => each.content || each.tool_calls || each.role === "tool");
   if (settings.system) messages.unshift({ role: "system", content: settings.system });
   if (message.content || message.reasoning) messages.push(begun(message));
   const body = {
     model, messages, stream_options: { include_usage: true },
     timings_per_token: true, return_progress: true,
   };
+  const tools = offeredTools();
+  if (tools.length) body.tools = tools;
   if (settings.temperature !== null) body.temperature = settings.temperature;
   if (settings.budget !== null) body.thinking_token_budget = settings.budget;
   if (settings.seed !== null) body.seed = settings.seed;
@@ -87,10 +99,17 @@ export class Run {
     this.id ??= chunk.id;
     if (chunk.prompt_progress) this.reading = chunk.prompt_progress;
     this.tick();
-    const { reasoning, content } = chunk.choices?.[0]?.delta ?? {};
+    const { reasoning, content, tool_calls: calls } = chunk.choices?.[0]?.delta ?? {};
+    for (const piece of calls ?? []) this.takeCall(piece);
     if (reasoning) { message.reasoning += reasoning; this.phase = "thinking"; }
     if (content) { message.content += content; this.phase = "answering"; }
     this.takeFigures(chunk);
+  }
+
+  takeCall({ index, id, function: { name, arguments: text } }) {
+    const calls = this.message.calls ??= [];
+    calls[index] ??= { id, name, arguments: "" };
+    calls[index].arguments += text ?? "";
   }
 
   takeFigures({ timings, usage }) {

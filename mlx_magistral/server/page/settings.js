@@ -4,7 +4,7 @@ const SETTINGS = "mlx-magistral.settings";
 const KEY = "mlx-magistral.api-key";
 const DEFAULTS = {
   system: "", temperature: null, budget: null, seed: null, theme: "auto", isPeeking: true,
-  isSidebarOpen: true, model: null,
+  isSidebarOpen: true, model: null, toolsOff: [], consents: {},
 };
 
 function loaded() {

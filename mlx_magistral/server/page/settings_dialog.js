@@ -31,6 +31,18 @@ export function showModel(model, models) {
   $("model-facts").replaceChildren(...facts(model).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
 }
 
+/** `tools` are {place, tokens} of all that the server can call; each can be left out. */
+export function showTools(tools) {
+  $("tools-part").hidden = !tools.length;
+  $("tools").replaceChildren(...tools.map(({ place, tokens }) => h("li", {}, h("label", {},
+    h("input", { type: "checkbox", value: place, checked: !settings.toolsOff.includes(place) }),
+    ` ${place} `, h("small", {}, `${count(tokens)} tokens of every prompt`)))));
+}
+
+function toolsOff() {
+  return [...$("tools").querySelectorAll("input:not(:checked)")].map(({ value }) => value);
+}
+
 function fill() {
   $("system").value = settings.system;
   for (const id of ["temperature", "budget", "seed"]) $(id).value = settings[id] ?? "";
@@ -44,10 +56,13 @@ function read() {
   const changes = {
     system: $("system").value.trim(), temperature: number("temperature"), budget: number("budget"),
     seed: number("seed"), isPeeking: $("thinking").value === "three", theme: $("theme").value,
-    model: $("model-choice").value || settings.model,
+    model: $("model-choice").value || settings.model, toolsOff: toolsOff(),
   };
   try { set(changes); } finally { applyTheme(); }
 }
+
+/** Ask for every tool again. */
+export function forgetConsents() { set({ consents: {} }); }
 
 /** Open it, at one of its fields if an id is given. */
 export function openSettings(at = null) {
@@ -59,6 +74,7 @@ export function openSettings(at = null) {
 /** Call `onChange` when it was closed, with an error where the settings could not be kept. */
 export function listenForSettings(onChange) {
   $("open-settings").onclick = () => openSettings();
+  $("forget-consents").onclick = forgetConsents;
   $("settings").addEventListener("close", () => {
     try { read(); onChange(null); } catch (error) { onChange(error); }
   });

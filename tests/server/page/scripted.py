@@ -7,7 +7,7 @@ from typing import Any
 
 from server_fakes import FakeBackend, FakeTicket
 
-from mlx_magistral.errors import GenerationError
+from mlx_magistral.errors import GenerationError, McpError
 from mlx_magistral.events import (
     ContentDelta,
     Event,
@@ -16,11 +16,13 @@ from mlx_magistral.events import (
     Progress,
     ReasoningDelta,
     Timings,
+    ToolCallDelta,
     Usage,
 )
 from mlx_magistral.server.app import make_app
 from mlx_magistral.server.backend import GenerationRequest, OnEvent
 from mlx_magistral.server.guard import Rules
+from mlx_magistral.server.tools import tool_routes
 from mlx_magistral.server.uvicorn_server import DrainingServer, bind
 
 PROMPT = 40
@@ -106,10 +108,32 @@ class ScriptedBackend(FakeBackend):
                 ticket.progress = Progress(PROMPT, 0, PROMPT, 0.5, said, (said - 1) / 50)
                 on_event(step)
         usage = Usage(PROMPT, said, thoughts)
-        on_event(Finished(FinishReason.STOP, usage, Timings(0, 0.5, 0, 50, 0)))
+        calls = any(isinstance(step, ToolCallDelta) for step in script)
+        reason = FinishReason.TOOL_CALLS if calls else FinishReason.STOP
+        on_event(Finished(reason, usage, Timings(0, 0.5, 0, 50, 0)))
 
     def count_tokens(self, request: GenerationRequest) -> int:
         return 12
+
+
+class Clock:
+    """A tool of a server that there is not."""
+
+    name = "now"
+    place = "time/now"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def to_openai(self) -> dict[str, Any]:
+        parameters = {"type": "object", "properties": {"zone": {"type": "string"}}}
+        return {"type": "function", "function": {"name": self.name, "parameters": parameters}}
+
+    def call(self, arguments: str) -> str:
+        self.asked.append(arguments)
+        if "Nowhere" in arguments:
+            raise McpError("there is no such zone")
+        return "half past nine"
 
 
 class Scripted:
@@ -121,11 +145,14 @@ class Scripted:
 
 
 @contextmanager
-def serving_scripts(port: int = 0, api_key: str | None = None) -> Iterator[Scripted]:
+def serving_scripts(
+    port: int = 0, api_key: str | None = None, tools: Sequence[Clock] = ()
+) -> Iterator[Scripted]:
     """A server in a thread, at a free port unless one is given."""
     listener = bind("127.0.0.1", port)
     backend = ScriptedBackend()
-    server = DrainingServer(make_app(backend, Rules(api_key)), backend, drain_s=1)
+    app = make_app(backend, Rules(api_key), tools=tool_routes(tools, lambda tool: 99))
+    server = DrainingServer(app, backend, drain_s=1)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
