@@ -13,7 +13,7 @@ from mlx_magistral.batching.forward import Segment
 from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.finite import NotFinite, not_finite_error
 from mlx_magistral.decode.sampling import PendingDraw
-from mlx_magistral.decode.speculation.gate import MOST_DRAFTED
+from mlx_magistral.decode.speculation.gate import MOST_COPIED
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.engine.guessing import make_drafts
 from mlx_magistral.engine.progress import ReplyProgress
@@ -59,7 +59,7 @@ class Sequence:
     @property
     def coming_tokens(self) -> int:
         """What its cache comes to hold by the next pass, the rest of the prompt included."""
-        guessed = 0 if self.progress.drafts is None else MOST_DRAFTED
+        guessed = 0 if self.progress.drafts is None else MOST_COPIED
         return len(self.progress.tokens) + 1 + guessed
 
     @property

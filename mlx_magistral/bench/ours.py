@@ -8,10 +8,12 @@ from mlx_magistral.bench.measure import Case, Run, matrix_bytes, timed
 from mlx_magistral.decode.generate import decode, prefill
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts, SpeculateOption
+from mlx_magistral.decode.speculation.gate import MOST_COPIED
 from mlx_magistral.decode.speculation.pass_costs import PassCosts, costs_folder, fingerprint
 from mlx_magistral.engine.magistral import Magistral
 from mlx_magistral.memory.sizes import kv_bytes
 from mlx_magistral.model.caches import make_cache
+from mlx_magistral.model.quantized_cache import DIRECT_ROWS
 from mlx_magistral.text.tokenizer import Tokenizer
 
 
@@ -48,6 +50,8 @@ def _run(loaded: Magistral, case: Case, prompt: list[int], count: int) -> Run:
             length=option.length,
             draft_model=draft_model,
             measure=lambda: costs.measure(model, cache),
+            measure_rows=lambda rows: costs.measure_rows(model, cache, rows),
+            longest=MOST_COPIED if case.kv_bits == 16 else DIRECT_ROWS - 1,
         )
     mx.reset_peak_memory()
 

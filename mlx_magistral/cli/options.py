@@ -144,7 +144,7 @@ _SPEED = (
         "--speculate",
         default="auto",
         show_default=True,
-        help="Guess ids that text repeats: auto (where it pays), off, or 1 to 7 at a time.",
+        help="Guess ids that text repeats: auto (where it pays), off, or 1 to 47 at a time.",
     ),
     click.option(
         "--draft",

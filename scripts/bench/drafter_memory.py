@@ -102,7 +102,7 @@ def measure(name: str) -> dict[str, float]:
 def table() -> None:
     """The plan for Magistral Small at 4 bits."""
     for memory in (32, 48, 64):
-        machine = simulated_mac(memory * 10**9)
+        machine = simulated_mac(memory * 2**30)
         options = DrafterOptions()
         head = head_config(MAGISTRAL, options.draft_vocab)
         weights = weight_bytes(MAGISTRAL, 4)

@@ -13,8 +13,10 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 from mlx_magistral import Magistral
+from mlx_magistral.decode.speculation import lookup
 from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.gate import Costs
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
@@ -55,13 +57,16 @@ class _Loop:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=5, help="counted pairs of each question")
+    parser.add_argument(
+        "--runs", type=int, default=5, help="counted pairs of each question; 0: replay"
+    )
     parser.add_argument("--curve", default=CURVE, help="rows=cost, separated by commas")
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     nano = Magistral.load("nano")
-    cases = [_paired(nano, question, options.runs) for question in QUESTIONS]
-    ratio = statistics.median(case["ratio"] for case in cases)
+    asked = QUESTIONS if options.runs else ()
+    cases = [_paired(nano, question, options.runs) for question in asked]
+    ratio = statistics.median([case["ratio"] for case in cases] or [1.0])
     curve = {int(rows): float(cost) for rows, cost in _pairs(options.curve)}
     simulated = [
         {"text": name, **_simulated(prompt, reply, Costs(curve))}
@@ -107,6 +112,10 @@ def _texts(nano: Magistral) -> list[tuple[str, list[int], list[int]]]:
     half = len(prose) // 3
     texts.append(("prose, first reading", [1], prose[:half]))
     texts.append(("prose, quoted again", prose[:half], prose[half : 2 * half]))
+    code = Path(lookup.__file__).read_text()
+    changed = code.replace("guess", "next_id").replace("LONGEST_MATCH", "MOST_LOOKED_BACK", 2)
+    asked, written = nano.tokenizer.encode(code), nano.tokenizer.encode(changed)
+    texts.append(("code, a name changed", asked, written))
     edited = [token for place, token in enumerate(prose[:half]) if place % 25]
     texts.append(("a copy, 4 % edited", prose[:half], edited))
     return texts

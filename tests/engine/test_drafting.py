@@ -79,3 +79,48 @@ def _letters() -> dict[int, str]:
 
     table: dict[int, str] = bytes_to_unicode()
     return table
+
+
+def test_copied_text_is_drafted_many_ids_at_a_time(endless_model: Path) -> None:
+    options = {"temperature": 0, "max_tokens": 300, "on_loop": "off"}
+    model = Magistral.load(endless_model)
+    plain = model.generate("Again.", speculate="off", **options)
+    few, copied = (model.generate("Again.", speculate=each, **options) for each in (7, 47))
+    assert (copied.reasoning, copied.content) == (plain.reasoning, plain.content)
+    assert copied.timings.tokens_per_pass > few.timings.tokens_per_pass > 1.5
+
+
+def test_a_qwen2_body_on_tekkens_vocabulary_drafts(tmp_path: Path) -> None:
+    """The shape of published drafts for Mistral Small, scaled down, with random weights."""
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+    from mlx_lm.models.qwen2 import Model, ModelArgs
+
+    nano = Magistral.load("nano")
+    letters, tokenizer = _letters(), nano.tokenizer
+    config = {
+        "model_type": "qwen2",
+        "hidden_size": 56,
+        "num_hidden_layers": 3,
+        "intermediate_size": 304,
+        "num_attention_heads": 14,
+        "num_key_value_heads": 2,
+        "rms_norm_eps": 1e-6,
+        "vocab_size": tokenizer.vocab_size,
+        "rope_theta": 1e6,
+        "tie_word_embeddings": True,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    weights = dict(tree_flatten(Model(ModelArgs.from_dict(config)).parameters()))
+    mx.save_safetensors(str(tmp_path / "model.safetensors"), weights, {"format": "mlx"})
+    ids = range(tokenizer.control_count, tokenizer.vocab_size)
+    pieces = {id: "".join(letters[byte] for byte in tokenizer.id_to_bytes(id)) for id in ids}
+    vocabulary = {piece: id for id, piece in pieces.items()}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocabulary}}))
+    for options in ({"temperature": 0}, {"temperature": 0.7, "seed": 3}):
+        plain = nano.generate("What is 37 + 48?", speculate="off", **options)
+        reply = Magistral.load("nano", draft=tmp_path).generate(
+            "What is 37 + 48?", speculate=3, **options
+        )
+        assert (reply.reasoning, reply.content) == (plain.reasoning, plain.content)
+        assert reply.timings.guesses > 0

@@ -14,6 +14,8 @@ from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.gate import (
     ALONE,
+    LEAST_GAIN,
+    MOST_COPIED,
     MOST_DRAFTED,
     Acceptance,
     Costs,
@@ -22,7 +24,7 @@ from mlx_magistral.decode.speculation.gate import (
     best_draft,
 )
 from mlx_magistral.decode.speculation.lookup import GRAM, LONGEST_MATCH, PromptLookup
-from mlx_magistral.decode.speculation.pass_costs import PassCosts
+from mlx_magistral.decode.speculation.pass_costs import LONG_ROWS, PassCosts
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.errors import UsageError
 from mlx_magistral.model.eagle.taps import AuxTap
@@ -34,6 +36,8 @@ _FREE = Costs({1: 1.0, MOST_DRAFTED + 1: 1.0})
 _WORTH_MEASURING = 1.3
 # Rows would have to be all but free for a guess this unsure.
 _LEAST_RATE = 0.1
+# A match of so many ids is a copy, and may go on for long.
+_COPIED = 16
 # Of a draft model's guesses, before anything is known of a text.
 _MODEL_RATE = 0.7
 # A draft model that is parked is tried again after so many ids.
@@ -53,9 +57,9 @@ class SpeculateOption:
         text = str(value).strip().lower()
         if text in ("auto", "off"):
             return cls(is_off=text == "off")
-        if not text.isdecimal() or not 0 <= int(text) <= MOST_DRAFTED:
+        if not text.isdecimal() or not 0 <= int(text) <= MOST_COPIED:
             raise UsageError(
-                f"speculate must be auto, off, or 1 to {MOST_DRAFTED} ids a draft, not {value!r}."
+                f"speculate must be auto, off, or 1 to {MOST_COPIED} ids a draft, not {value!r}."
             )
         return cls(is_off=int(text) == 0, length=int(text) or None)
 
@@ -64,7 +68,9 @@ class Drafts:
     """Guesses for one reply. ``passes``, ``drafted`` and ``kept`` are what became of them.
 
     ``measure`` finds out the costs at the context that is reached where they are not known; without
-    it nothing is drafted there. ``shared`` is what other replies put into the same passes.
+    it nothing is drafted there. ``measure_rows`` adds a pass of so many rows, for the long drafts
+    of copied text, of ``longest`` guesses at most. ``shared`` is what other replies put into the
+    same passes.
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class Drafts:
         draft_model: Drafter | None = None,
         measure: Callable[[], Costs] | None = None,
         shared: SharedPass | None = None,
+        measure_rows: Callable[[int], Costs] | None = None,
+        longest: int = MOST_COPIED,
     ) -> None:
         self.passes = self.drafted = self.kept = 0
         self._tokens = list(prompt)
@@ -85,11 +93,14 @@ class Drafts:
         self._pass_costs = costs
         self._measure = measure
         self._shared = shared
+        self._measure_rows = measure_rows
+        self._longest = longest
         self._draft_model = draft_model
         self._lookups = Acceptance(_prior)
         self._model_guesses = Acceptance(lambda key: _MODEL_RATE)
         self._try_model_at = 0
         self._uses_model = False
+        self._gained_s = 0.0  # by guesses, less what measuring took
 
     def go_on(self, place: int) -> None:
         """The prompt's ids before ``place`` go through no pass of this reply: they were known."""
@@ -128,7 +139,7 @@ class Drafts:
 
     def propose(self, driver: Driver) -> mx.array | None:
         """A draft from the look-up where that pays, else from the draft model where that does."""
-        most = min(MOST_DRAFTED, driver.left - 1)
+        most = min(self._longest, driver.left - 1)
         self._uses_model = False
         draft = self._from_lookup()
         if draft.guesses <= 0 and self._draft_model is not None:
@@ -147,6 +158,9 @@ class Drafts:
         """So many ids of the draft were drawn."""
         self.drafted += drafted
         self.kept += accepted
+        costs = self._pass_costs.known(len(self._tokens))
+        if costs is not None:
+            self._gained_s += (accepted + 1) * costs(1) - costs(drafted + 1)
         if self._uses_model:
             for place in range(min(accepted + 1, drafted)):
                 self._model_guesses.note((self._state, place), place < accepted)
@@ -162,7 +176,36 @@ class Drafts:
         if first < (0.5 if ahead else _LEAST_RATE):
             return Draft()
         matches = range(match + ahead, match + ahead + MOST_DRAFTED)
-        return self._best([self._lookups.rate(self._key(each)) for each in matches])
+        rates = [self._lookups.rate(self._key(each)) for each in matches]
+        draft = self._best(rates)
+        if match < _COPIED or draft.guesses < MOST_DRAFTED or self._longest <= MOST_DRAFTED:
+            return draft
+        # Longer matches are all alike.
+        rates += rates[-1:] * (self._longest - MOST_DRAFTED)
+        self._measure_longer(rates)
+        return self._best(rates)
+
+    def _measure_longer(self, rates: list[float]) -> None:
+        """Measure the next number of rows where it may pay, once guesses have gained its time.
+
+        It may where it pays if rows go on to cost what the last of those measured did.
+        """
+        known = self._pass_costs.known(len(self._tokens))
+        alone = self._shared is None or not self._shared.beside(self).rows
+        if known is None or self._measure_rows is None or not alone:
+            return
+        before, largest = sorted(known.seconds)[-2:]
+        rows = next((each for each in LONG_ROWS if each > largest), None)
+        if rows is None or rows > self._longest + 1:
+            return
+        each_s = (known(largest) - known(before)) / (largest - before)
+        hoped = Costs({**known.seconds, rows: known(largest) + each_s * (rows - largest)})
+        at_hand = best_draft(rates[: largest - 1], known)
+        if best_draft(rates[: rows - 1], hoped).gain < LEAST_GAIN * at_hand.gain:
+            return
+        if self._gained_s >= 2 * hoped(rows):
+            self._gained_s = 0.0
+            self._measure_rows(rows)
 
     def _from_model(self) -> Draft:
         if self._draft_model is None:

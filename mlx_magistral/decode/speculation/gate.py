@@ -10,8 +10,11 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# More rows than this never paid in any of the curves seen, and DIRECT_ROWS holds up to here.
+# Guesses of a model or a head, whose every guess costs: more never paid in any of the curves seen.
+# DIRECT_ROWS holds up to here.
 MOST_DRAFTED = 7
+# Guesses of a look-up where text is copied; a pass of 48 rows.
+MOST_COPIED = 47
 # A gain below this is inside the noise of the cost measurement.
 LEAST_GAIN = 1.05
 # Guesses older than about this many weigh little: text changes its habits.

@@ -25,6 +25,8 @@ from mlx_magistral.decode.speculation.gate import MOST_DRAFTED, Costs
 from mlx_magistral.memory.prefixes.disk import FOLDER_VARIABLE
 
 ROWS = (1, 2, 3, 4, 6, MOST_DRAFTED + 1)
+# Measured one after the other, where text is being copied and the one before it paid.
+LONG_ROWS = (12, 16, 24, 32, 48)
 _FORMAT = 1
 _REPEATS = 5
 _MOST_SECONDS = 1.5
@@ -53,6 +55,18 @@ class PassCosts:
         self._write()
         return costs
 
+    def measure_rows(self, model: Any, cache: Sequence[Any], rows: int) -> Costs:
+        """Add a pass of so many rows to the curve of a cache: two of them, the second timed."""
+        context = bucket(cache[0].offset)
+        known = self._curves[context].seconds
+        seconds = 0.0
+        for _ in range(2):
+            seconds = _timed_pass(model, cache, [1] * rows)
+        least = max(each for count, each in known.items() if count < rows)
+        self._curves[context] = Costs({**known, rows: max(seconds, least)})
+        self._write()
+        return self._curves[context]
+
     def _write(self) -> None:
         if self._file is None:
             return
@@ -77,12 +91,9 @@ def measure_costs(model: Any, cache: Sequence[Any], token: int = 1) -> Costs:
     began = time.perf_counter()
     for repeat in range(_REPEATS + 1):
         for rows in ROWS:
-            started = time.perf_counter()
-            mx.eval(model(mx.array([[token] * rows]), cache)[:, :, :1])
+            taken = _timed_pass(model, cache, [token] * rows)
             if repeat:  # the first of each shape may compile kernels
-                seconds[rows].append(time.perf_counter() - started)
-            for layer in cache:
-                layer.trim(rows)
+                seconds[rows].append(taken)
         if repeat and time.perf_counter() - began > _MOST_SECONDS:
             break
     medians = {rows: statistics.median(each) for rows, each in seconds.items()}
@@ -91,6 +102,16 @@ def measure_costs(model: Any, cache: Sequence[Any], token: int = 1) -> Costs:
     for rows in ROWS:
         rising[rows] = max(medians[rows], *rising.values(), 0.0)
     return Costs(rising)
+
+
+def _timed_pass(model: Any, cache: Sequence[Any], tokens: list[int]) -> float:
+    """Seconds of a pass whose rows are dropped again."""
+    started = time.perf_counter()
+    mx.eval(model(mx.array([tokens]), cache)[:, :, :1])
+    taken = time.perf_counter() - started
+    for layer in cache:
+        layer.trim(len(tokens))
+    return taken
 
 
 def guess_seconds(model: Any, cache: list[Any]) -> float:
@@ -144,4 +165,5 @@ def _read(file: Path | None) -> dict[int, Costs]:
 
 
 def _is_whole(costs: Costs) -> bool:
-    return set(costs.seconds) == set(ROWS) and all(s > 0 for s in costs.seconds.values())
+    rows = set(costs.seconds)
+    return set(ROWS) <= rows <= {*ROWS, *LONG_ROWS} and all(s > 0 for s in costs.seconds.values())

@@ -20,12 +20,12 @@ from mlx_magistral.train.head import chunk_rows
 
 # Kept of a row at each step of the chain until its gradient is computed: rows of the width, of the
 # MLP, of queries and keys; and scores of all heads for each row of the pack.
-_KEPT_DIM, _KEPT_HIDDEN, _KEPT_QUERIES, _KEPT_SCORES = 30.0, 14.0, 14.0, 7.0
+_KEPT_DIM, _KEPT_HIDDEN, _KEPT_QUERIES, _KEPT_SCORES = 30.0, 14.0, 14.0, 5.0
 # Packs that are tried where the one asked for does not fit.
 _SMALLER_PACKS = (512, 256)
 # Of the pack itself: states and last states of the target, as they come and as they are used.
 _STATES = 2.0
-_CHUNK_ARRAYS = 16.0
+_CHUNK_ARRAYS = 30.0
 # Of the largest tensor's update, for each number.
 _UPDATE_BYTES = 20.0
 

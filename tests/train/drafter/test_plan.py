@@ -36,15 +36,15 @@ def planned(machine: Machine, **options: int) -> DrafterPlan:
 
 
 def test_magistral_at_4_bits_and_its_trainer_fit_32_gb() -> None:
-    plan = planned(simulated_mac(32 * 10**9))
+    plan = planned(simulated_mac(32 * 2**30))
     assert plan.fits and plan.optimizer_bits == 8 and plan.pack_tokens >= 256
-    large = planned(simulated_mac(64 * 10**9))
+    large = planned(simulated_mac(64 * 2**30))
     assert (large.optimizer_bits, large.pack_tokens) == (32, 1024)
 
 
 def test_what_does_not_fit_says_by_how_much() -> None:
     with pytest.raises(MemoryPlanError, match=r"a Mac with .* GB\. Memory: the model 13\.26"):
-        planned(simulated_mac(16 * 10**9)).require_fit()
+        planned(simulated_mac(16 * 2**30)).require_fit()
 
 
 def test_replies_and_training_are_not_there_at_once() -> None:
