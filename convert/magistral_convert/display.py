@@ -16,9 +16,11 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
+
+from mlx_magistral.terminal.time_left_column import TimeLeftColumn
+from mlx_magistral.terminal.times import TimeLeft
 
 from .memory import readable_bytes
 from .output.plan import ConversionPlan
@@ -44,10 +46,10 @@ class ConversionDisplay(Watcher):
         self._clock = clock
         self._is_verbose = is_verbose
         self._tensor = ""
-        self._begun = 0.0
         self._weights = 0
-        self._waiting = 0  # weights not yet done when this run began
-        self._done = 0  # by this run
+        self._done = 0
+        self._is_calibrated = self._is_in_layers = False
+        self._left = TimeLeft(_ESTIMATE_AFTER_SECONDS, _ESTIMATE_AFTER_SHARE)
         self._is_estimated = False
         self._console = Console(stderr=True, highlight=False, quiet=is_quiet)
         # A log keeps each line whole; a terminal's lines break between words.
@@ -56,17 +58,18 @@ class ConversionDisplay(Watcher):
             "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
         )
         share = TaskProgressColumn(table_column=Column(no_wrap=True))
-        left = TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True))
-        columns: tuple[ProgressColumn, ...] = (name, share, left, TextColumn("left"))
+        left = TimeLeftColumn(self._left)
+        columns: tuple[ProgressColumn, ...] = (name, share, left)
         if self._console.width >= _WIDE_COLUMNS:
-            passed = (TimeElapsedColumn(), TextColumn("elapsed,"))
-            columns = (name, BarColumn(bar_width=20), share, *passed, left, TextColumn("left"))
+            passed = (TimeElapsedColumn(), TextColumn("elapsed"))
+            columns = (name, BarColumn(bar_width=20), share, *passed, left)
         self._progress = Progress(
             *columns,
             console=self._console,
             disable=is_quiet or not self._console.is_terminal,
             transient=True,
             expand=True,
+            get_time=clock,
         )
         self._task = self._progress.add_task("", total=None)
 
@@ -99,22 +102,30 @@ class ConversionDisplay(Watcher):
         for warning in warnings:
             self._console.print(f"warning: {warning}")
         self._progress.update(self._task, total=plan.weights)
-        self._begun, self._waiting, self._weights = self._clock(), plan.weights, plan.weights
+        self._weights, self._is_calibrated = plan.weights, seconds is not None
 
     def resumed(self, shards: int, weights: int) -> None:
         if shards:
             self._console.print(f"{shards} shards are finished already and still hash right")
             self._progress.advance(self._task, weights)
-            self._waiting -= weights
-        self._begun = self._clock()  # hashing what was there is no part of the pace
+            self._done += weights
+        self._left.begin_again()  # hashing what was there is no part of the pace
+        self._left.seconds(self._clock(), self._done, self._weights)
 
     def expected(self, amount: int) -> None:
         self._progress.reset(self._task, total=amount)
+        self._done = self._weights = 0
+        self._left.begin_again()
 
     def started(self, tensor: str) -> None:
         if self._is_verbose and tensor != self._tensor:
             self._tensor = tensor
             self._console.print(tensor)
+        if self._is_calibrated and not self._is_in_layers and tensor.startswith("model.layers."):
+            # The embedding is written in seconds, a layer takes minutes: it says nothing of them.
+            self._is_in_layers = True
+            self._left.begin_again()
+            self._left.seconds(self._clock(), self._done, self._weights)
         # Every name has these, and the line has room for the rest alone.
         name = tensor.removeprefix("model.").removesuffix(".weight").removesuffix(".safetensors")
         self._progress.update(self._task, description=name)
@@ -122,12 +133,12 @@ class ConversionDisplay(Watcher):
     def advanced(self, weights: int) -> None:
         self._progress.advance(self._task, weights)
         self._done += weights
-        seconds = self._clock() - self._begun
-        is_due = self._done >= _ESTIMATE_AFTER_SHARE * self._weights > 0
-        if self._is_estimated or not is_due or seconds < _ESTIMATE_AFTER_SECONDS:
+        if self._is_estimated or not self._weights:
+            return
+        left = self._left.seconds(self._clock(), self._done, self._weights)
+        if left is None:
             return
         self._is_estimated = True
-        left = seconds * (self._waiting - self._done) / self._done
         if left > _ESTIMATE_AFTER_SECONDS:
             self._console.print(f"about {_readable_seconds(left)} to go for the weights")
 

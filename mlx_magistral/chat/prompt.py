@@ -9,6 +9,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import is_searching
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
 from mlx_magistral.chat.commands import COMMANDS
@@ -44,7 +45,9 @@ class PromptReader:
             key_bindings=_bindings(),
             bottom_toolbar=self._toolbar,
             style=_STYLE,
-            reserve_space_for_menu=4,
+            # All commands at once: in columns, in a window of 80 by 24 in four lines.
+            complete_style=CompleteStyle.MULTI_COLUMN,
+            reserve_space_for_menu=5,
             refresh_interval=0.5,  # the toolbar tells when the model is there
         )
 

@@ -11,6 +11,9 @@ from mlx_magistral.terminal.display import can_redraw
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+# The first seconds say nothing of the pace.
+_LEFT_AFTER_S = 2.0
+
 
 class DownloadProgress:
     """Give ``report`` to ``download``; use as a context manager.
@@ -36,14 +39,19 @@ class DownloadProgress:
                 BarColumn,
                 DownloadColumn,
                 Progress,
-                TimeRemainingColumn,
+                TextColumn,
                 TransferSpeedColumn,
             )
 
+            from mlx_magistral.terminal.time_left_column import TimeLeftColumn
+            from mlx_magistral.terminal.times import TimeLeft
+
             console = Console(stderr=True)
-            columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True))
-            # A bar beside the figures needs room; the figures come first.
-            shown = columns if console.width < 60 else (BarColumn(), *columns)
+            left = TimeLeftColumn(TimeLeft(_LEFT_AFTER_S))
+            columns = (DownloadColumn(), TransferSpeedColumn(), left)
+            # A bar beside the figures needs room, and so does its name; the figures come first.
+            bar_columns = (TextColumn("downloading"), BarColumn(bar_width=20))
+            shown = columns if console.width < 76 else (*bar_columns, *columns)
             bar = Progress(*shown, console=console)
             self._bar = bar, bar.add_task("", total=self._total, completed=self._present)
             bar.start()

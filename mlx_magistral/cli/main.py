@@ -41,6 +41,7 @@ COMMANDS = {
     "batch": "Answer a file of requests into a file of replies.",
     "eval": "Measure what a model can do, with error bars; compare two.",
     "bench": "Measure how fast a model runs here.",
+    "cluster": "Check several Macs before a model runs on them.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
     "train": "Train an adapter for a model from chats.",
@@ -48,6 +49,27 @@ COMMANDS = {
     "fuse": "Work an adapter into a model's weights.",
     "verify": "Check a converted folder against its manifest.",
     "compare": "Measure how far two models are apart on the same text.",
+}
+
+# What other programs call a command.
+_OTHER_NAMES = {
+    **dict.fromkeys(("run", "gen", "ask", "complete", "prompt", "answer"), "generate"),
+    **dict.fromkeys(("download", "get", "install", "fetch"), "pull"),
+    **dict.fromkeys(("ls", "models", "ps"), "list"),
+    **dict.fromkeys(("delete", "remove", "uninstall"), "rm"),
+    **dict.fromkeys(("server", "start", "api", "web", "ui"), "serve"),
+    **dict.fromkeys(("info", "inspect", "describe"), "show"),
+    **dict.fromkeys(("quantize", "quantise", "create"), "convert"),
+    **dict.fromkeys(("benchmark", "perf", "speed"), "bench"),
+    **dict.fromkeys(("evaluate", "lm-eval"), "eval"),
+    **dict.fromkeys(("finetune", "fine-tune", "lora"), "train"),
+    **dict.fromkeys(("merge",), "fuse"),
+    **dict.fromkeys(("upload", "publish"), "push"),
+    **dict.fromkeys(("settings", "set", "defaults"), "config"),
+    **dict.fromkeys(("repl", "interactive", "talk"), "chat"),
+    **dict.fromkeys(("status", "check", "diagnose"), "doctor"),
+    **dict.fromkeys(("memory", "plan", "size"), "fit"),
+    **dict.fromkeys(("history", "log", "logs"), "sessions"),
 }
 
 # Commands whose flags the settings file fills in.
@@ -75,9 +97,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            ctx.fail(f"There is no command '{args[0]}'.{hint}")
+            ctx.fail(_not_a_command(args))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -128,6 +148,20 @@ class LazyGroup(click.Group):
                 _fail(problem or f"{error.filename or 'A file'}: {error.strerror or error}.", 1)
             code = 1
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _not_a_command(args: Sequence[str]) -> str:
+    """What was perhaps meant: a command by another name, one misspelt, or a question."""
+    words = [each for each in args if not each.startswith("-")]
+    first = args[0].strip()
+    is_question = " " in first or (len(words) > 2 and words[-1].endswith("?"))
+    known = _OTHER_NAMES.get(first) or next(iter(get_close_matches(first, COMMANDS, 1)), None)
+    if is_question and first not in _OTHER_NAMES:
+        from mlx_magistral.cli.prompt_text import quoted_command
+
+        return f"To ask that: {quoted_command([first] if ' ' in first else words)}"
+    hint = f" Did you mean '{known}'?" if known else ""
+    return f"There is no command '{args[0]}'.{hint}"
 
 
 def _usage_message(error: click.UsageError) -> str:

@@ -1,16 +1,29 @@
 """The prompt of ``generate``: the argument, the files and what is piped in."""
 
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlx_magistral.errors import UsageError
 
+_STDIN = Path("-")
+
 
 def whole_prompt(prompt: str | None, files: tuple[Path, ...]) -> str:
-    """The argument, then each file under its name, then stdin, with a blank line between."""
+    """The argument, then each file under its name, then stdin, with a blank line between.
+
+    A file ``-`` is stdin in that place, a terminal's too.
+    """
     parts = [prompt or ""]
-    parts += [f"{path.name}:\n{_decoded(path.read_bytes(), str(path))}" for path in files]
-    parts.append(_piped_stdin())
+    for path in dict.fromkeys(files):
+        if path == _STDIN:
+            parts.append(_decoded(_stdin(), "stdin"))
+        else:
+            parts.append(f"{path.name}:\n{_decoded(path.read_bytes(), str(path))}")
+    # A terminal or /dev/null gives nothing.
+    if _STDIN not in files and not (sys.stdin is None or sys.stdin.closed or sys.stdin.isatty()):
+        parts.append(_decoded(_stdin(), "stdin"))
     text = "\n\n".join(part for part in parts if part.strip())
     if not text:
         raise UsageError(
@@ -19,11 +32,16 @@ def whole_prompt(prompt: str | None, files: tuple[Path, ...]) -> str:
     return text
 
 
-def _piped_stdin() -> str:
-    """What is piped or redirected into stdin; a terminal or /dev/null gives nothing."""
-    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        return ""
-    return _decoded(sys.stdin.buffer.read(), "stdin")
+def quoted_command(words: Sequence[str]) -> str:
+    """``generate`` with these words as its prompt, as a shell takes it."""
+    text = " ".join(words)
+    is_plain = not any(sign in text for sign in '"$`\\!')
+    quoted = f'"{text}"' if is_plain else shlex.quote(text)
+    return f"mlx-magistral generate {quoted}"
+
+
+def _stdin() -> bytes:
+    return b"" if sys.stdin is None or sys.stdin.closed else sys.stdin.buffer.read()
 
 
 def _decoded(data: bytes, source: str) -> str:

@@ -1,6 +1,5 @@
 """What a training shows: the data check, the first example, the plan, and the loss as it falls."""
 
-import math
 import sys
 import time
 from dataclasses import asdict
@@ -11,7 +10,7 @@ import click
 from mlx_magistral.cli.layout import echo, echo_json, window_columns
 from mlx_magistral.terminal.display import can_redraw, can_style
 from mlx_magistral.terminal.live import LiveRegion
-from mlx_magistral.terminal.times import duration
+from mlx_magistral.terminal.times import TimeLeft, duration
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
 from mlx_magistral.train.job import TrainingJob
 from mlx_magistral.train.plot import text_plot
@@ -50,6 +49,7 @@ class TrainDisplay(Watcher):
         # Every step's line stays with ``is_verbose``, and nothing is drawn in place.
         self._line_seconds = 0.0 if is_verbose else _LINE_SECONDS
         self._told = 0.0
+        self._left = TimeLeft()
         self._saved = 0
 
     def __enter__(self) -> Self:
@@ -63,6 +63,8 @@ class TrainDisplay(Watcher):
         self._say(f"Going on after step {step:,}.")
 
     def stepped(self, record: StepRecord, history: History) -> None:
+        # From the first step on, whether it is shown or not.
+        self._left.seconds(time.monotonic(), record.step, self._iters)
         if self._as_json:
             echo_json(asdict(record))
         now = time.monotonic()
@@ -107,9 +109,8 @@ class TrainDisplay(Watcher):
 
     def _line(self, history: History) -> str:
         last = history.steps[-1]
-        left = self._iters - last.step
-        eta = history.seconds_a_step * left
-        shown = duration(eta) if math.isfinite(eta) else "?"
+        left = self._left.seconds(time.monotonic(), last.step, self._iters)
+        shown = "?" if left is None else duration(left)
         return (
             f"step {last.step:,}/{self._iters:,}  loss {last.loss:.4f}  rate {last.rate:.2g}  "
             f"{history.tokens_per_second:,.0f} tok/s  {shown} left"

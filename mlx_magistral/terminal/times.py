@@ -20,15 +20,25 @@ def elapsed(seconds: float) -> str:
 class TimeLeft:
     """How long the rest will take at the pace so far: the time passed over what was done in it.
 
-    What was done before the first report, by an earlier run perhaps, is no part of the pace.
+    What was done before the first report, by an earlier run perhaps, is no part of the pace. There
+    is none before ``after_s`` have passed and ``after_share`` of the whole was done in them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, after_s: float = 0.0, after_share: float = 0.0) -> None:
+        self._after_s = after_s
+        self._after_share = after_share
         self._first: tuple[float, float] | None = None
 
+    def begin_again(self) -> None:
+        """The next report is the first: other work follows, at another pace."""
+        self._first = None
+
     def seconds(self, now: float, done: float, total: float) -> float | None:
-        """None before anything was done since the first report."""
-        if self._first is None:
+        """None where nothing can be said yet."""
+        if self._first is None or done < self._first[1]:
             self._first = now, done
         since, before = self._first
-        return (now - since) / (done - before) * (total - done) if done > before else None
+        is_early = now - since < self._after_s or done - before < self._after_share * total
+        if is_early or done <= before:
+            return None
+        return (now - since) / (done - before) * (total - done)

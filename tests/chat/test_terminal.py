@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from pseudo_terminal import Terminal
 
+from mlx_magistral.chat.commands import COMMANDS
+
 QUESTION = "What is 37 + 48?"
 ANSWER = "The sum is 85."
 NANO = ("-m", "nano", "--temperature", "0")
@@ -151,6 +153,14 @@ def test_tab_completes_and_a_wrong_command_gets_a_hint(start: Start) -> None:
     terminal.wait("7 tokens of thinking at most.")
     terminal.type("/budgte 8\r")
     terminal.wait("There is no command /budgte. Did you mean /budget?")
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (80, 12)])
+def test_tab_after_a_slash_shows_all_commands(start: Start, columns: int, lines: int) -> None:
+    terminal = start(*NANO, columns=columns, lines=lines)
+    terminal.wait_for_prompt()
+    terminal.type("/\t")
+    terminal.wait(lambda text: set(COMMANDS) <= set(terminal.shown.split()))
 
 
 def test_a_resumed_session_shows_its_turns_and_has_its_kv(start: Start) -> None:

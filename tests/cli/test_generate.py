@@ -66,6 +66,15 @@ def test_json_is_one_object_with_the_documented_keys() -> None:
     assert result.stderr == ""
 
 
+def test_a_file_called_dash_is_stdin_in_its_place(tmp_path: Path) -> None:
+    note = tmp_path / "note.txt"
+    note.write_text("last")
+    flags = ("-m", "nano", "--max-tokens", "1", "--save", str(tmp_path / "out.json"))
+    assert run("A", "-f", "-", "-f", str(note), *flags, stdin="B").exit_code == 0
+    saved = json.loads((tmp_path / "out.json").read_text())
+    assert saved["question"] == "A\n\nB\n\nnote.txt:\nlast"
+
+
 def test_prompt_from_stdin_argument_and_file_are_joined(tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("48?")

@@ -37,6 +37,15 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
+        (["run", "x"], "There is no command 'run'. Did you mean 'generate'?"),
+        (["gen", "x?"], "There is no command 'gen'. Did you mean 'generate'?"),
+        (["What is 37 + 48?"], 'To ask that: mlx-magistral generate "What is 37 + 48?"'),
+        (["What", "is", "37?"], 'To ask that: mlx-magistral generate "What is 37?"'),
+        (["It costs $5."], "To ask that: mlx-magistral generate 'It costs $5.'"),
+        (
+            ["generate", "What", "is", "37 + 48?", "--seed", "1"],
+            'The prompt is one argument. Quote it: mlx-magistral generate "What is 37 + 48?"',
+        ),
         (["genrate", "x"], "There is no command 'genrate'. Did you mean 'generate'?"),
         (["generate", "x", "--tempreture", "1"], "Did you mean '--temperature'?"),
         (["generate", "x", "--temperature", "warm"], "'warm' is not a valid float"),

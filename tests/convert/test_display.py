@@ -7,6 +7,7 @@ import pytest
 from magistral_convert.display import ConversionDisplay
 from magistral_convert.output.plan import plan_conversion
 from magistral_convert.recipe import Recipe
+from mlx_magistral.terminal.time_left_column import TimeLeftColumn
 
 _SHAPES = {f"model.layers.{layer}.mlp.up_proj.weight": (64, 64) for layer in range(100)}
 _A_LAYER = 64 * 64
@@ -75,11 +76,56 @@ def test_the_live_line_keeps_its_figures_on_a_narrow_terminal(
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    with ConversionDisplay() as display:
+    clock = _Clock()
+    with ConversionDisplay(clock) as display:
         display.expected(200)
         display.started("model.layers.10.post_attention_layernorm.weight")
+        _left(clock, display)
+        clock.now = 20
         display.advanced(50)
     line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err).split("\r")[-2].strip()
     assert line.startswith("layers.10.post_") and " 25% " in line and line.endswith("left")
     assert len(line) <= columns
     assert ("elapsed" in line) == (columns == 80)
+
+
+def _left(clock: _Clock, display: ConversionDisplay) -> str:
+    """What the live line says at this moment."""
+    (task,) = display._progress.tasks
+    return next(
+        str(column.render(task))
+        for column in display._progress.columns
+        if isinstance(column, TimeLeftColumn)
+    )
+
+
+def test_the_time_left_is_the_time_passed_over_what_was_done_in_it() -> None:
+    clock = _Clock()
+    shapes = {"model.embed_tokens.weight": (1280, 64), **_SHAPES}
+    with ConversionDisplay(clock) as display:
+        display.planned(plan_conversion(shapes, Recipe(4)), 1, 1, (), 700.0)
+        display.resumed(0, 0)
+        display.started("model.embed_tokens.weight")
+        clock.now = 1
+        display.advanced(1280 * 64)
+        shown = []
+        for layer in range(100):
+            display.started(f"model.layers.{layer}.mlp.up_proj.weight")
+            clock.now += 7  # the layer is calibrated, and written in no time
+            display.advanced(_A_LAYER)
+            shown.append(_left(clock, display))
+            clock.now += 0.01
+    assert shown[:5] == [""] * 5
+    assert shown[5:7] == ["10:59 left", "10:52 left"] and shown[-2] == "0:07 left"
+
+
+def test_a_wait_changes_the_time_left_little_by_little() -> None:
+    clock = _Clock()
+    with ConversionDisplay(clock) as display:
+        display.expected(100)
+        _left(clock, display)
+        clock.now = 50
+        display.advanced(50)
+        assert _left(clock, display) == "0:50 left"
+        clock.now = 60
+        assert _left(clock, display) == "1:00 left"

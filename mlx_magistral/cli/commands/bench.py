@@ -11,6 +11,7 @@ from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, model_option, output_options
 from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.errors import UsageError
+from mlx_magistral.terminal.times import elapsed
 
 if TYPE_CHECKING:
     from mlx_magistral.bench.bandwidth import Bandwidth
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 # Blocks that the fastest case's bar has.
 _BAR = 10
+# What a reply may take, thinking and answer.
+_REPLY_TOKENS = 1000
 _HEADINGS = ("prompt", "KV", "guessing", "prefill", "decode", "ids/pass", "peak", "of limit")
 
 
@@ -115,6 +118,7 @@ def command(
         echo_json(_as_dict(name, results, bandwidth, tokens, runs))
     else:
         _print(results, bandwidth)
+        echo(_verdict(results))
 
 
 def _require_room(name: str, folder: Path, longest: int) -> None:
@@ -190,6 +194,21 @@ def _print(results: list["Result"], bandwidth: "Bandwidth") -> None:
         echo(f"Decode after {length:,} tokens: {ratio:.2f} times mlx-lm's speed.")
 
 
+def _verdict(results: list["Result"]) -> str:
+    """What the figures come to for a reader, and what to try next."""
+    ours = [each for each in results if each.case.engine == "mlx-magistral"]
+    best = max(ours, key=lambda each: (each.case.prompt_tokens, each.run.decode_tps))
+    prompt, run = best.case.prompt_tokens, best.run
+    seconds = prompt / run.prefill_tps + _REPLY_TOKENS / run.decode_tps
+    told = (
+        f"So a reply of {_REPLY_TOKENS:,} tokens to a prompt of {prompt:,} takes about "
+        f"{elapsed(seconds)} here."
+    )
+    if all(each.case.speculate == "off" for each in ours):
+        return f"{told} To see what guessing ahead gains: --speculate off --speculate auto."
+    return f"{told} Fewer bits are faster: mlx-magistral fit says which suit this machine."
+
+
 def _bars(results: list["Result"]) -> list[str]:
     """The plot: each case's decode beside the fastest one's."""
     fastest = max(each.run.decode_tps for each in results)
@@ -202,7 +221,7 @@ def _print_list(results: list["Result"]) -> None:
         echo(f"{prompt} tokens, {bits}-bit KV, guessing {guessing}:")
         pairs = zip(_HEADINGS[3:], figures, strict=True)
         echo("  " + ", ".join(f"{heading} {figure}" for heading, figure in pairs), 2)
-        echo(f"  {bar}")
+        echo(f"  decode {bar}")
 
 
 def _print_table(results: list["Result"]) -> None:
@@ -213,7 +232,7 @@ def _print_table(results: list["Result"]) -> None:
     for heading in _HEADINGS:
         side: Literal["left", "right"] = "left" if heading == "guessing" else "right"
         table.add_column(heading, justify=side, no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("decode", no_wrap=True)
     for each, bar in zip(results, _bars(results), strict=True):
         table.add_row(*_row(each.case, each), bar)
     Console().print(table)

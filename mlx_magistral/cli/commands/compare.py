@@ -4,10 +4,13 @@ from pathlib import Path
 
 import click
 
-from mlx_magistral.cli.layout import echo_json
+from mlx_magistral.cli.layout import echo, echo_json
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 
+# Mean KL in nats a token, at most; docs/converting.md has what bits and recipes come to.
+_WORDS = ((1e-6, "the same"), (0.01, "hardly apart"), (0.1, "close"), (0.3, "noticeably apart"))
+_CLOSE = 0.1
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -72,6 +75,19 @@ def command(
         click.echo(f"{kind:16} {shown}")
     if plot:
         _plot(measured.layer_errors)
+    echo(_verdict(measured.kl_mean, measured.top1_agreement, b))
+
+
+def _verdict(kl: float, agreement: float, b: str) -> str:
+    """What the figures come to, and what to do with B."""
+    word = next((word for least, word in _WORDS if kl <= least), "far apart")
+    told = (
+        f"A and B are {word}: the likeliest next token is the same in {agreement:.1%} of the "
+        "places."
+    )
+    if kl <= _CLOSE:
+        return f"{told} B may stand for A: mlx-magistral chat -m {b}"
+    return f"{told} More bits, or --recipe calibrated, bring them closer: convert --help."
 
 
 def _plot(errors: tuple[float, ...]) -> None:

@@ -1,5 +1,6 @@
 """``mlx-magistral convert``: a checkpoint in, a quantized MLX folder out."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mlx_magistral.cli.layout import echo
 from mlx_magistral.cli.model_names import complete_model
 from mlx_magistral.cli.options import (
     Decorator,
@@ -118,7 +120,11 @@ def convert(
         click.echo(f"Finished shards are kept in {kept}; the same command goes on.", err=True)
         raise
     remember_folder(place)
-    click.echo(place if is_quiet else _summary(place, report))
+    if is_quiet:
+        click.echo(place)
+        return
+    echo(_summary(place, report))
+    echo(f"Next: mlx-magistral chat -m {shlex.quote(str(place))}")
 
 
 def _fetch_source(

@@ -1,20 +1,15 @@
 """``mlx-magistral generate``: one prompt in, thinking and answer out."""
 
 import json
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlx_magistral.chat.conversation import Conversation
-from mlx_magistral.chat.turns import tool_messages
-from mlx_magistral.cli.command_tools import CallMade, CommandTools
+from mlx_magistral.cli.answering import View, answer, calls_note, can_ask, show_made
+from mlx_magistral.cli.command_tools import CommandTools
 from mlx_magistral.cli.layout import echo_json
 from mlx_magistral.cli.mcp_tools import AllTools, take_mcp
 from mlx_magistral.cli.options import (
@@ -29,28 +24,23 @@ from mlx_magistral.cli.options import (
     thinking_options,
 )
 from mlx_magistral.cli.prefill_progress import PrefillProgress
-from mlx_magistral.cli.prompt_text import whole_prompt
+from mlx_magistral.cli.prompt_text import quoted_command, whole_prompt
 from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import read_schema, structure_options
-from mlx_magistral.engine.reply import ReplyCollector
-from mlx_magistral.events import FinishReason, Reply
+from mlx_magistral.events import FinishReason
 from mlx_magistral.hub.known_folders import remember_folder
 from mlx_magistral.hub.resolve import NANO, named_folder
-from mlx_magistral.terminal.display import Display, ThinkMode, can_style
-from mlx_magistral.terminal.keys import quiet_keys
+from mlx_magistral.terminal.display import ThinkMode
 from mlx_magistral.terminal.saving import check_target, save_reply
 
 if TYPE_CHECKING:
     from mlx_magistral.engine.magistral import Magistral
-    from mlx_magistral.engine.streaming import ReplyStream
 
 _NANO_NOTE = (
     f"No --model given: using {NANO}, a tiny demonstration model. The real one: mlx-magistral pull"
 )
-
-_TOOL_ROUNDS = 8
 
 
 class _Generate(SectionedCommand):
@@ -76,6 +66,16 @@ class _Generate(SectionedCommand):
         "Output": ["max_tokens", "render", "save", "as_json", "is_quiet", "is_verbose"],
     }
 
+    # More words than one are no usage error of click's, but one with the mended line.
+    allow_extra_args = True
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        super().parse_args(ctx, args)
+        if ctx.args and not ctx.resilient_parsing:
+            words = [ctx.params["prompt"], *ctx.args]
+            ctx.fail(f"The prompt is one argument. Quote it: {quoted_command(words)}")
+        return ctx.args
+
 
 @click.command(cls=_Generate)
 @click.argument("prompt", required=False)
@@ -88,8 +88,8 @@ class _Generate(SectionedCommand):
     "--file",
     "-f",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Append a text file to the prompt; repeatable.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Append a text file to the prompt, - for stdin; repeatable.",
 )
 @sampling_options
 @thinking_options
@@ -151,10 +151,10 @@ def command(
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
-    on_made = _ignore if is_quiet or as_json else _show_made
+    on_made = (lambda made: None) if is_quiet or as_json else show_made
     asking: dict[str, Any] = {
         "needs_yes": not yes,
-        "can_ask": _can_ask(),
+        "can_ask": can_ask(),
         "timeout_s": tool_timeout,
     }
     own_tools = CommandTools(commands, **asking, on_made=on_made)
@@ -177,45 +177,24 @@ def command(
         click.echo(f"{mcp.cost(loaded.tokenizer)}. --mcp-tools chooses.", err=True)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
     keywords["on_prefill"] = None if is_quiet else PrefillProgress(sys.stderr)
-    view = None if as_json else _View(ThinkMode(think), render, is_quiet)
+    view = None if as_json else View(ThinkMode(think), render, is_quiet)
     conversation.ask(question, loaded.name)
     keywords["keep_reasoning"] = keep_reasoning
-    reply = _answer(loaded, conversation, tools, keywords, view)
+    reply = answer(loaded, conversation, tools, keywords, view)
     for note in [*conversation.take_notes(), *loaded.memory.take_notes()]:
         if not is_quiet:
             click.echo(note, err=True)
     if as_json:
-        echo_json(reply.to_dict() | _calls_made(tools))
+        made = [each.to_dict() for each in tools.made]
+        echo_json(reply.to_dict() | ({"calls_made": made} if made else {}))
     if reply.tool_calls and not is_quiet:
-        click.echo(_calls_note(reply, tools), err=True)
+        click.echo(calls_note(reply, tools), err=True)
     is_cut = reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"])
     if is_cut and not is_quiet:
         click.echo(_length_note(reply.content), err=True)
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
-
-
-def _show_made(made: CallMade) -> None:
-    text = made.describe()
-    click.echo(click.style(text, dim=True) if can_style(sys.stderr) else text, err=True)
-
-
-def _ignore(made: CallMade) -> None:
-    pass
-
-
-def _calls_made(tools: AllTools) -> dict[str, Any]:
-    """What ``--json`` says of the calls before the answer, where there were any."""
-    return {"calls_made": [made.to_dict() for made in tools.made]} if tools.made else {}
-
-
-def _calls_note(reply: Reply, tools: AllTools) -> str:
-    """Why a reply that calls tools is the last one."""
-    if tools.tools:
-        return f"It went on calling tools, and was ended after {_TOOL_ROUNDS} rounds."
-    names = ", ".join(call.name for call in reply.tool_calls)
-    return f"The model called {names}, and has no tool here. Give it one: --tool NAME=COMMAND."
 
 
 def _length_note(content: str | None) -> str:
@@ -240,7 +219,7 @@ def _load(
     if model is not None:
         fetch_model(
             model,
-            must_fit=not memory["force"],
+            must_fit=memory["reader"] is None and not memory["force"],
             is_shown=has_bar,
             tokenizer=memory.get("tokenizer"),
         )
@@ -250,93 +229,3 @@ def _load(
     if loaded.memory.note is not None and not is_quiet:
         click.echo(loaded.memory.note, err=True)
     return loaded
-
-
-@dataclass(frozen=True)
-class _View:
-    """How a reply is shown."""
-
-    think: ThinkMode
-    is_rendered: bool
-    is_quiet: bool
-
-
-def _answer(
-    loaded: "Magistral",
-    conversation: Conversation,
-    tools: AllTools,
-    keywords: dict[str, Any],
-    view: _View | None,
-) -> Reply:
-    """Show replies, running the commands they call in between, until one is the answer."""
-    keep_reasoning = keywords.pop("keep_reasoning")
-    for left in range(_TOOL_ROUNDS, -1, -1):
-        messages = conversation.prompt(keep_reasoning=keep_reasoning)
-        stream = loaded.stream(messages, tools=tools.schemas, **keywords)
-        display = None
-        if view is not None:
-            display = Display(
-                sys.stdout,
-                sys.stderr,
-                think=view.think,
-                is_rendered=view.is_rendered,
-                is_quiet=view.is_quiet,
-                answers_now=_can_ask(),
-            )
-        collector = ReplyCollector(loaded.name)
-        with quiet_keys(_keyboard()), _cancelled_by_ctrl_c(stream, display):
-            _show(stream, display, collector)
-        reply = collector.reply()
-        conversation.add_reply(reply)
-        if left == 0 or not tools.tools or reply.finish_reason is not FinishReason.TOOL_CALLS:
-            break
-        conversation.add_results(tool_messages(reply, tools.run))
-    return reply
-
-
-def _show(stream: "ReplyStream", display: Display | None, collector: ReplyCollector) -> None:
-    try:
-        for event in stream:
-            collector.feed(event)
-            if display is not None:
-                display.feed(event)
-    finally:
-        if display is not None:
-            display.close()
-
-
-def _can_ask() -> bool:
-    """Whether somebody sits at a terminal, to read and to type."""
-    return sys.stderr.isatty() and sys.stdin is not None and sys.stdin.isatty()
-
-
-def _keyboard() -> TextIO | None:
-    """A stream of the terminal that Ctrl-C is typed at, if there is one."""
-    streams = (sys.stdin, sys.stderr, sys.stdout)
-    return next((each for each in streams if each is not None and each.isatty()), None)
-
-
-@contextmanager
-def _cancelled_by_ctrl_c(stream: "ReplyStream", display: Display | None) -> Iterator[None]:
-    """Ctrl-C ends the reply cleanly, and one more is Python's own.
-
-    At a terminal the first one while it thinks only ends the thinking.
-    """
-    can_answer_now = _can_ask()
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal can_answer_now
-        if display is not None:
-            display.interrupted()
-        if can_answer_now and stream.is_thinking:
-            can_answer_now = False
-            stream.answer_now()
-            return
-        stream.cancel()
-        signal.signal(signal.SIGINT, previous)
-
-    previous = signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
