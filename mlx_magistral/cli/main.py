@@ -41,6 +41,7 @@ COMMANDS = {
     "batch": "Answer a file of requests into a file of replies.",
     "eval": "Measure what a model can do, with error bars; compare two.",
     "bench": "Measure how fast a model runs here.",
+    "cluster": "Check several Macs before a model runs on them.",
     "cache": "List or clear what is kept of earlier prompts.",
     "convert": "Quantize a checkpoint to an MLX folder.",
     "train": "Train an adapter for a model from chats.",

@@ -6,6 +6,7 @@ launcher tells it in its environment, and leads.
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,7 +71,7 @@ def _with_ranks(command: Command, launch: Launch) -> Command:
             raise UsageError("--draft guesses from whole layers: leave it or --split layers out.")
         if ranks is not None and hosts is not None:
             raise UsageError("--ranks is for this machine and --hosts for several. Leave one out.")
-        leader = _lead()
+        leader = lead()
         if leader is not None:
             return _command_of(leader, split or "heads", command, options)
         if ranks is not None or hosts is not None:
@@ -94,6 +95,11 @@ def _hosts(ranks: int | None, file: Path | None) -> "Hosts":
 
 
 def _launch(hosts: "Hosts", options: dict[str, Any]) -> int:
+    return run_program(hosts)
+
+
+def run_program(hosts: "Hosts") -> int:
+    """This command line on all hosts; rank 0's exit code. Raises ClusterError."""
     from mlx_magistral.cluster.launch import run
 
     return run(hosts, _program())
@@ -121,27 +127,43 @@ def _program() -> list[str]:
     return ["-P", "-m", "mlx_magistral", *sys.argv[1:]]
 
 
-def _lead() -> "Leader | None":
-    """The leader that this process is, where it was started as rank 0."""
+def lead() -> "Leader | None":
+    """The leader that this process is, where it was started as rank 0.
+
+    A follower of mlx.launch's follows here, and ends.
+    """
     from mlx_magistral.cluster.call import Call
 
     call = Call.take()
-    if call is None:
-        return None
-    from mlx_magistral.cluster.forming import form
+    if call is not None:
+        from mlx_magistral.cluster.forming import form
 
-    return form(call)
+        return form(call)
+    if "MLX_RANK" not in os.environ:
+        return None
+    from mlx_magistral.cluster.launched import enter, is_launched
+
+    if not is_launched():
+        return None
+    leader = enter()
+    if leader is None:
+        sys.exit(0)
+    return leader
 
 
 def _command_of(
     leader: "Leader", split: str, command: Callable[..., Any], options: dict[str, Any]
 ) -> Any:
+    from mlx_magistral.cluster.call import is_link_error
     from mlx_magistral.cluster.reader import LedReader
     from mlx_magistral.cluster.share import Split
 
+    if leader.call is None and options.get("prompt") is not None:
+        # mlx.launch never ends standard input, so a prompt that is given is all of it.
+        sys.stdin = open(os.devnull)
     try:
         return command(**options, reader=LedReader(leader, Split(split)))
     except RuntimeError as error:
-        if str(error).startswith("[ring]"):
+        if is_link_error(error):
             leader.wait_for_loss()  # which names the rank, and ends this process
         raise

@@ -5,6 +5,12 @@ import os
 from dataclasses import asdict, dataclass
 
 VARIABLE = "MLX_MAGISTRAL_CLUSTER"
+_LINK_ERRORS = ("[ring]", "[jaccl]", "[distributed]")
+
+
+def is_link_error(error: BaseException) -> bool:
+    """Whether MLX raised it because another rank is gone."""
+    return isinstance(error, RuntimeError) and str(error).startswith(_LINK_ERRORS)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import sys
 import threading
 
 from mlx_magistral.cluster.follower import Follower
-from mlx_magistral.cluster.hello import first_message, hello
+from mlx_magistral.cluster.hello import COME_S, first_message, hello
 from mlx_magistral.cluster.joining import join
 from mlx_magistral.cluster.wire import Wire
 from mlx_magistral.errors import ClusterError, MagistralError
@@ -25,9 +25,9 @@ def main() -> None:
     try:
         wire = _connect(leader, int(port))
         wire.send(hello(int(rank), token, address))
-        plan = first_message(wire)
+        plan = first_message(wire, 2 * COME_S)
         if plan.get("op") != "join":
-            sys.exit(1)  # the leader says why
+            sys.exit(1)  # rank 0 says why
         links = join(int(rank), plan["plan"])
     except MagistralError as error:
         sys.exit(f"error: {error}")

@@ -4,10 +4,13 @@ Never draws, encodes or shows anything: ids come to it inside the computation.
 """
 
 import os
+import resource
+import sys
 
 import mlx.core as mx
 
 from mlx_magistral.cluster.building import build_rank
+from mlx_magistral.cluster.call import is_link_error
 from mlx_magistral.cluster.links import Links
 from mlx_magistral.cluster.passes import CacheShelf, CacheState, Pass
 from mlx_magistral.cluster.prefixes import FollowedPrefixes
@@ -53,7 +56,7 @@ class Follower:
 
     def _give_up(self, error: Exception) -> None:
         """Tell rank 0 why this ends; of a rank that is lost it knows by itself, and which it is."""
-        if not str(error).startswith("[ring]"):
+        if not is_link_error(error):
             kind = "" if isinstance(error, MagistralError) else f"failed ({type(error).__name__}): "
             self._wire.send({"op": "error", "text": f"{kind}{error}"})
         self._pulse.wait(GIVE_UP_S)
@@ -65,6 +68,13 @@ class Follower:
                 self._pass(Pass.from_dict(message))
             case "logits":
                 self._loaded().logits(mx.zeros(message["shape"], getattr(mx, message["dtype"])))
+            case "probe":
+                find_same(message["model"], message["fingerprint"])
+                self._wire.send({"op": "probed"})
+            case "peak":
+                self._wire.send({"op": "peak", **peaks()})
+            case "measure":
+                self._measure(message["bytes"], message["count"])
             case "copy":
                 self._copy(message)
             case "restore" | "store" | "shrink" if self._prefixes is not None:
@@ -81,6 +91,10 @@ class Follower:
         if wanted.shape[0] * wanted.shape[1] > _LONG_ROWS:
             mx.eval(hidden)
             mx.clear_cache()
+
+    def _measure(self, nbytes: int, count: int) -> None:
+        for _ in range(count):
+            mx.eval(self._links.add_up(mx.zeros(nbytes // 2, mx.bfloat16)))
 
     def _copy(self, message: Message) -> None:
         assert self._shelf is not None
@@ -108,6 +122,13 @@ class Follower:
         leading = message["layers"][0]
         self._prefixes = FollowedPrefixes(self._shelf, held.n_layers, leading[1] - leading[0])
         self._wire.send({"op": "loaded"})
+
+
+def peaks() -> dict[str, int]:
+    """The most bytes that MLX has held in this process, and that the process has had resident."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"mlx_bytes": mx.get_peak_memory(), "resident_bytes": resident}
 
 
 def find_same(model: str, fingerprint: str) -> Checkpoint:

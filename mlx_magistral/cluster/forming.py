@@ -7,13 +7,10 @@ import threading
 import time
 
 from mlx_magistral.cluster.call import Call
-from mlx_magistral.cluster.hello import difference, free_port, take_hellos, versions
+from mlx_magistral.cluster.hello import COME_S, difference, free_port, take_hellos, versions
 from mlx_magistral.cluster.joining import group_plan, join
 from mlx_magistral.cluster.leader import Leader
 from mlx_magistral.errors import ClusterError
-
-# For all to come: python and mlx are imported from a cold disk meanwhile.
-_COME_S = 60.0
 
 
 def form(call: Call) -> Leader:
@@ -24,7 +21,7 @@ def form(call: Call) -> Leader:
     threading.Thread(target=_end_with_launcher, args=(call.lifeline,), daemon=True).start()
     names = [host.name for host in call.hosts]
     with socket.socket(fileno=call.listener) as listener:
-        followers = take_hellos(listener, names, call.token, time.monotonic() + _COME_S)
+        followers = take_hellos(listener, names, call.token, time.monotonic() + COME_S)
     for rank, (_, message) in sorted(followers.items()):
         if problem := difference(versions(), message, names[rank]):
             raise ClusterError(problem)

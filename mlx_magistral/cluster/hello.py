@@ -14,19 +14,23 @@ from mlx_magistral.errors import ClusterError
 from mlx_magistral.memory.machine import Backend, Machine, this_machine
 from mlx_magistral.version import __version__
 
+# For who has connected to say who that is.
+_SAY_S = 5.0
+# For all to come: python and mlx are imported from a cold disk meanwhile.
+COME_S = 60.0
 # What has to be equal on all ranks, and its name for people.
 _EQUAL = {"version": "mlx-magistral", "mlx": "mlx", "python": "python"}
 
 
-def hello(rank: int, token: str, address: str) -> Message:
-    """What a follower says first; ``port`` is one that it can listen on."""
+def hello(rank: int, token: str, address: str | None) -> Message:
+    """What a follower says first; ``port`` is one that it can listen on at its address."""
     machine = this_machine()
     return {
         "op": "hello",
         "rank": rank,
         "token": token,
         "pid": os.getpid(),
-        "port": free_port(address),
+        "port": 0 if address is None else free_port(address),
         "machine": machine_dict(machine),
         **versions(),
     }
@@ -92,7 +96,7 @@ def take_hellos(
             missing = [names[rank] for rank in range(1, len(names)) if rank not in found]
             raise ClusterError(f"{', '.join(missing)} did not come within a minute.") from error
         wire = Wire(connection)
-        message = first_message(wire)
+        message = first_message(wire, _SAY_S)
         rank = int(message.get("rank", 0))
         if message.get("token") != token or rank in found or rank not in range(1, len(names)):
             wire.close()
@@ -101,12 +105,18 @@ def take_hellos(
     return found
 
 
-def first_message(wire: Wire) -> Message:
-    """The next message; empty where none comes."""
-    try:
-        while (messages := wire.read()) is not None:
-            if messages:
-                return messages[0]
-    except (OSError, ClusterError):
-        pass  # Somebody who knocked at the wrong door.
+def first_message(wire: Wire, wait_s: float) -> Message:
+    """The next message; empty where none comes in so many seconds."""
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        try:
+            messages = wire.read()
+        except TimeoutError:
+            continue
+        except (OSError, ClusterError):
+            return {}  # somebody who knocked at the wrong door, or who is gone
+        if messages is None:
+            return {}
+        if messages:
+            return messages[0]
     return {}

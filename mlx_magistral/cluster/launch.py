@@ -12,9 +12,11 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlx_magistral
@@ -22,6 +24,7 @@ from mlx_magistral.cluster.call import Call, Host
 from mlx_magistral.cluster.hosts import Hosts, is_here
 from mlx_magistral.errors import ClusterError
 
+SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
 # How a process ends that has lost its ring.
 LOST = 75
 # MLX's init waits for ever for a rank that has died meanwhile; it takes a second or two.
@@ -157,8 +160,7 @@ class Ranks:
         command = [sys.executable, "-P", "-m", "mlx_magistral.cluster.follow", *arguments]
         if not is_here(host.address):
             remote = "exec " + shlex.join(command)
-            command = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", host.name]
-            command.append(remote)
+            command = [*SSH, host.name, remote]
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -186,7 +188,7 @@ class Ranks:
 def run(hosts: Hosts, program: Sequence[str]) -> int:
     """A program on all hosts; returns rank 0's exit code. Raises ClusterError."""
     interrupts = 0
-    with Ranks(hosts, program) as ranks:
+    with _kept_terminal(), Ranks(hosts, program) as ranks:
 
         def on_interrupt(number: int, frame: object) -> None:
             # The terminal sends it to rank 0 too, which decides what it ends. The third is for us.
@@ -209,7 +211,21 @@ def run(hosts: Hosts, program: Sequence[str]) -> int:
     return 128 - code if code < 0 else code
 
 
-_ADVICE = "Mend that and start again."
+_ADVICE = "Mend that, and see: mlx-magistral cluster check FILE"
+
+
+@contextmanager
+def _kept_terminal() -> Iterator[None]:
+    """The terminal as it was, whatever rank 0 had made of it when it was lost."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 def _listen(address: str) -> socket.socket:

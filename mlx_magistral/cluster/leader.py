@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from mlx_magistral.cluster.call import Call, Host
 from mlx_magistral.cluster.hello import machine_from
+from mlx_magistral.cluster.hosts import RING
 from mlx_magistral.cluster.launch import LOST
 from mlx_magistral.cluster.links import Links
 from mlx_magistral.cluster.pulse import SILENT_S, Pulse
@@ -36,6 +37,7 @@ class Leader:
         self._addresses = [host.address for host in hosts]
         self.lost: ClusterError | None = None
         self.call: Call | None = None  # of the launcher, where there is one
+        self.is_running = False  # whether somebody may wait for a reply
         self.on_lost: Callable[[ClusterError], None] = lambda error: None
         self._wires = {rank: wire for rank, (wire, _) in followers.items()}
         self._machines = {rank: hello["machine"] for rank, (_, hello) in followers.items()}
@@ -46,6 +48,11 @@ class Leader:
     def size(self) -> int:
         """Ranks, this one included."""
         return len(self.names)
+
+    @property
+    def backend(self) -> str:
+        """How the ranks are linked: ring or jaccl."""
+        return RING if self.call is None else self.call.backend
 
     def machines(self) -> list[Machine]:
         """Every rank's, in their order; ranks of one machine have equal parts of it."""
@@ -113,7 +120,8 @@ class Leader:
                 os.write(self.call.status, f"{step}\n".encode())
 
     def _end(self, rank: int, what: str) -> None:
-        self.lost = ClusterError(f"{self.names[rank]} (rank {rank}) {what}. The reply ended.")
+        ended = " The reply ended." if self.is_running else ""
+        self.lost = ClusterError(f"{self.names[rank]} (rank {rank}) {what.rstrip('.')}.{ended}")
         self.on_lost(self.lost)
         time.sleep(_TELL_S)
         sys.stdout.flush()

@@ -63,6 +63,7 @@ class LedReader:
         )
         read_weights(model)
         leader.answers("loaded")
+        leader.is_running = True
         # Whoever gives the weights back here gives them back everywhere.
         gone = weakref.finalize(model, leader.tell, {"op": "unload", "id": self._id})
         gone.atexit = False

@@ -50,5 +50,6 @@ def _read_cut(info: TensorInfo, axis: int, share: Share) -> mx.array:
     length = info.shape[axis] // share.size
     start = share.rank * length
     part = mapped[start : start + length] if axis == 0 else mapped[:, start : start + length]
-    array = mx.array(part)
+    # Of columns as they lie MLX would keep what it copied them from.
+    array = mx.array(part if axis == 0 else np.ascontiguousarray(part))
     return array.view(mx.bfloat16) if info.dtype == "BF16" else array

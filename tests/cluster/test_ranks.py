@@ -10,6 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from mlx_magistral.cluster.follower import find_same
+from mlx_magistral.cluster.hello import difference, versions
+from mlx_magistral.errors import ClusterError
+from mlx_magistral.hub.resolve import nano_folder
+from mlx_magistral.memory.prefixes.fingerprint import weights_fingerprint
+from mlx_magistral.model.checkpoint import open_checkpoint
+
 PROGRAM = [sys.executable, "-m", "mlx_magistral", "generate"]
 QUESTION = ["-m", "nano", "--temperature", "0", "--no-reuse-prefixes", "What is 37 + 48?"]
 
@@ -56,6 +63,66 @@ def test_a_rank_that_dies_ends_the_reply_by_name_and_leaves_no_process(endless_m
     assert process.returncode == 75
     assert b"error: rank 1 here (rank 1) is gone" in errors and b"Traceback" not in errors
     assert not any(is_there(pid) for pid in started)
+
+
+def test_the_same_under_mlx_launch() -> None:
+    launch = [str(Path(sys.executable).with_name("mlx.launch")), "-n", "2", "--"]
+    program = str(Path(sys.executable).with_name("mlx-magistral"))
+    result = subprocess.run(
+        [*launch, program, "generate", *QUESTION],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.stdout.split() == "The sum is $\\boxed{85}$.".split()
+
+
+def test_cluster_check_ends_in_ready(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text(json.dumps([{"ssh": f"mac{n}", "ips": ["127.0.0.1"]} for n in (1, 2)]))
+    check = [sys.executable, "-m", "mlx_magistral", "cluster", "check", str(hosts)]
+    result = subprocess.run(
+        [*check, "-m", "nano", "--split", "layers"], capture_output=True, text=True, timeout=120
+    )
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0, result.stderr
+    assert lines[-1] == "ready" and "mac2 (rank 1)" in lines[1]
+    assert any(line.startswith("plan of rank 1: weights") for line in lines)
+
+
+def test_cluster_check_names_the_host_that_ssh_does_not_reach(tmp_path: Path) -> None:
+    table = [{"ssh": "mac1", "ips": ["127.0.0.1"]}, {"ssh": "mac2.invalid", "ips": ["192.0.2.77"]}]
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text(json.dumps(table))
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "ssh").write_text("#!/bin/sh\necho 'no route' >&2\nexit 255\n")
+    (programs / "ssh").chmod(0o755)
+    result = subprocess.run(
+        [sys.executable, "-m", "mlx_magistral", "cluster", "check", str(hosts), "-m", "nano"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: mac2.invalid cannot be reached: no route. Turn on")
+
+
+def test_a_rank_with_another_model_is_named_before_anything_is_read(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(nano_folder())
+    assert find_same("nano", weights_fingerprint(checkpoint, by_date=False)).config
+    with pytest.raises(ClusterError, match="has another nano than rank 0"):
+        find_same("nano", "0" * 64)
+    with pytest.raises(ClusterError, match="cannot use the model .*missing"):
+        find_same(str(tmp_path / "missing"), "")
+
+
+def test_a_rank_of_another_version_is_named() -> None:
+    own = versions()
+    assert difference(own, own, "mac2") is None
+    problem = difference(own, {**own, "mlx": "0.1"}, "mac2")
+    assert problem is not None and problem.startswith("mac2 has mlx 0.1 and this one ")
 
 
 @pytest.mark.parametrize(

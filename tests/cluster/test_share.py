@@ -55,6 +55,18 @@ def test_the_shares_of_all_ranks_are_the_whole(checkpoint: Checkpoint, ranks: in
         assert found.dtype == expected.dtype and mx.array_equal(found, expected), name
 
 
+def test_a_share_takes_no_more_memory_than_its_bytes(tmp_path: Path) -> None:
+    config = replace(EIGHT, dim=512, hidden_dim=4096)
+    checkpoint = open_checkpoint(write_hf(tmp_path / "model", config))
+    share = make_shares(checkpoint, 2, Split.HEADS)[1]
+    before = mx.get_active_memory()
+    read = dict(read_share(checkpoint, share))
+    mx.eval(read)
+    taken = mx.get_active_memory() - before
+    # Cut by columns too: MLX rounds each array up to whole pages.
+    assert taken <= share.of(checkpoint).nbytes + 16384 * len(read)
+
+
 def test_layers_are_dealt_out_once_each_in_proportion_to_the_memory(tmp_path: Path) -> None:
     config = replace(SMALL, n_layers=10)
     checkpoint = open_checkpoint(write_hf(tmp_path / "model", config))

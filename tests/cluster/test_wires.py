@@ -1,11 +1,14 @@
 """Wires and pulses: messages come whole, and who is silent or gone is lost."""
 
 import socket
+import threading
 from queue import SimpleQueue
 
 import pytest
 
 from mlx_magistral.cluster import pulse as pulses
+from mlx_magistral.cluster import wire as wires
+from mlx_magistral.cluster.hello import first_message
 from mlx_magistral.cluster.pulse import Pulse
 from mlx_magistral.cluster.wire import Wire
 from mlx_magistral.errors import ClusterError
@@ -66,3 +69,19 @@ def test_who_is_gone_silent_or_failed_is_lost(
     assert rank == 3 and what in why
     other.close()
     wire.close()
+
+
+def test_the_leader_may_take_longer_than_a_write_to_say_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wires, "_WRITE_S", 0.05)
+    wire, other = pair()
+    leader = Wire(other)
+    late = threading.Timer(0.3, leader.send, [{"op": "join"}])
+    late.start()
+    assert first_message(wire, 20.0) == {"op": "join"}
+    assert first_message(wire, 0.1) == {}
+    leader.close()
+    assert first_message(wire, 20.0) == {}
+    wire.close()
+    late.join()

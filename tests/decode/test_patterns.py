@@ -47,12 +47,28 @@ PATTERNS = [
 ]
 
 
-def taken(tokenizer: Tokenizer, guidance: Guidance, pattern: str) -> list[str]:
-    """The characters that are an answer under a pattern."""
+BACKSLASH_PATTERNS = [
+    r"^C:\\[a-z]+$",
+    r"^\\b[0-9]$",
+    r"^\$\\boxed\{[0-9]{1,3}\}\$$",
+    r"^\x5c[\\/]$",
+    r"^x\\\\u$",
+    r"^\\$",
+]
+BACKSLASH_TEXTS = [
+    *("\\", "C:\\", "C:\\b", "C:\\dir", "C:\x08", "\\b", "\\b1", "\x081", "\x01b1", "\\\\", "\\/"),
+    *("$\\boxed{85}$", "$\\boxed{", "$\\boxed", "$\x08oxed{85}$", "x\\\\u", "x\\u", "x\\\\"),
+]
+
+
+def taken(
+    tokenizer: Tokenizer, guidance: Guidance, pattern: str, texts: list[str] = CHARACTERS
+) -> list[str]:
+    """The texts that are an answer under a pattern."""
     schema = {"type": "string", "pattern": pattern}
     matcher = make_matcher(answer_grammar(tokenizer, schema=schema), guidance.bytewise)
     found = []
-    for character in CHARACTERS:
+    for character in texts:
         ids = [tokenizer.control_count + byte for byte in spelled(character)]
         copy = matcher.deep_copy()
         if copy.try_consume_tokens(ids) == len(ids) and copy.is_accepting():
@@ -78,6 +94,15 @@ def test_what_is_let_through_is_valid(
     # And of ASCII, where dialects agree, nothing is lost: JSON spells control characters its way.
     for character in CHARACTERS[:95]:
         assert (character in found) == validator.is_valid(character), f"{character!r}"
+
+
+@pytest.mark.parametrize("pattern", BACKSLASH_PATTERNS)
+def test_after_a_backslash_the_rest_of_a_pattern_holds(
+    tokenizer: Tokenizer, guidance: Guidance, pattern: str
+) -> None:
+    validator = jsonschema_rs.Draft202012Validator({"type": "string", "pattern": pattern})
+    valid = [text for text in BACKSLASH_TEXTS if validator.is_valid(text)]
+    assert valid and taken(tokenizer, guidance, pattern, BACKSLASH_TEXTS) == valid
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlx_magistral.errors import McpError, UsageError
+from mlx_magistral.errors import McpError, MissingExtraError, UsageError
 from mlx_magistral.mcp.choosing import is_chosen
 from mlx_magistral.mcp.results import result_text
 from mlx_magistral.mcp.servers import McpServers, McpTool
@@ -154,3 +154,11 @@ def test_choosing_anew_and_a_pattern_that_names_nothing(servers: McpServers) -> 
 def test_wrong_values_are_named(mcp_json: Path, options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         McpServers(str(mcp_json), **options)  # type: ignore[arg-type]
+
+
+def test_without_the_sdk_the_extra_is_named(
+    mcp_json: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(MissingExtraError, match=r"mlx-magistral\[mcp\]"):
+        McpServers(str(mcp_json))

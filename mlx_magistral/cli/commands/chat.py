@@ -135,18 +135,23 @@ def command(
         tool_texts=commands,
         files=list(files),
     )
-    _require_model(settings.model, memory["tokenizer"], is_named=model is not None)
+    must_fit = memory["reader"] is None
+    _require_model(
+        settings.model, memory["tokenizer"], is_named=model is not None, must_fit=must_fit
+    )
     _run(settings, screen, conversation, notes)
 
 
-def _require_model(name: str | None, tokenizer: str | None, *, is_named: bool) -> None:
+def _require_model(
+    name: str | None, tokenizer: str | None, *, is_named: bool, must_fit: bool
+) -> None:
     """Fetch a hub id that is not here, and refuse a name of no model before the first message."""
     if name is None:
         return
     from mlx_magistral.cli.fetching import fetch_named
 
     try:
-        fetch_named(name, tokenizer)
+        fetch_named(name, tokenizer, must_fit=must_fit)
     except ModelNotFoundError as error:
         if is_named:
             raise

@@ -219,7 +219,7 @@ def _load(
     if model is not None:
         fetch_model(
             model,
-            must_fit=not memory["force"],
+            must_fit=memory["reader"] is None and not memory["force"],
             is_shown=has_bar,
             tokenizer=memory.get("tokenizer"),
         )

@@ -97,7 +97,11 @@ def command(
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = _listener(host, port, reader)
     click.get_current_context().call_on_close(listener.close)
-    fetch_named(model or default_model(), memory["tokenizer"], must_fit=not memory["force"])
+    fetch_named(
+        model or default_model(),
+        memory["tokenizer"],
+        must_fit=reader is None and not memory["force"],
+    )
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **memory, variants=adapters, draft=draft, reader=reader)
     if loaded.memory.note is not None:

@@ -190,7 +190,7 @@ def _load(options: dict[str, Any], shown: "RunProgress") -> "Magistral":
     from mlx_magistral.hub.resolve import default_model
 
     name = options.pop("model") or default_model()
-    fetch_named(name, options["tokenizer"])
+    fetch_named(name, options["tokenizer"], must_fit=options["reader"] is None)
     parts = {each: options.pop(each) for each in ("adapter", "reader")}
     loaded = Magistral.load(name, **take_memory(options), **parts)
     if loaded.memory.note is not None:

@@ -29,6 +29,9 @@ _DOT = r"[^\n\r\x{2028}\x{2029}]"
 # llguidance lets quotes and backslashes into a class with this and anything else in it, so that it
 # is left out where a class is negated or a range goes over it.
 _BACKSPACE = 0x08
+# llguidance takes a backslash alone, and what follows it, for one escape of JSON: after it a text
+# may end too early. In a class it does not; that control character no text may hold anyway.
+_BACKSLASH = r"[\x{5c}\x{1}]"
 _CONTROLS = {"f": 0x0C, "n": 0x0A, "r": 0x0D, "t": 0x09, "v": 0x0B, "0": 0}
 
 _ESCAPE = re.compile(
@@ -65,7 +68,8 @@ def ecma_pattern(pattern: str) -> str:
         sign = pattern[at]
         if sign == "\\":
             piece = _escape(pattern, at)
-            out.append(f"[{piece.text}]" if piece.is_set else piece.text)
+            text = f"[{piece.text}]" if piece.is_set else piece.text
+            out.append(_BACKSLASH if piece.code == ord("\\") else text)
             at = piece.end
         elif sign == "[":
             text, at = _class(pattern, at)

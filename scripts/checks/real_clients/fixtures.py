@@ -14,7 +14,7 @@ _LONGEST_TEXT = 100
 _SECRETS = (
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "an-id"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "a-hash"),
-    (re.compile(r"/(?:root|home|tmp|Users)/[^\s\"'<>,]*"), "/project"),
+    (re.compile(r"/(?:root|home|tmp|Users)\b[^\s\"'<>,\\]*"), "/project"),
     (re.compile(r"Linux [\w.-]+"), "Linux"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\b"), "2026-01-01"),
     (re.compile(r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day,? \w+ \d+,? \d{4}"), "a day"),

@@ -61,7 +61,7 @@ def test_a_clients_own_request_is_taken_whole(
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_nothing_of_a_machine_is_kept(path: Path) -> None:
     text = path.read_text("utf-8")
-    for part in ("/root/", "/home/", "/tmp/", "/Users/"):
+    for part in ("/root", "/home/", "/tmp/", "/Users/"):
         assert part not in text
 
 
