@@ -208,6 +208,10 @@ def run(hosts: Hosts, program: Sequence[str]) -> int:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+    if code < 0 and -code not in handlers:
+        # Killed, so that it could not say so itself.
+        name = hosts.hosts[0].name
+        raise ClusterError(f"{name} (rank 0) was ended by signal {-code}. The reply ended.")
     return 128 - code if code < 0 else code
 
 
