@@ -69,7 +69,7 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 def command(
     model: str | None, host: str, port: int, reader: "LedReader | None", **options: Any
 ) -> int:
-    """Serve MODEL to OpenAI and Anthropic clients, on this machine alone.
+    """Serve MODEL to OpenAI and Anthropic clients of this machine, or of others by --host.
 
     \b
       mlx-magistral serve magistral-4bit
