@@ -1,5 +1,6 @@
 """What fits a machine, a line a choice, and the one recommendation that it ends in."""
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,6 +57,9 @@ def echo_recommendation(found: "Recommendation | None", machine: "Machine", sour
         # A command stays on one line, whatever the window: it is there to be copied.
         name = conversion_name(choice)
         click.echo(f"  mlx-magistral convert {source} {name} {choice.options}")
+    else:
+        echo("To talk to it:")
+        click.echo(f"  mlx-magistral chat -m {shlex.quote(source)}")
 
 
 def conversion_name(choice: "Choice") -> str:

@@ -3,20 +3,22 @@
 
 Nano answers training problems itself, a head learns to guess that, and held-out problems are then
 answered with it, greedy and drawn. Fails (exit 1) where a reply differs from plain decoding by one
-token, or where greedy replies take fewer than --least ids a pass. Killed, it goes on.
+token, or where greedy replies take fewer than --least ids a pass. Killed, it goes on. On a Linux
+CPU it trains several times faster with OpenBLAS (docs/training.md).
 
     scripts/checks/nano_drafter.py --work DIR [--prompts 400] [--tokens 1000000] [--problems 500]
                                    [--guesses 5] [--least 3.0] [--measure-only] [--json]
 """
 
 import argparse
+import hashlib
 import json
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
-from mlx_magistral import Magistral
+from mlx_magistral import Magistral, Reply
 from mlx_magistral.cli.drafter_display import DrafterDisplay
 from mlx_magistral.errors import TrainingError
 from mlx_magistral.train.drafter.job import DrafterJob, DrafterRequest
@@ -31,6 +33,7 @@ from nano_data import tasks  # noqa: E402
 from nano_data.evaluation import VIEWS  # noqa: E402
 
 LANGUAGES = ("en", "en", "en", "fr", "es")
+TOGETHER = 16
 DRAWS: dict[str, dict[str, Any]] = {
     "greedy": {"temperature": 0},
     "drawn": {"temperature": 0.7, "seed": 3},
@@ -58,7 +61,7 @@ def train(work: Path, prompts: int, tokens: int) -> None:
         [Record({"prompt": each}, f"problem {n}") for n, each in enumerate(asked, 1)],
         work / "head",
         DrafterOptions(
-            pack_tokens=512, draft_vocab=1024, learning_rate=2.5e-3, eval_every=100, save_every=25
+            pack_tokens=512, draft_vocab=128, learning_rate=2.5e-3, eval_every=100, save_every=50
         ),
         ReplyOptions(),
         tokens=tokens,
@@ -71,28 +74,87 @@ def train(work: Path, prompts: int, tokens: int) -> None:
             raise
 
 
-def measure(head: Path, problems: int, guesses: int) -> dict[str, dict[str, float]]:
-    """Of each way to draw: how many replies are the plain ones, ids a pass, acceptance."""
-    plain, drafted = Magistral.load("nano"), Magistral.load("nano", draft=head)
+class Kept:
+    """Replies that were made, in a file that grows a line at a time: killed, it goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        content = path.read_text() if path.is_file() else ""
+        whole = content[: content.rfind("\n") + 1]
+        path.write_text(whole)  # a line that a kill has cut off is none
+        self._found = {line["question"]: line for line in map(json.loads, whole.splitlines())}
+
+    def __getitem__(self, question: str) -> dict[str, Any]:
+        return self._found[question]
+
+    def _add(self, question: str, reply: Reply) -> None:
+        timings = reply.timings
+        line = {
+            "question": question,
+            "said": [reply.reasoning, reply.content],
+            "ids": reply.usage.completion_tokens,
+            "passes": reply.usage.completion_tokens / timings.tokens_per_pass,
+            "guesses": timings.guesses,
+            "kept": timings.guesses * (timings.acceptance or 0.0),
+        }
+        self._found[question] = line
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def fill(
+        self, model: Magistral, questions: list[str], draw: dict[str, Any], guesses: int = 0
+    ) -> None:
+        """Make the replies that are not there: with guesses each alone, plain ones together."""
+        left = [each for each in questions if each not in self._found]
+        if guesses:
+            for question in left:
+                self._add(question, model.generate(question, speculate=guesses, **draw))
+            return
+        for start in range(0, len(left), TOGETHER):
+            some = left[start : start + TOGETHER]
+            replies = model.generate_batch(some, max_batch=TOGETHER, **draw)
+            for question, reply in zip(some, replies, strict=True):
+                self._add(question, reply)
+
+
+def measure(work: Path, problems: int, guesses: int) -> dict[str, dict[str, float]]:
+    """Of each way to draw: how many replies are the plain ones, ids a pass, acceptance.
+
+    Plain replies are made together, by ``speculate="off"``; one that differs from the drafted
+    one is made again alone, and counts as it is then.
+    """
+    head = work / "head"
+    # Apart: where a plain reply's prompt is gone on from, a head has no rows of it.
+    plainly, model = Magistral.load("nano"), Magistral.load("nano", draft=head)
+    version = hashlib.sha256((head / "model.safetensors").read_bytes()).hexdigest()[:12]
+    asked = list(dict.fromkeys(questions(2 * problems, "test")))[:problems]
     found = {}
     for name, draw in DRAWS.items():
-        same = ids = 0
-        passes = kept = guessed = 0.0
-        for question in questions(problems, "test"):
-            wanted = plain.generate(question, speculate="off", **draw)
-            reply = drafted.generate(question, speculate=guesses, **draw)
-            same += (reply.reasoning, reply.content) == (wanted.reasoning, wanted.content)
-            tokens = reply.usage.completion_tokens
-            ids, passes = ids + tokens, passes + tokens / reply.timings.tokens_per_pass
-            guessed += reply.timings.guesses
-            kept += reply.timings.guesses * (reply.timings.acceptance or 0.0)
+        plain = Kept(work / f"plain-{name}.jsonl")
+        drafted = Kept(work / f"drafted-{name}-{version}-{guesses}.jsonl")
+        plain.fill(plainly, asked, draw)
+        drafted.fill(model, asked, draw, guesses)
+        same = sum(
+            drafted[each]["said"] == plain[each]["said"] or _is_plain(drafted[each], plainly, draw)
+            for each in asked
+        )
+        ids, passes, guessed, kept = (
+            sum(drafted[each][key] for each in asked)
+            for key in ("ids", "passes", "guesses", "kept")
+        )
         found[name] = {
-            "problems": problems,
+            "problems": len(asked),
             "equal_to_plain": same,
             "ids_a_pass": ids / passes,
             "acceptance": kept / max(guessed, 1.0),
         }
+        print(name, found[name], file=sys.stderr, flush=True)
     return found
+
+
+def _is_plain(drafted: dict[str, Any], plainly: Magistral, draw: dict[str, Any]) -> bool:
+    alone = plainly.generate(drafted["question"], speculate="off", **draw)
+    return bool(drafted["said"] == [alone.reasoning, alone.content])
 
 
 def main() -> None:
@@ -108,7 +170,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.measure_only:
         train(args.work, args.prompts, args.tokens)
-    found = measure(args.work / "head", args.problems, args.guesses)
+    found = measure(args.work, args.problems, args.guesses)
     print(json.dumps(found) if args.json else found)
     is_equal = all(each["equal_to_plain"] == each["problems"] for each in found.values())
     sys.exit(not is_equal or found["greedy"]["ids_a_pass"] < args.least)

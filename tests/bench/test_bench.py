@@ -57,6 +57,7 @@ def test_table(folder: Path) -> None:
     result = CliRunner().invoke(main, ["bench", "-m", str(folder), *SHORT])
     assert result.exit_code == 0, result.output
     assert "of limit" in result.stdout and "measured by a copy" in result.stdout
+    assert "So a reply of 1,000 tokens to a prompt of " in result.stdout.splitlines()[-1]
 
 
 def test_plot_in_a_terminal_of_80_columns(folder: Path, tmp_path: Path) -> None:

@@ -55,8 +55,9 @@ def test_the_recommendation_is_in_the_json_too() -> None:
 
 
 def test_a_model_that_is_here_is_recommended_as_it_is() -> None:
-    lines = run("nano").stdout.splitlines()
-    assert lines[-1].startswith("Recommended: as stored, 0.00 GB, with 16-bit KV and up to 2,048")
+    *_, recommended, _, command = run("nano").stdout.splitlines()
+    assert recommended.startswith("Recommended: as stored, 0.00 GB, with 16-bit KV and up to 2,048")
+    assert command == "  mlx-magistral chat -m nano"
 
 
 def test_json_has_each_combination_in_bytes() -> None:

@@ -1,6 +1,7 @@
 """The convert and verify commands: one line out, one line of error, the right exit code."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def test_compare_prints_a_table_bars_or_json(native_folder: Path, tmp_path: Path
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].split() == ["tokens", "64"]
     assert "layer" not in result.stdout
+    verdict = r"A and B are hardly apart: the likeliest next token is the same in [\d.]+% of the "
+    assert re.match(verdict, result.stdout.splitlines()[-1]), result.stdout
     table = json.loads(_run(*arguments, "--json").stdout)
     assert 0 < table["KL mean"] < 0.01
     assert len(table["layer errors"]) == 3

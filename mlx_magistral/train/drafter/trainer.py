@@ -19,12 +19,13 @@ from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model import device
 from mlx_magistral.model.eagle.network import Head
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.train.drafter.loss import DraftLoss, draft_loss, trainable
+from mlx_magistral.train.drafter.loss import DraftLoss, Wanted, draft_loss, trainable
 from mlx_magistral.train.drafter.options import PLACES_AT_ONCE, DrafterOptions
 from mlx_magistral.train.drafter.said import Packs, Rows, Said, Window
 from mlx_magistral.train.drafter.states import TargetStates
 from mlx_magistral.train.files import write_text
 from mlx_magistral.train.gradients import Gradients
+from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
 from mlx_magistral.train.optimizer import (
     clipped,
@@ -170,11 +171,22 @@ class DrafterTrainer:
             lambda tokens: embed(tokens).astype(self._dtype),
             rows,
             states[mx.array(rows.places)].astype(self._dtype),
-            lambda places: self._wanted(last, places),
+            self._wanted_of(rows, last),
             self._targets,
             learns=learns,
         )
         return done, rows
+
+    def _wanted_of(self, rows: Rows, last: mx.array) -> Wanted:
+        """The steps of a chain ask for nearly the same places: where there is room, once."""
+        read: list[Any] = [step.read.tolist() for step in rows.steps]
+        asked = sorted({place for each in read for place in each})
+        if len(asked) > chunk_rows(self._targets.size):
+            return lambda places: self._wanted(last, places)
+        logits = self._wanted(last, mx.array(asked))
+        order = mx.zeros((last.shape[0],), mx.uint32)
+        order[mx.array(asked)] = mx.arange(len(asked), dtype=mx.uint32)
+        return lambda places: logits[order[places]]
 
     def _wanted(self, last: mx.array, places: mx.array) -> mx.array:
         """The target's logits over the draft vocabulary (places, columns), a few at a time."""

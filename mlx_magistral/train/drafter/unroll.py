@@ -10,6 +10,7 @@ Source: EAGLE-3 (arXiv:2503.01840), section 3.2.
 # mypy: allow-untyped-calls, no-warn-return-any
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
@@ -50,11 +51,7 @@ class _Chain:
         self._keys = attention.row_keys(joined, 0)[0].astype(mx.float32)[:, None]
         self._values = attention.row_values(joined)[0].astype(mx.float32)[:, None]
         self._asking = rows.asking
-        places, owners = mx.arange(rows.count), rows.owners
-        # A row sees those of its own text that do not come after it.
-        self._seen = (rows.asking[:, None] >= places[None]) & (
-            owners[rows.asking][:, None] == owners[None]
-        )
+        self._parts = _parts(rows)
         self._own: list[tuple[mx.array, mx.array]] = []
         self._step = 0
 
@@ -72,14 +69,19 @@ class _Chain:
         groups, repeats = attention.n_kv_heads, attention.n_heads // attention.n_kv_heads
         q = self._turned(attention.row_queries_unturned(joined)) * attention.scale
         q = q.reshape(groups, repeats, *q.shape[1:])  # (G, H/G, asking, D)
-        scores = q @ self._keys.swapaxes(-1, -2)  # (G, H/G, asking, rows)
-        scores = mx.where(self._seen, scores, -mx.inf)
         own = [(q * keys).sum(axis=-1, keepdims=True) for keys, _ in self._own]
-        weights = mx.softmax(mx.concatenate([scores, *own], axis=-1), axis=-1)
-        rows = scores.shape[-1]
-        out = weights[..., :rows] @ self._values
+        outs, left = [], []
+        for part in self._parts:
+            scores = q[:, :, part.asking] @ self._keys[:, :, part.rows].swapaxes(-1, -2)
+            scores = mx.where(part.seen, scores, -mx.inf)
+            chains = [each[:, :, part.asking] for each in own]
+            weights = mx.softmax(mx.concatenate([scores, *chains], axis=-1), axis=-1)
+            count = scores.shape[-1]
+            outs.append(weights[..., :count] @ self._values[:, :, part.rows])
+            left.append(weights[..., count:])
+        out, weights = mx.concatenate(outs, axis=2), mx.concatenate(left, axis=2)
         for place, (_, values) in enumerate(self._own):
-            out = out + weights[..., rows + place, None] * values
+            out = out + weights[..., place, None] * values
         out = out.reshape(1, attention.n_heads, -1, attention.head_dim).astype(joined.dtype)
         return attention.out(out)
 
@@ -88,6 +90,29 @@ class _Chain:
         offsets = self._asking + self._step
         by_row = x[0].swapaxes(0, 1)[:, :, None].astype(mx.float32)  # (asking, heads, 1, D)
         return self._attention.turned(by_row, offsets)[:, :, 0].swapaxes(0, 1)
+
+
+class _Part(NamedTuple):
+    """Of one text the asking rows, all its rows, and which of these each of those sees."""
+
+    asking: slice
+    rows: slice
+    seen: mx.array
+
+
+def _parts(rows: Rows) -> list[_Part]:
+    """A row sees those of its own text that do not come after it, so each text is a product."""
+    parts, chosen = [], 0
+    asking: Any = rows.asking.tolist()
+    start = 0
+    for window in rows.windows:
+        end = start + len(window) - 1
+        own = [row for row in asking[chosen:] if row < end]
+        if own:
+            seen = mx.array(own)[:, None] >= mx.arange(start, end)[None]
+            parts.append(_Part(slice(chosen, chosen + len(own)), slice(start, end), seen))
+        chosen, start = chosen + len(own), end
+    return parts
 
 
 def useful_rows(outputs: Sequence[mx.array], rows: Rows) -> list[mx.array]:

@@ -41,8 +41,9 @@ def scripted(_scripts: Scripted) -> Scripted:
     return _scripts
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator["Browser"]:
+    """Gone after these tests: while it is driven, no other event loop can run in this thread."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=30_000)  # a busy machine takes its time
@@ -98,7 +99,7 @@ class _Tab:
             self.problems.append(f"asked {url}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _tab(browser: "Browser") -> Iterator[_Tab]:
     tab = _Tab(browser)
     yield tab

@@ -63,10 +63,17 @@ BROKEN = """[...document.querySelectorAll(".tools button, #composer button")].fi
 
 
 def render(page: Page, text: str) -> None:
+    """Into a place of its own: the page draws its conversation when it likes."""
     page.evaluate(
         """async (text) => {
             const { renderInto } = await import("/page/markdown.js");
-            renderInto(document.querySelector("#messages"), text);
+            let place = document.querySelector("main #rendered");
+            if (place === null) {
+                place = document.createElement("div");
+                place.id = "rendered";
+                document.querySelector("main").append(place);
+            }
+            renderInto(place, text);
         }""",
         text,
     )
@@ -105,9 +112,9 @@ def test_latex_that_is_wrong_stays_as_written(page: Page, scripted: Scripted) ->
     visit(page, scripted)
     for source in ("$\\nonsense{x}$", "$\\frac{1$", "\\(a & b\\)", "$$\\left( x$$"):
         render(page, f"so {source} is")
-        expect(page.locator("#messages p")).to_have_text(f"so {source} is")
+        expect(page.locator("#rendered p")).to_have_text(f"so {source} is")
         render(page, source)
-        expect(page.locator("#messages")).to_have_text(source)
+        expect(page.locator("#rendered")).to_have_text(source)
 
 
 def test_a_text_that_grows_looks_as_when_it_came_whole(page: Page, scripted: Scripted) -> None:
