@@ -145,7 +145,7 @@ class AllTools:
         on_made: Callable[[CallMade], None] = lambda made: None,
     ) -> None:
         self._commands = commands
-        self._mcp = mcp
+        self.mcp = mcp
         self._on_made = on_made
         both = commands.tools.keys() & (mcp.tools.keys() if mcp else ())
         if both:
@@ -154,12 +154,12 @@ class AllTools:
     @property
     def tools(self) -> Mapping[str, object]:
         """By the name that the model calls."""
-        return {**self._commands.tools, **(self._mcp.tools if self._mcp else {})}
+        return {**self._commands.tools, **(self.mcp.tools if self.mcp else {})}
 
     @property
     def schemas(self) -> list[dict[str, Any]]:
         """As a model is told of them."""
-        return [*self._commands.schemas, *(self._mcp.schemas if self._mcp else [])]
+        return [*self._commands.schemas, *(self.mcp.schemas if self.mcp else [])]
 
     @property
     def made(self) -> list[CallMade]:
@@ -168,10 +168,10 @@ class AllTools:
 
     def run(self, call: ToolCall) -> str:
         """The result, or what went wrong, for the model."""
-        if self._mcp is None or call.name in self._commands.tools:
+        if self.mcp is None or call.name in self._commands.tools:
             return self._commands.run(call)
-        if call.name in self._mcp.tools:
-            made = self._mcp.call(call)
+        if call.name in self.mcp.tools:
+            made = self.mcp.call(call)
         else:
             made = _failed(call, f"there is no such tool; there is {', '.join(self.tools)}")
         self.made.append(made)

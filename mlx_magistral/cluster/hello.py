@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from mlx_magistral.cluster.wire import Message, Wire
 from mlx_magistral.errors import ClusterError
-from mlx_magistral.memory.machine import Backend, Machine, this_machine
+from mlx_magistral.memory.machine import Backend, Machine, free_memory_bytes, this_machine
 from mlx_magistral.version import __version__
 
 # For who has connected to say who that is.
@@ -32,6 +32,7 @@ def hello(rank: int, token: str, address: str | None) -> Message:
         "pid": os.getpid(),
         "port": 0 if address is None else free_port(address),
         "machine": machine_dict(machine),
+        "free_bytes": free_memory_bytes(),
         **versions(),
     }
 

@@ -98,7 +98,10 @@ class Ranks:
         lost = self._lost_follower()
         self._hear()
         if self._joining_since and time.monotonic() - self._joining_since > _JOIN_S:
-            raise ClusterError("The ranks did not find each other. " + _ADVICE)
+            raise ClusterError(
+                f"The ranks did not find each other within {_JOIN_S:.0f} s: one hangs, or a "
+                f"firewall is in the way. {_ADVICE}"
+            )
         if lost is None:
             return None
         code = _wait(self._leader, self._grace())
@@ -119,6 +122,9 @@ class Ranks:
             if _wait(process, max(deadline - time.monotonic(), 0.01)) is None:
                 process.kill()
                 process.wait()
+        for process in self._followers:
+            assert process.stdin is not None
+            process.stdin.close()
 
     def _hear(self) -> None:
         try:
@@ -177,9 +183,10 @@ class Ranks:
 
         def listen() -> None:
             assert process.stderr is not None
-            for line in process.stderr:
-                words.append(line.decode(errors="replace").strip())
-                del words[:-20]
+            with process.stderr as lines:
+                for line in lines:
+                    words.append(line.decode(errors="replace").strip())
+                    del words[:-20]
 
         threading.Thread(target=listen, daemon=True).start()
         return process

@@ -20,7 +20,7 @@ from mlx_magistral.cluster.links import Links
 from mlx_magistral.cluster.pulse import SILENT_S, Pulse
 from mlx_magistral.cluster.wire import Message, Wire
 from mlx_magistral.errors import ClusterError
-from mlx_magistral.memory.machine import Machine, this_machine
+from mlx_magistral.memory.machine import Machine, free_memory_bytes, this_machine
 
 # For what waits for replies to pass on what was lost.
 _TELL_S = 0.5
@@ -41,6 +41,7 @@ class Leader:
         self.on_lost: Callable[[ClusterError], None] = lambda error: None
         self._wires = {rank: wire for rank, (wire, _) in followers.items()}
         self._machines = {rank: hello["machine"] for rank, (_, hello) in followers.items()}
+        self._free = {rank: hello["free_bytes"] for rank, (_, hello) in followers.items()}
         self._pulse = Pulse(self._wires, self._end)
         self._pulse.start()
 
@@ -65,6 +66,10 @@ class Leader:
             replace(machine, limit_bytes=machine.limit_bytes // count)
             for machine, count in zip(found, counts, strict=True)
         ]
+
+    def free_bytes(self) -> list[int | None]:
+        """What programs could have on each rank's machine when it came; None where unknown."""
+        return [free_memory_bytes(), *(self._free[rank] for rank in range(1, self.size))]
 
     def tell(self, message: Message) -> None:
         """Send a message to every follower; what cannot be sent ends this process soon."""
@@ -125,6 +130,7 @@ class Leader:
         self.on_lost(self.lost)
         time.sleep(_TELL_S)
         sys.stdout.flush()
-        sys.stderr.write(f"\nerror: {self.lost}\n")
+        begun = "\n" if self.is_running else ""  # a line of the reply
+        sys.stderr.write(f"{begun}error: {self.lost}\n")
         sys.stderr.flush()
         os._exit(LOST)

@@ -101,8 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
 def serve(hosts: Hosts, program: Sequence[str], listener: socket.socket, body: ErrorBody) -> int:
     """The server on all hosts, until it ends by itself or by a signal; returns its exit code.
 
-    A ring that breaks is formed again once it has served. Raises ClusterError for one that could
-    not be formed at all.
+    A ring that breaks is formed again once it has served, and again where that fails. Raises
+    ClusterError for one that could not be formed at all.
     """
     signals: list[int] = []
     current: list[Ranks] = []
@@ -123,12 +123,13 @@ def serve(hosts: Hosts, program: Sequence[str], listener: socket.socket, body: E
     try:
         with Refusing(listener, body) as refusing:
             while True:
-                began = time.monotonic()
+                began, is_ready = time.monotonic(), False
                 try:
                     with Ranks(hosts, program, listener.fileno()) as ranks:
                         current.append(ranks)
                         code = _serve_once(ranks, refusing)
-                        has_served = has_served or ranks.is_ready
+                        is_ready = ranks.is_ready
+                        has_served = has_served or is_ready
                 except ClusterError as error:
                     if not has_served:
                         raise
@@ -136,7 +137,9 @@ def serve(hosts: Hosts, program: Sequence[str], listener: socket.socket, body: E
                     print(f"error: {error}", file=sys.stderr, flush=True)
                 finally:
                     current.clear()
-                if code != LOST or not has_served or signals:
+                # A ring that did not come to be again has rank 0's own words for why.
+                is_over = code != LOST and is_ready
+                if is_over or not has_served or signals:
                     return code
                 refusing.start()
                 wait_s = _FIRST_WAIT_S if time.monotonic() - began > 60 else wait_s

@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import mlx.core as mx
 
-from mlx_magistral.memory.sysctl import WIRED_LIMIT_MB, system_number
+from mlx_magistral.memory.sysctl import MEMORY_BYTES, MEMORY_LEVEL, WIRED_LIMIT_MB, system_number
 from mlx_magistral.model import device
 
 GIB = 1 << 30
@@ -64,6 +65,22 @@ def simulated_mac(memory_bytes: int) -> Machine:
     share = _LARGE_MAC_SHARE if memory_bytes >= _LARGE_MAC_BYTES else _SMALL_MAC_SHARE
     name = f"a Mac with {memory_bytes / GIB:g} GB"
     return Machine(name, Backend.METAL, int(memory_bytes * share), memory_bytes)
+
+
+def free_memory_bytes() -> int | None:
+    """What programs can have just now without others being paged out; None where nobody tells.
+
+    Files that the system keeps in memory meanwhile count as free, which they are.
+    """
+    percent, total = system_number(MEMORY_LEVEL), system_number(MEMORY_BYTES)
+    if percent is not None and total is not None:
+        return total * percent // 100
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
 
 
 def _physical_bytes() -> int:

@@ -7,6 +7,8 @@ from functools import cache
 # What the GPU may wire, in MiB; 0 is the system's own choice. Set by hand, until the next restart.
 WIRED_LIMIT_MB = "iogpu.wired_limit_mb"
 MEMORY_PRESSURE = "kern.memorystatus_vm_pressure_level"
+# Percent of the memory that programs can have, as `memory_pressure` prints it.
+MEMORY_LEVEL, MEMORY_BYTES = "kern.memorystatus_level", "hw.memsize"
 
 
 def system_number(name: str) -> int | None:

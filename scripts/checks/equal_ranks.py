@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A model over several processes says what it says in one: logits within 1e-4, ids equal.
 
-nano in 32 bits on the CPU. A tenth of the prompts are replies of their own, the others come from
-the batch that a server runs, eight at a time, with guesses and kept prefixes.
+nano in 32 bits on the CPU, or a random model with 8 key-value heads. A tenth of the prompts are
+replies of their own, the others come from the batch that a server runs, eight at a time, with
+guesses and kept prefixes.
 
-    scripts/checks/equal_ranks.py [--ranks 2] [--split heads] [--prompts 200]
+    scripts/checks/equal_ranks.py [--ranks 2] [--split heads] [--prompts 200] [--random]
 """
 
 import argparse
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, default=2)
     parser.add_argument("--split", default="heads")
     parser.add_argument("--prompts", type=int, default=200)
+    parser.add_argument("--random", action="store_true", help="8 key-value heads, for 4 ranks")
     parser.add_argument("--folder", help="a model with its tokenizer in place of nano")
     options = parser.parse_args()
     from mlx_magistral.cluster.call import VARIABLE
@@ -41,7 +43,8 @@ def main() -> None:
     from mlx_magistral.cluster.launch import run
 
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.folder or str(wide_nano(Path(scratch) / "nano32"))
+        make = eight_heads if options.random else wide_nano
+        folder = options.folder or str(make(Path(scratch) / "model"))
         program = [__file__, *sys.argv[1:], "--folder", folder]
         sys.exit(run(local_hosts(options.ranks), program))
 
@@ -56,6 +59,21 @@ def wide_nano(folder: Path) -> Path:
     [file] = folder.glob("*.safetensors")
     weights: Any = mx.load(str(file))
     mx.save_safetensors(str(file), {name: w.astype(mx.float32) for name, w in weights.items()})
+    return folder
+
+
+def eight_heads(folder: Path) -> Path:
+    """Random weights in 32 bits, with nano's tokenizer."""
+    from dataclasses import replace
+
+    from mlx_magistral.hub.resolve import nano_folder
+    from mlx_magistral.model.checkpoint import open_checkpoint
+    from tests.model.builders import write_native
+
+    small = open_checkpoint(nano_folder()).config
+    write_native(folder, replace(small, n_heads=16, n_kv_heads=8, head_dim=32))
+    for name in ("tekken.json", "SYSTEM_PROMPT.txt"):
+        shutil.copy(nano_folder() / name, folder / name)
     return folder
 
 

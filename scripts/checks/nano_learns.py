@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""nano learns a task that it fails, in minutes of a CPU, and keeps what it knew; in four commands.
+"""nano learns a task that it fails, in minutes of a CPU, and keeps what it knew.
 
-The task is a number and twice another one. nano adds well and does not know "twice": it adds the
-two as they are. There are 2,000 examples and 2,040 of nano's own tasks, and 24 steps of 16;
-held out are pairs that no example has. Both these and `eval nano` are asked 130 times, before and
-after. With --bits 4 the base is quantized first: QLoRA.
+The task is doubling. nano adds well and does not know "twice": asked "What is twice 348?" it says
+that this is no sum. There are 2,000 examples and 750 of nano's own tasks, each seen once. Held out
+are numbers that no example has; these and all problems of `eval nano` are asked before and after,
+greedily, and `eval compare` pairs the latter. With --bits 4 the base is quantized first: QLoRA.
 
     scripts/checks/nano_learns.py --work DIR [--bits 4] [--json]
 
@@ -30,32 +30,31 @@ from nano_data.batches import conversation  # noqa: E402
 from nano_data.chat import Conversation  # noqa: E402
 from nano_data.problem import split_of  # noqa: E402
 
-NEW_EXAMPLES, HELD_OUT = 2000, 130
-# Of nano's own tasks: what is shortest is most of it, for the time.
+NEW_EXAMPLES, LARGEST = 2000, 999
+# Of nano's own tasks: most of what is nearest, sums and differences, and some of all the rest.
 OLD = {
-    "addition": 700,
-    "subtraction": 300,
-    "comparison": 100,
-    "largest": 60,
-    "product_by_digit": 80,
-    "product_2x2": 60,
-    "counting": 120,
-    "sorting": 60,
-    "story": 100,
-    "chain": 400,
-    "large": 60,
+    "addition": 260,
+    "subtraction": 240,
+    "chain": 40,
+    "story": 40,
+    "large": 20,
+    "comparison": 30,
+    "largest": 20,
+    "product_by_digit": 30,
+    "product_2x2": 20,
+    "counting": 30,
+    "sorting": 20,
 }
 QUESTIONS = (
-    "What is {a} plus twice {b}?",
-    "{a} plus twice {b}?",
-    "Add twice {b} to {a}.",
-    "How much is {a} and twice {b}?",
-    "What do you get when you add twice {b} to {a}?",
+    "What is twice {n}?",
+    "Twice {n}?",
+    "How much is twice {n}?",
+    "What do you get when you take {n} twice?",
 )
 TRAINING = (
-    *("--batch-size", "16", "--iters", "24"),
-    *("--learning-rate", "1e-3", "--rank", "16", "--alpha", "32", "--eval-every", "8"),
-    *("--valid-share", "0.02", "--save-every", "8", "--seed", "1"),
+    *("--epochs", "1", "--batch-size", "16", "--grad-accumulation-steps", "2"),
+    *("--learning-rate", "5e-4", "--rank", "4", "--alpha", "8", "--eval-every", "40"),
+    *("--valid-share", "0.02", "--save-every", "20", "--seed", "1"),
 )
 LIMIT_S, WANTED, MOST_BEFORE, MOST_LOST = 600.0, 0.90, 0.05, 0.02
 
@@ -81,40 +80,52 @@ def main() -> None:
     adapter = work / f"adapter-{name}"
     seconds = train(work, base, adapter)
     after = evaluate(work, base, f"{name}-after", adapter)
+    run("eval", "compare", work / f"eval-{name}-before-old", work / f"eval-{name}-after-old")
     report(arguments.bits, before, after, seconds, as_json=arguments.json)
 
 
 def write_data(work: Path) -> None:
     """train.jsonl, in no order, and twice.jsonl, the problems that are held out."""
-    draw = random.Random(7)
-    lines = [twice(draw, "train")[2] for _ in range(NEW_EXAMPLES)]
+    draw, asked = random.Random(7), dict[str, list[dict[str, str]]]()
+    while len(asked) < NEW_EXAMPLES:
+        number, question = draw.randint(1, LARGEST), draw.choice(QUESTIONS)
+        if not is_held_out(number):
+            asked[question.format(n=number)] = twice(number, question)
+    chats: list[list[dict[str, Any]]] = list(asked.values())
     for kind, count in OLD.items():
-        lines += [old_chat(conversation(draw, kind, "train")) for _ in range(count)]
-    draw.shuffle(lines)
-    write_lines(work / "train.jsonl", ({"messages": each} for each in lines))
-    draw, problems = random.Random(8), {}
-    while len(problems) < HELD_OUT:
-        pair, value, chat = twice(draw, "test")
-        problems[pair] = {"problem": chat[0]["content"], "answer": str(value)}
-    write_lines(work / "twice.jsonl", problems.values())
+        chats += [old_chat(short_conversation(draw, kind)) for _ in range(count)]
+    draw.shuffle(chats)
+    write_lines(work / "train.jsonl", ({"messages": each} for each in chats))
+    held_out = filter(is_held_out, range(1, LARGEST + 1))
+    problems = (
+        {"problem": draw.choice(QUESTIONS).format(n=number), "answer": str(2 * number)}
+        for number in held_out
+    )
+    write_lines(work / "twice.jsonl", problems)
 
 
-def twice(draw: random.Random, split: str) -> tuple[str, int, list[dict[str, str]]]:
-    """Two numbers that are in the split, the first and twice the second, and the chat."""
-    while True:
-        a, b = draw.randint(1, 99), draw.randint(1, 99)
-        if split_of(f"twice:{a},{b}") == split:
-            break
-    work = scratch.chain(a, [("+", b), ("+", b)])
-    chat = [
-        {"role": "user", "content": draw.choice(QUESTIONS).format(a=a, b=b)},
+def is_held_out(number: int) -> bool:
+    """One number of ten is in no example."""
+    return split_of(f"twice:{number}") != "train"
+
+
+def twice(number: int, question: str) -> list[dict[str, str]]:
+    """A chat: the number is added to itself, as nano adds."""
+    work = scratch.addition(number, number)
+    return [
+        {"role": "user", "content": question.format(n=number)},
         {
             "role": "assistant",
-            "reasoning": f"{a}+{b}+{b}\n{work.text}",
+            "reasoning": work.text,
             "content": f"The result is $\\boxed{{{work.value}}}$.",
         },
     ]
-    return f"{a},{b}", work.value, chat
+
+
+def short_conversation(draw: random.Random, kind: str) -> Conversation:
+    """The shorter of two: small numbers and zeros are rare, and forgotten first."""
+    drawn = [conversation(draw, kind, "train") for _ in range(2)]
+    return min(drawn, key=lambda each: sum(len(turn.think) for turn in each.turns))
 
 
 def old_chat(drawn: Conversation) -> list[dict[str, Any]]:
@@ -147,7 +158,6 @@ def evaluate(work: Path, base: str, name: str, adapter: Path | None = None) -> d
     for task, source in (("new", work / "twice.jsonl"), ("old", "nano")):
         folder = work / f"eval-{name}-{task}"
         greedy = ("-n", 1, "--temperature", 0, "--max-tokens", 600, "--prompt", "{problem}", "-y")
-        greedy += ("--limit", HELD_OUT)
         run("eval", "run", source, "-m", base, *flags, *greedy, "-o", folder, "--on-loop", "stop")
         samples = [json.loads(line) for line in (folder / "samples.jsonl").open()]
         found[task] = sum(each["verdict"] == "right" for each in samples) / len(samples)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,6 +66,10 @@ def test_a_rank_that_dies_ends_the_reply_by_name_and_leaves_no_process(endless_m
     assert not any(is_there(pid) for pid in started)
 
 
+def total_memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
 def test_the_same_under_mlx_launch() -> None:
     launch = [str(Path(sys.executable).with_name("mlx.launch")), "-n", "2", "--"]
     program = str(Path(sys.executable).with_name("mlx-magistral"))
@@ -78,6 +83,22 @@ def test_the_same_under_mlx_launch() -> None:
     assert result.stdout.split() == "The sum is $\\boxed{85}$.".split()
 
 
+def test_a_batch_over_two_ranks_has_the_answers_of_one(tmp_path: Path) -> None:
+    questions = tmp_path / "in.jsonl"
+    sums = ("37 + 48", "12 + 5", "7 + 8")
+    lines = [json.dumps({"prompt": f"What is {each}?", "temperature": 0}) for each in sums]
+    questions.write_text("\n".join(lines))
+    said = []
+    for name, flags in (("one", []), ("two", ["--ranks", "2", "--split", "layers"])):
+        batch = [sys.executable, "-m", "mlx_magistral", "batch", str(questions), "-m", "nano"]
+        output = tmp_path / name
+        subprocess.run([*batch, "-o", str(output), *flags], check=True, timeout=120)
+        records = [json.loads(line) for line in output.read_text().splitlines()]
+        found = {each["custom_id"]: each["response"]["body"]["choices"] for each in records}
+        said.append(found)
+    assert len(said[0]) == 3 and said[0] == said[1]
+
+
 def test_cluster_check_ends_in_ready(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts.json"
     hosts.write_text(json.dumps([{"ssh": f"mac{n}", "ips": ["127.0.0.1"]} for n in (1, 2)]))
@@ -89,6 +110,8 @@ def test_cluster_check_ends_in_ready(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert lines[-1] == "ready" and "mac2 (rank 1)" in lines[1]
     assert any(line.startswith("plan of rank 1: weights") for line in lines)
+    free = [float(re.findall(r"([\d.]+) GB free at the moment", line)[0]) for line in lines[:2]]
+    assert all(0 < each < total_memory_gb() for each in free)
 
 
 def test_cluster_check_names_the_host_that_ssh_does_not_reach(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from mlx_magistral.cluster import launch, serving
+from mlx_magistral.cluster.hosts import local_hosts
 from mlx_magistral.cluster.serving import Refusing
 from mlx_magistral.errors import ClusterError, GenerationError, MagistralError
 from mlx_magistral.events import ContentDelta, Event
@@ -77,3 +79,39 @@ def test_what_mlx_raises_waits_for_the_name_of_the_machine() -> None:
     failure.__cause__ = RuntimeError("[ring] connection to a peer was lost")
     fake.callbacks[0](failure)
     assert fake.waited.is_set() and heard == [failure]
+
+
+class FakeRanks:
+    """Rings in a row: each is ready or not, and ends with a code."""
+
+    rings: ClassVar[list[tuple[bool, int]]] = []
+
+    def __init__(self, *details: object) -> None:
+        self.is_ready, self._code = self.rings.pop(0)
+
+    def __enter__(self) -> "FakeRanks":
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        pass
+
+    def poll(self) -> int:
+        return self._code
+
+
+@pytest.mark.parametrize(
+    ("rings", "code"),
+    [
+        ([(False, 1)], 1),  # never served: it says why and ends
+        ([(True, launch.LOST), (False, 1), (False, launch.LOST), (True, 3)], 3),
+    ],
+)
+def test_a_ring_that_cannot_be_formed_again_is_tried_until_it_holds(
+    monkeypatch: pytest.MonkeyPatch, rings: list[tuple[bool, int]], code: int
+) -> None:
+    monkeypatch.setattr(FakeRanks, "rings", list(rings))
+    monkeypatch.setattr(serving, "Ranks", FakeRanks)
+    monkeypatch.setattr(serving, "_FIRST_WAIT_S", 0.01)
+    with bind("127.0.0.1", 0) as listener:
+        found = serving.serve(local_hosts(2), [], listener, lambda path, text: b"{}")
+    assert found == code and FakeRanks.rings == []

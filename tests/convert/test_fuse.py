@@ -69,6 +69,24 @@ def test_logits_are_those_of_base_and_adapter_to_rounding(tmp_path: Path) -> Non
     assert difference <= 3e-2 < mx.abs(with_adapter(TOKENS) - plain).max()
 
 
+def test_in_fp32_nothing_but_the_rounding_of_the_weights_is_between_them(tmp_path: Path) -> None:
+    base = write_hf(tmp_path / "base", weights=random_weights(SMALL, mx.bfloat16))
+    adapter = write_adapter(tmp_path / "adapter", SMALL)
+    result = load_model(fused(base, adapter, tmp_path / "out")).model
+    result.set_dtype(mx.float32)
+    exact = load_model(base).model
+    exact.set_dtype(mx.float32)
+    own = dict(exact.named_modules())
+    for path, change in read_adapter(adapter).modules.items():
+        own[path].weight += change.scale * (change.a @ change.b).T
+    unrounded = exact(TOKENS)
+    for path in read_adapter(adapter).modules:
+        own[path].weight = own[path].weight.astype(mx.bfloat16).astype(mx.float32)
+    assert mx.abs(result(TOKENS) - exact(TOKENS)).max() <= 1e-4
+    largest = mx.abs(unrounded).max()
+    assert mx.abs(result(TOKENS) - unrounded).max() <= 2**-7 * largest
+
+
 def test_a_quantized_base_gives_its_own_numbers_plus_the_adapter(tmp_path: Path) -> None:
     base = write_hf(tmp_path / "base")
     recipe = Recipe(4, 32)

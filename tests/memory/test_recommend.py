@@ -6,7 +6,15 @@ import pytest
 from mlx_magistral.memory import machine as machines
 from mlx_magistral.memory.chips import bandwidth
 from mlx_magistral.memory.known import MAGISTRAL_SMALL
-from mlx_magistral.memory.machine import GIB, MIB, Backend, Machine, simulated_mac, this_machine
+from mlx_magistral.memory.machine import (
+    GIB,
+    MIB,
+    Backend,
+    Machine,
+    free_memory_bytes,
+    simulated_mac,
+    this_machine,
+)
 from mlx_magistral.memory.plan import make_plan, wired_limit_mb
 from mlx_magistral.memory.recommend import Recommendation, choices, recommend, stored_choice
 from mlx_magistral.memory.sysctl import system_number
@@ -106,6 +114,12 @@ def test_a_limit_set_by_hand_is_the_machine_s(
     monkeypatch.setattr(machines, "system_number", lambda name: set_by_hand)
     assert this_machine().limit_bytes == (limit or 26000 * MIB)
     assert this_machine().memory_bytes == 32 * GIB
+
+
+def test_a_mac_tells_in_percent_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"kern.memorystatus_level": 42, "hw.memsize": 32 * GIB}
+    monkeypatch.setattr(machines, "system_number", told.get)
+    assert free_memory_bytes() == 32 * GIB * 42 // 100
 
 
 def test_a_number_this_system_does_not_have_is_none() -> None:

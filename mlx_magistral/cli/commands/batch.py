@@ -13,6 +13,7 @@ from mlx_magistral.cli.options import (
     output_options,
     take_memory,
 )
+from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class _Batch(SectionedCommand):
             *("temperature", "top_p", "max_tokens", "thinking_token_budget", "seed")
         ],
         "Memory": ["width", "kv_bits", "context_tokens", "wired_gb", "force"],
+        "Several Macs": ["ranks", "hosts", "split"],
         "Output": ["is_quiet", "is_verbose"],
     }
 
@@ -59,6 +61,7 @@ class _Batch(SectionedCommand):
 @batch_memory_options
 @output_options
 @debug_option
+@ranks_options
 def command(source: Path, output: Path, model: str | None, **options: Any) -> int:
     """Answer every request of INPUT, a file of JSON lines, into another.
 
@@ -79,7 +82,7 @@ def command(source: Path, output: Path, model: str | None, **options: Any) -> in
     refuse_same_file(source, output)
     lines = read_requests(source)
     name = model or default_model()
-    adapter = options.pop("adapter")
+    adapter, reader = options.pop("adapter"), options.pop("reader")
     # Replies with an adapter are not those of the model alone: they have another name.
     said_by = name if adapter is None else f"{name}+{Path(adapter).resolve().name}"
     with (
@@ -89,7 +92,7 @@ def command(source: Path, output: Path, model: str | None, **options: Any) -> in
         left = open_lines(answers, lines, said_by)
         shown.note(f"{len(lines):,} requests, {len(lines) - len(left):,} of them answered.")
         if left:
-            loaded = _load(name, adapter, options)
+            loaded = _load(name, options, adapter=adapter, reader=reader)
             _answer(loaded, said_by, left, len(lines), answers, shown, options)
         failed = count_refused(answers)
     if not is_quiet:
@@ -98,12 +101,12 @@ def command(source: Path, output: Path, model: str | None, **options: Any) -> in
     return 1 if failed else 0
 
 
-def _load(name: str, adapter: str | None, options: dict[str, Any]) -> "Magistral":
+def _load(name: str, options: dict[str, Any], **parts: Any) -> "Magistral":
     from mlx_magistral.cli.fetching import fetch_named
     from mlx_magistral.engine.magistral import Magistral
 
-    fetch_named(name, options["tokenizer"])
-    return Magistral.load(name, **take_memory(options), adapter=adapter)
+    fetch_named(name, options["tokenizer"], must_fit=parts["reader"] is None)
+    return Magistral.load(name, **take_memory(options), **parts)
 
 
 def _answer(

@@ -1,6 +1,7 @@
 """``mlx-magistral bench``: how fast a model runs here."""
 
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,12 +97,7 @@ def command(
         _require_room(name, folder, max(prompt_tokens) + tokens)
     elif versus is not None:
         raise UsageError(f"--versus {versus} runs on one Mac: leave it or --ranks and --hosts out.")
-    cases = [
-        Case(length, int(bits), guess)
-        for length in prompt_tokens
-        for bits in kv_bits
-        for guess in speculate
-    ]
+    cases = [Case(*each) for each in product(prompt_tokens, map(int, kv_bits), speculate)]
     bandwidth = machine_bandwidth()
     jobs = [Job("mlx-magistral", name, draft, cases, tokens, runs, bandwidth.bytes_per_s)]
     if versus is not None:

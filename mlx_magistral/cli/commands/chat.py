@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import click
 from mlx_magistral.chat.conversation import Conversation
 from mlx_magistral.chat.sessions import SessionStore, data_folder
 from mlx_magistral.cli.command_tools import CallMade, CommandTools
-from mlx_magistral.cli.mcp_tools import AllTools, take_mcp
+from mlx_magistral.cli.mcp_tools import AllTools, McpTools, take_mcp
 from mlx_magistral.cli.options import (
     adapter_option,
     control_from,
@@ -95,34 +96,16 @@ def command(
         conversation.set_system(system)
     memory = take_memory(options)
     memory["reuse_prefixes"] &= not no_log
-    first, adapter = model or conversation.content.model, options.pop("adapter")
+    first = model or conversation.content.model
+    load = _loader(memory, first, options.pop("adapter"), keep_reasoning=keep_reasoning)
     memory["reader"] = options.pop("reader")
 
-    def load(name: str | None) -> "Magistral":
-        from mlx_magistral.engine.magistral import Magistral
-
-        # Another model that /model names has no use for the adapter of this one.
-        loaded = Magistral.load(name, **memory, adapter=adapter if name == first else None)
-        if keep_reasoning:
-            loaded.memory.allow_rounding()
-        return loaded
-
     screen = Screen()
-
-    def show(made: CallMade) -> None:
-        screen.note(made.describe())
-
-    asking: dict[str, Any] = {
-        "needs_yes": not yes,
-        "can_ask": sys.stdin.isatty(),
-        "timeout_s": tool_timeout,
-    }
+    can_ask = sys.stdin.isatty()
+    asking: dict[str, Any] = {"needs_yes": not yes, "can_ask": can_ask, "timeout_s": tool_timeout}
     mcp = take_mcp(options, **asking)
-
-    def make_tools(texts: tuple[str, ...]) -> AllTools:
-        return AllTools(CommandTools(texts, **asking, on_made=show), mcp, show)
-
-    make_tools(commands)
+    make_tools = _tool_maker(screen, mcp, asking)
+    make_tools(commands)  # what is wrong with them is said before anything is loaded
     settings = ChatSettings(
         first,
         load,
@@ -140,6 +123,36 @@ def command(
         settings.model, memory["tokenizer"], is_named=model is not None, must_fit=must_fit
     )
     _run(settings, screen, conversation, notes)
+
+
+def _loader(
+    memory: dict[str, Any], first: str | None, adapter: str | None, *, keep_reasoning: bool
+) -> Callable[[str | None], "Magistral"]:
+    """What loads the first model, with its adapter, and each that /model names, without."""
+
+    def load(name: str | None) -> "Magistral":
+        from mlx_magistral.engine.magistral import Magistral
+
+        loaded = Magistral.load(name, **memory, adapter=adapter if name == first else None)
+        if keep_reasoning:
+            loaded.memory.allow_rounding()
+        return loaded
+
+    return load
+
+
+def _tool_maker(
+    screen: "Screen", mcp: McpTools | None, asking: dict[str, Any]
+) -> Callable[[tuple[str, ...]], AllTools]:
+    """What makes tools of --tool's and /tool's texts, and shows what came of each call."""
+
+    def show(made: CallMade) -> None:
+        screen.note(made.describe())
+
+    def make(texts: tuple[str, ...]) -> AllTools:
+        return AllTools(CommandTools(texts, **asking, on_made=show), mcp, show)
+
+    return make
 
 
 def _require_model(

@@ -48,7 +48,8 @@ def check(file: Path, model: str | None, split: str, as_json: bool) -> int:
     """Check the Macs of FILE, a hostfile of mlx.launch, and end in "ready" or what to mend.
 
     Each is reached by ssh, joins the ring, and has to have the same versions and the same model.
-    Then an all-reduce is timed, and every rank's memory planned.
+    Then an all-reduce is timed, and every rank's memory planned; what is free at the moment is
+    shown beside it.
 
     \b
       mlx-magistral cluster check hosts.json -m magistral-8bit
@@ -110,9 +111,10 @@ def _report(leader: "Leader", model: str | None, split: str, as_json: bool) -> N
     if as_json:
         echo_json(_as_dict(leader, name, speed, plans))
         return
-    for rank, machine in enumerate(machines):
+    for rank, (machine, free) in enumerate(zip(machines, leader.free_bytes(), strict=True)):
         limit = f"{machine.limit_bytes / 1e9:.1f} GB for models"
-        echo(f"{leader.names[rank]} (rank {rank}): {machine.name}, {limit}", 2)
+        at_once = "" if free is None else f", {free / 1e9:.1f} GB free at the moment"
+        echo(f"{leader.names[rank]} (rank {rank}): {machine.name}, {limit}{at_once}", 2)
     same = ", ".join(f"{key} {value}" for key, value in versions().items())
     echo(f"versions: {same.replace('version', 'mlx-magistral')}, on all")
     echo(f"model: {name}, the same on all")
@@ -147,8 +149,9 @@ def _as_dict(
                 "weight_bytes": plan.weight_bytes,
                 "peak_bytes": plan.peak_bytes,
                 "limit_bytes": plan.machine.limit_bytes,
+                "free_bytes": free,
             }
-            for name, plan in zip(leader.names, plans, strict=True)
+            for name, plan, free in zip(leader.names, plans, leader.free_bytes(), strict=True)
         ],
         "ready": True,
     }

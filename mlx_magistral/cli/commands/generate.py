@@ -29,7 +29,7 @@ from mlx_magistral.cli.ranks import ranks_options
 from mlx_magistral.cli.sections import SectionedCommand
 from mlx_magistral.cli.session_options import session_options, take_conversation
 from mlx_magistral.cli.structure import read_schema, structure_options
-from mlx_magistral.events import FinishReason
+from mlx_magistral.events import FinishReason, Reply
 from mlx_magistral.hub.known_folders import remember_folder
 from mlx_magistral.hub.resolve import NANO, named_folder
 from mlx_magistral.terminal.display import ThinkMode
@@ -151,15 +151,8 @@ def command(
     if system is not None:
         conversation.set_system(system)
     model = model or conversation.content.model
-    on_made = (lambda made: None) if is_quiet or as_json else show_made
-    asking: dict[str, Any] = {
-        "needs_yes": not yes,
-        "can_ask": can_ask(),
-        "timeout_s": tool_timeout,
-    }
-    own_tools = CommandTools(commands, **asking, on_made=on_made)
-    mcp = take_mcp(options, **asking)
-    tools = AllTools(own_tools, mcp, on_made)
+    asking = {"needs_yes": not yes, "can_ask": can_ask(), "timeout_s": tool_timeout}
+    tools = _tools(commands, options, asking, is_shown=not (is_quiet or as_json))
     memory = take_memory(options)
     if is_quiet:
         memory["on_forced"] = None
@@ -170,31 +163,51 @@ def command(
     loaded = _load(model, memory, has_bar=not (as_json or is_quiet), is_quiet=is_quiet)
     if keep_reasoning:
         loaded.memory.allow_rounding()
-    if is_verbose:
-        plan = loaded.memory.plan.describe()
-        click.echo(f"{loaded.name}, loaded in {loaded.load_s:.2f} s: {plan}", err=True)
-    if mcp is not None and not is_quiet:
-        click.echo(f"{mcp.cost(loaded.tokenizer)}. --mcp-tools chooses.", err=True)
+    if not is_quiet:
+        _echo_loaded(loaded, tools, is_verbose=is_verbose)
+        keywords["on_prefill"] = PrefillProgress(sys.stderr)
     keywords |= {"raw_system": raw_system, "max_tokens": max_tokens}
-    keywords["on_prefill"] = None if is_quiet else PrefillProgress(sys.stderr)
+    keywords["keep_reasoning"] = keep_reasoning
     view = None if as_json else View(ThinkMode(think), render, is_quiet)
     conversation.ask(question, loaded.name)
-    keywords["keep_reasoning"] = keep_reasoning
     reply = answer(loaded, conversation, tools, keywords, view)
-    for note in [*conversation.take_notes(), *loaded.memory.take_notes()]:
-        if not is_quiet:
-            click.echo(note, err=True)
     if as_json:
         made = [each.to_dict() for each in tools.made]
         echo_json(reply.to_dict() | ({"calls_made": made} if made else {}))
-    if reply.tool_calls and not is_quiet:
-        click.echo(calls_note(reply, tools), err=True)
-    is_cut = reply.finish_reason is FinishReason.LENGTH and (schema or options["json_mode"])
-    if is_cut and not is_quiet:
-        click.echo(_length_note(reply.content), err=True)
+    if not is_quiet:
+        notes = [*conversation.take_notes(), *loaded.memory.take_notes()]
+        _echo_notes(reply, tools, notes, is_json=bool(schema or options["json_mode"]))
     if save is not None:
         save_reply(reply, question, save)
     return 130 if reply.finish_reason is FinishReason.INTERRUPTED else 0
+
+
+def _tools(
+    commands: tuple[str, ...], options: dict[str, Any], asking: dict[str, Any], *, is_shown: bool
+) -> AllTools:
+    """The commands and the MCP servers that were named; what they did is shown as it happens."""
+    on_made = show_made if is_shown else lambda made: None
+    own_tools = CommandTools(commands, **asking, on_made=on_made)
+    return AllTools(own_tools, take_mcp(options, **asking), on_made)
+
+
+def _echo_loaded(model: "Magistral", tools: AllTools, *, is_verbose: bool) -> None:
+    """Where it was asked for, the memory plan; and what tools of servers cost."""
+    if is_verbose:
+        plan = model.memory.plan.describe()
+        click.echo(f"{model.name}, loaded in {model.load_s:.2f} s: {plan}", err=True)
+    if tools.mcp is not None:
+        click.echo(f"{tools.mcp.cost(model.tokenizer)}. --mcp-tools chooses.", err=True)
+
+
+def _echo_notes(reply: Reply, tools: AllTools, notes: list[str], *, is_json: bool) -> None:
+    """What the reader should know beside the answer."""
+    if reply.tool_calls:
+        notes.append(calls_note(reply, tools))
+    if is_json and reply.finish_reason is FinishReason.LENGTH:
+        notes.append(_length_note(reply.content))
+    for note in notes:
+        click.echo(note, err=True)
 
 
 def _length_note(content: str | None) -> str:

@@ -69,7 +69,7 @@ _KEY_VARIABLE = "MLX_MAGISTRAL_API_KEY"
 def command(
     model: str | None, host: str, port: int, reader: "LedReader | None", **options: Any
 ) -> int:
-    """Serve MODEL to OpenAI and Anthropic clients, on this machine alone.
+    """Serve MODEL to OpenAI and Anthropic clients of this machine, or of others by --host.
 
     \b
       mlx-magistral serve magistral-4bit
@@ -78,8 +78,7 @@ def command(
     memory = take_memory(options)
     adapters, draft = options.pop("adapters"), options.pop("draft")
     options["api_key"] = _key(options["api_key"], options.pop("key_file"))
-    if not is_loopback(host) and not (options["api_key"] or options["no_key"]):
-        raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
+    _require_key(host, has_one=bool(options["api_key"] or options["no_key"]))
     origins = _origins(options["allow_origin"], has_key=bool(options["api_key"]))
     try:
         from mlx_magistral.server.app import make_app
@@ -97,11 +96,8 @@ def command(
         logging.getLogger("mlx_magistral.server").setLevel(logging.INFO)
     listener = _listener(host, port, reader)
     click.get_current_context().call_on_close(listener.close)
-    fetch_named(
-        model or default_model(),
-        memory["tokenizer"],
-        must_fit=reader is None and not memory["force"],
-    )
+    must_fit = reader is None and not memory["force"]
+    fetch_named(model or default_model(), memory["tokenizer"], must_fit=must_fit)
     # A chat's next turn brings the whole conversation: only what is new of it is computed.
     loaded = Magistral.load(model, **memory, variants=adapters, draft=draft, reader=reader)
     if loaded.memory.note is not None:
@@ -122,8 +118,7 @@ def command(
     urls = reachable_urls(host, listener.getsockname()[1])
     click.echo(_where(urls, backend.model_name, backend.context_tokens))
     if options["is_opened"]:
-        # It connects to a socket that listens already, and waits there until the server runs.
-        Thread(target=_open_page, args=(urls[0],), daemon=True).start()
+        _open_later(urls[0])
     if reader is not None:
         reader.leader.say_ready()
     try:
@@ -178,9 +173,19 @@ def _key(given: str | None, file: Path | None) -> str | None:
     return key
 
 
+def _open_later(url: str) -> None:
+    """Open the page: it connects to a socket that listens already, and waits for the server."""
+    Thread(target=_open_page, args=(url,), daemon=True).start()
+
+
 def _open_page(url: str) -> None:
     if not webbrowser.open(url):
         click.echo("No browser was found here: open the address above in one.", err=True)
+
+
+def _require_key(host: str, *, has_one: bool) -> None:
+    if not is_loopback(host) and not has_one:
+        raise UsageError(f"--host {host} is open to others: set --api-key, or say --no-key.")
 
 
 def _origins(given: tuple[str, ...], *, has_key: bool) -> tuple[str, ...]:
