@@ -7,6 +7,8 @@ begin. With ``length`` given the gate is left out.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
 
 import mlx.core as mx
 
@@ -138,13 +140,12 @@ class Drafts:
         return self._from_lookup(ahead=1).guesses > 0 or self._from_model().guesses > 0
 
     def propose(self, driver: Driver) -> mx.array | None:
-        """A draft from the look-up where that pays, else from the draft model where that does."""
+        """A draft from the look-up or the draft model, whichever gains more, where one does."""
         most = min(self._longest, driver.left - 1)
-        self._uses_model = False
-        draft = self._from_lookup()
-        if draft.guesses <= 0 and self._draft_model is not None:
-            draft = self._from_model()
-            self._uses_model = draft.guesses > 0
+        draft, other = self._from_lookup(), self._from_model()
+        self._uses_model = other.guesses > 0 and (not draft.guesses or other.gain > draft.gain)
+        if self._uses_model:
+            draft = other
         count = min(draft.guesses, most)
         if self._shared is not None:
             self._shared.put(self, PassLoad(max(count, 0) + 1, draft.expected))
@@ -170,7 +171,8 @@ class Drafts:
         if not match:
             return Draft()
         if self._length is not None:
-            return Draft(self._length)
+            places = range(match + ahead, match + ahead + self._length)
+            return _fixed([self._lookups.rate(self._key(each)) for each in places])
         first = self._lookups.rate(self._key(match))
         # Waiting for the id in flight costs a little, so it has to be likely that it is the guess.
         if first < (0.5 if ahead else _LEAST_RATE):
@@ -211,7 +213,8 @@ class Drafts:
         if self._draft_model is None:
             return Draft()
         if self._length is not None:
-            return Draft(self._length)
+            guesses = range(self._length)
+            return _fixed([self._model_guesses.rate((self._state, place)) for place in guesses])
         if len(self._tokens) < self._try_model_at:
             return Draft()
         places = range(MOST_DRAFTED)
@@ -238,6 +241,12 @@ class Drafts:
         """Matches that behave alike: 3, 4, 5 to 7, 8 to 15, 16 and more, in each phase."""
         match = min(match, LONGEST_MATCH)
         return self._state, match if match < 5 else 1 << (match.bit_length() - 1)
+
+
+def _fixed(rates: Sequence[float]) -> Draft:
+    """A draft of as many ids as there are rates, whatever a pass costs."""
+    expected = 1 + sum(accumulate(rates, mul))
+    return Draft(len(rates), expected, expected)
 
 
 def _prior(key: object) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from decode.speculation.replay import Clocked, replay
 from model.builders import SMALL, random_weights
 from model.eagle.heads import write_head
 
@@ -211,3 +212,38 @@ def test_a_window_holds_no_more_than_its_rows_and_some(tmp_path: Path) -> None:
     for _ in range(3000):
         cache.append(mx.zeros((1, 2, 1, 8)), mx.zeros((1, 2, 1, 8)))
     assert cache.place == 3000 and cache.offset <= 16 + 1025
+
+
+class Right:
+    """A draft model that knows the reply."""
+
+    tap, guess_s = None, 0.0
+
+    def __init__(self, text: list[int]) -> None:
+        self._text = text
+
+    def propose(self, tokens: list[int], count: int, driver: object) -> mx.array:
+        return mx.array(self._text[len(tokens) :][:count])
+
+
+def _passes(reply: list[int], **options: Any) -> int:
+    told = replay(PROMPT, reply, Clocked(lambda rows: 1.0, range(1, 9)), **options)
+    return len(told.rows)
+
+
+@pytest.mark.parametrize("length", [4, None], ids=["fixed", "gated"])
+def test_a_short_match_in_the_text_does_not_take_the_place_of_a_surer_head(
+    length: int | None,
+) -> None:
+    # Runs of three come again and again, and go on otherwise each time.
+    reply = [each for n in range(30) for each in (41, 42, 43, 100 + n, 200 + n, 300 + n)]
+    draft: Any = Right([*PROMPT, *reply])
+    passes = _passes(reply, length=length, draft_model=draft)
+    assert passes <= len(reply) / (4 if length else 5)
+
+
+def test_a_long_copy_takes_the_place_of_a_head_that_guesses_a_few() -> None:
+    told = [*range(20, 60)] * 6
+    wrong: Any = Right([*PROMPT, *([7] * len(told))])
+    passes = _passes(told, length=8, draft_model=wrong)
+    assert passes < len(told) / 3
