@@ -285,7 +285,7 @@ def test_without_the_extra_auto_is_free_and_required_is_refused(
     def missing() -> None:
         raise MissingExtraError("Structured answers", "guidance")
 
-    monkeypatch.setattr(tiny, "_guidance", missing)
+    monkeypatch.setattr(tiny, "guidance", missing)
     assert tiny.generate("x", tools=[tool("first")], max_tokens=2, seed=1).usage.completion_tokens
     for choice in ("required", "first"):
         with pytest.raises(MissingExtraError, match=r"mlx-magistral\[guidance\]"):

@@ -79,8 +79,10 @@ def test_thinking_and_calls_are_not_searched_and_keep_their_order() -> None:
 def test_ids_of_what_is_cut_off_are_not_reported() -> None:
     stops = StopStrings(("cd",))
     first, second, third = (TokenLogprob(n, b"", 0.0) for n in range(3))
-    events = stops.feed([ContentDelta("ab", (first,)), ContentDelta("xc", (second,))])
-    events += stops.feed([ContentDelta("d", (third,))])
+    events = stops.feed(
+        [ContentDelta("ab", logprobs=(first,)), ContentDelta("xc", logprobs=(second,))]
+    )
+    events += stops.feed([ContentDelta("d", logprobs=(third,))])
     ids = [
         each.token for event in events if isinstance(event, ContentDelta) for each in event.logprobs
     ]
