@@ -52,8 +52,9 @@ def stream_gradients(
     of the negative log likelihood of the next one. ``purpose`` names the pass to the watcher.
     """
     hidden = [[embed(source, tokens).astype(mx.bfloat16)] for tokens in batches]
-    for layer in range(source.config.n_layers):
-        watcher.started(f"{purpose}: layer {layer} forward")
+    layers = source.config.n_layers
+    for layer in range(layers):
+        watcher.started(f"{purpose}: layer {layer + 1} of {layers} forward")
         weights = read_layer(source, layer)
         for states in hidden:
             after = layer_forward(weights, working(states[-1]), source.config)
@@ -64,8 +65,8 @@ def stream_gradients(
         _head_gradient(source, states.pop(), tokens, number, on_gradient)
         for number, (states, tokens) in enumerate(zip(hidden, batches, strict=True))
     ]
-    for layer in reversed(range(source.config.n_layers)):
-        watcher.started(f"{purpose}: layer {layer} backward")
+    for layer in reversed(range(layers)):
+        watcher.started(f"{purpose}: layer {layer + 1} of {layers} backward")
         weights = read_layer(source, layer)
         for number, states in enumerate(hidden):
 
