@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -23,7 +24,6 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {"mlx_magistral": "mlx_magistral", "magistral_convert": "convert/magistral_convert"}
 BESIDE = ("tests/", "scripts/", "docs/", "packaging/", "LICENSE", "README.md", "CONTRIBUTING.md")
 MOST_BYTES = 6_000_000
-EXTRAS = {"all", "dev", "draft", "eval", "gguf", "guidance", "plots", "serve", "train"}
 QUESTION = ("generate", "What is 37 + 48?", "-m", "nano", "--temperature", "0", "--quiet")
 
 
@@ -88,7 +88,12 @@ def check_wheel(wheel: Path) -> None:
     require(not others, f"the wheel also holds {others[:3]}")
     require(f"{info}licenses/LICENSE" in names, "the wheel has no LICENSE")
     require(metadata.license_expression == "Apache-2.0", "the licence is not named")
-    require(set(metadata.provides_extra or ()) == EXTRAS, "the extras are others")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    require(set(metadata.provides_extra or ()) == extras, "the extras are others")
+    everything = ",".join(sorted(extras - {"all", "dev"}))
+    taken = project["optional-dependencies"]["all"][0].partition("[")[2].rstrip("]").split(",")
+    require(",".join(sorted(taken)) == everything, f"the extra all is not {everything}")
     require(metadata.description_content_type == "text/markdown", "README is not Markdown")
 
 
