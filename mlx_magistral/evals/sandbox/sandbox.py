@@ -53,7 +53,8 @@ class Sandbox:
         limits = self.limits
         wanted = {
             "AS": limits.memory_bytes,
-            "CPU": int(limits.seconds) + 1,
+            # What one thread cannot reach: the clock ends it first, and is what is said.
+            "CPU": int(limits.seconds + _START_S) + 2,
             "FSIZE": limits.file_bytes,
             "NOFILE": limits.open_files,
             "NPROC": limits.processes + self._others(),

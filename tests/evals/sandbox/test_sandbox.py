@@ -144,7 +144,8 @@ while True:
 """
     ran = short(box, 3.0).run(program, "")
     assert ran.ending in (Ending.TIME, Ending.MEMORY)
-    assert int(lines(ran)[0] or 0) <= box.limits.processes + 4
+    # Others of that user count too, and some of those may have ended meanwhile.
+    assert int(lines(ran)[0] or 0) < 2 * box.limits.processes
     assert_gone(mark)
 
 
