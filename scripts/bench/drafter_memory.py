@@ -24,9 +24,9 @@ sys.path[:0] = [str(Path(__file__).parents[2] / "tests")]
 
 from model.builders import SMALL, random_weights  # noqa: E402
 
+from mlx_magistral.memory.known import MAGISTRAL_SMALL  # noqa: E402
 from mlx_magistral.memory.machine import Backend, simulated_mac  # noqa: E402
 from mlx_magistral.memory.sizes import weight_bytes  # noqa: E402
-from mlx_magistral.model.config import ModelConfig  # noqa: E402
 from mlx_magistral.model.transformer import Transformer  # noqa: E402
 from mlx_magistral.train.drafter.fresh import fresh_head, head_config  # noqa: E402
 from mlx_magistral.train.drafter.options import DrafterOptions  # noqa: E402
@@ -51,19 +51,6 @@ CASES = {
     "wide": (replace(BASE, dim=640), DrafterOptions(steps=2, pack_tokens=256, draft_vocab=2048)),
     "words": (BASE, DrafterOptions(steps=2, pack_tokens=256, draft_vocab=8192, optimizer_bits=8)),
 }
-MAGISTRAL = ModelConfig(
-    dim=5120,
-    n_layers=40,
-    head_dim=128,
-    hidden_dim=32768,
-    n_heads=32,
-    n_kv_heads=8,
-    vocab_size=131072,
-    rope_theta=1e9,
-    norm_eps=1e-5,
-    max_position_embeddings=40960,
-    tie_word_embeddings=False,
-)
 
 
 def measure(name: str) -> dict[str, float]:
@@ -104,9 +91,9 @@ def table() -> None:
     for memory in (32, 48, 64):
         machine = simulated_mac(memory * 2**30)
         options = DrafterOptions()
-        head = head_config(MAGISTRAL, options.draft_vocab)
-        weights = weight_bytes(MAGISTRAL, 4)
-        plan = plan_drafter(MAGISTRAL, weights, int(2e9), head, options, machine)
+        head = head_config(MAGISTRAL_SMALL, options.draft_vocab)
+        weights = weight_bytes(MAGISTRAL_SMALL, 4)
+        plan = plan_drafter(MAGISTRAL_SMALL, weights, int(2e9), head, options, machine)
         print(f"{memory} GB: {'fits' if plan.fits else 'does not fit'}. {plan.describe()}")
 
 

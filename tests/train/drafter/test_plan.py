@@ -6,33 +6,21 @@ import pytest
 from model.builders import SMALL
 
 from mlx_magistral.errors import MemoryPlanError
+from mlx_magistral.memory.known import MAGISTRAL_SMALL
 from mlx_magistral.memory.machine import Backend, Machine, simulated_mac
 from mlx_magistral.memory.sizes import weight_bytes
-from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.train.drafter.fresh import fresh_head, head_config
 from mlx_magistral.train.drafter.loss import trainable
 from mlx_magistral.train.drafter.options import DrafterOptions
 from mlx_magistral.train.drafter.plan import DrafterPlan, head_count, plan_drafter
 
-MAGISTRAL = ModelConfig(
-    dim=5120,
-    n_layers=40,
-    head_dim=128,
-    hidden_dim=32768,
-    n_heads=32,
-    n_kv_heads=8,
-    vocab_size=131072,
-    rope_theta=1e9,
-    norm_eps=1e-5,
-    max_position_embeddings=40960,
-    tie_word_embeddings=False,
-)
-
 
 def planned(machine: Machine, **options: int) -> DrafterPlan:
     chosen = DrafterOptions(**options)  # type: ignore[arg-type]
-    head = head_config(MAGISTRAL, chosen.draft_vocab)
-    return plan_drafter(MAGISTRAL, weight_bytes(MAGISTRAL, 4), int(2e9), head, chosen, machine)
+    head = head_config(MAGISTRAL_SMALL, chosen.draft_vocab)
+    return plan_drafter(
+        MAGISTRAL_SMALL, weight_bytes(MAGISTRAL_SMALL, 4), int(2e9), head, chosen, machine
+    )
 
 
 def test_magistral_at_4_bits_and_its_trainer_fit_32_gb() -> None:
