@@ -99,7 +99,8 @@ def _class(colour: str) -> str:
 
 def _style(times: dict[tuple[float, float], str], seconds: float) -> str:
     rules = [
-        f"text{{font:{_SIZE}px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;white-space:pre}}",
+        f"text{{font:{_SIZE}px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}}",
+        "text{white-space:pre}",
         ".b{font-weight:600}",
     ]
     for (start, end), name in times.items():
