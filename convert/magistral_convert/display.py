@@ -98,7 +98,7 @@ class ConversionDisplay(Watcher):
         pace = "" if seconds is None else f" and {_readable_seconds(seconds)} at the pace of now"
         self._console.print(
             f"{readable_bytes(source_bytes)} -> {readable_bytes(plan.nbytes)}, "
-            f"{plan.bits_per_weight:.2f} bits a weight, {len(plan.shards)} shards; needs about "
+            f"{plan.bits_per_weight:.2f} bits a weight, {_shards(len(plan.shards))}; needs about "
             f"{readable_bytes(memory_bytes)} of memory{pace}"
         )
         for warning in warnings:
@@ -109,7 +109,7 @@ class ConversionDisplay(Watcher):
 
     def resumed(self, shards: int, weights: int) -> None:
         if shards:
-            self._console.print(f"{shards} shards are finished already and still hash right")
+            self._console.print(f"finished already and still hashing right: {_shards(shards)}")
             self._progress.advance(self._task, weights)
             self._done += weights
         self._left.begin_again()  # hashing what was there is no part of the pace
@@ -153,6 +153,10 @@ class ConversionDisplay(Watcher):
         self._is_estimated = True
         if left > _ESTIMATE_AFTER_SECONDS:
             self._console.print(f"about {_readable_seconds(left)} to go for the weights")
+
+
+def _shards(count: int) -> str:
+    return "1 shard" if count == 1 else f"{count} shards"
 
 
 def _readable_seconds(seconds: float) -> str:

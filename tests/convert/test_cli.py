@@ -25,7 +25,7 @@ def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
     assert result.stdout.startswith(f"{output}: ")
     assert "5.0" in result.stdout
     assert "peak memory" in result.stdout
-    assert "1 shards" in result.stderr
+    assert ", 1 shard;" in result.stderr
     whole = json.loads(_run("verify", output, "--json").stdout)
     assert whole == {"folder": str(output), "is_whole": True, "findings": []}
     result = _run("verify", output, "--source", native_folder)
