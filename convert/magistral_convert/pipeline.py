@@ -127,10 +127,12 @@ class _Conversion:
         memory, seconds = self._memory_bytes(), self._seconds()
         self._watcher.planned(self._plan, self._source.nbytes, memory, self._warnings(), seconds)
         self._watcher.resumed(resumed, self._finished_weights())
+        unfinished = [each for each in self._plan.shards if each.file not in self._records]
         calibration = self._calibration()
-        for shard in self._plan.shards:
-            if shard.file not in self._records:
-                self._convert(shard, calibration)
+        if calibration is not None and unfinished:
+            calibration.prepare()
+        for shard in unfinished:
+            self._convert(shard, calibration)
         self._require_unchanged_source()
         self._describe()
         return resumed

@@ -64,6 +64,11 @@ class Calibration:
         self._is_inside = False  # whether its matrices were asked for
         self._head: ColumnStatistics | None = None
 
+    def prepare(self) -> None:
+        """What takes the whole model, before the first tensor is asked for."""
+        if self._importance is not None:
+            self._importance.measure()  # before the hidden states take their memory
+
     def statistics(self, tensor: str) -> ColumnStatistics | None:
         """What is known of the inputs of ``tensor``; None for a vector.
 
@@ -111,8 +116,6 @@ class Calibration:
     def _go_to(self, layer: int) -> None:
         """Let the hidden states be those that enter ``layer``, or be in it already."""
         if self._at is None:
-            if self._importance is not None:
-                self._importance.measure()  # before the hidden states take their memory
             if self._load(layer):
                 self._at = layer
             else:
