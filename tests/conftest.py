@@ -1,5 +1,6 @@
 """Models that several test files share; made once a session, in its temporary folder."""
 
+import gc
 import json
 import os
 import shutil
@@ -38,6 +39,12 @@ def own_prefixes(
     (folder / "prefixes-pass-costs").symlink_to(pass_costs, target_is_directory=True)
     monkeypatch.setenv("MLX_MAGISTRAL_CACHE", str(folder / "prefixes"))
     return folder / "prefixes"
+
+
+@pytest.fixture
+def settled() -> None:
+    """What earlier tests left for the garbage collector is gone, and is not freed meanwhile."""
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

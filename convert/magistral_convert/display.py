@@ -4,6 +4,7 @@ Everything goes to stderr. Without a terminal there is no live line, only the pl
 first tensors, one line with the time that the rest will take.
 """
 
+import re
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -20,7 +21,7 @@ from rich.progress import (
 from rich.table import Column
 
 from mlx_magistral.terminal.time_left_column import TimeLeftColumn
-from mlx_magistral.terminal.times import TimeLeft
+from mlx_magistral.terminal.times import SteppedTimeLeft
 
 from .memory import readable_bytes
 from .output.plan import ConversionPlan
@@ -29,6 +30,7 @@ from .progress import Watcher
 # The estimate waits for a whole layer of a large model after its embedding, and for a steady pace.
 _ESTIMATE_AFTER_SHARE = 0.05
 _ESTIMATE_AFTER_SECONDS = 5.0
+_LAYER = re.compile(r"model\.layers\.\d+\.")
 # A line from which on there is room for a bar and two times.
 _WIDE_COLUMNS = 76
 
@@ -48,8 +50,8 @@ class ConversionDisplay(Watcher):
         self._tensor = ""
         self._weights = 0
         self._done = 0
-        self._is_calibrated = self._is_in_layers = False
-        self._left = TimeLeft(_ESTIMATE_AFTER_SECONDS, _ESTIMATE_AFTER_SHARE)
+        self._step: str | None = None
+        self._left = SteppedTimeLeft(_ESTIMATE_AFTER_SECONDS, _ESTIMATE_AFTER_SHARE)
         self._is_estimated = False
         self._console = Console(stderr=True, highlight=False, quiet=is_quiet)
         # A log keeps each line whole; a terminal's lines break between words.
@@ -96,17 +98,18 @@ class ConversionDisplay(Watcher):
         pace = "" if seconds is None else f" and {_readable_seconds(seconds)} at the pace of now"
         self._console.print(
             f"{readable_bytes(source_bytes)} -> {readable_bytes(plan.nbytes)}, "
-            f"{plan.bits_per_weight:.2f} bits a weight, {len(plan.shards)} shards; needs about "
+            f"{plan.bits_per_weight:.2f} bits a weight, {_shards(len(plan.shards))}; needs about "
             f"{readable_bytes(memory_bytes)} of memory{pace}"
         )
         for warning in warnings:
             self._console.print(f"warning: {warning}")
         self._progress.update(self._task, total=plan.weights)
-        self._weights, self._is_calibrated = plan.weights, seconds is not None
+        self._weights = plan.weights
+        self._left.has_steps = seconds is not None
 
     def resumed(self, shards: int, weights: int) -> None:
         if shards:
-            self._console.print(f"{shards} shards are finished already and still hash right")
+            self._console.print(f"finished already and still hashing right: {_shards(shards)}")
             self._progress.advance(self._task, weights)
             self._done += weights
         self._left.begin_again()  # hashing what was there is no part of the pace
@@ -115,20 +118,29 @@ class ConversionDisplay(Watcher):
     def expected(self, amount: int) -> None:
         self._progress.reset(self._task, total=amount)
         self._done = self._weights = 0
+        self._left.has_steps = False
         self._left.begin_again()
 
     def started(self, tensor: str) -> None:
         if self._is_verbose and tensor != self._tensor:
             self._tensor = tensor
             self._console.print(tensor)
-        if self._is_calibrated and not self._is_in_layers and tensor.startswith("model.layers."):
-            # The embedding is written in seconds, a layer takes minutes: it says nothing of them.
-            self._is_in_layers = True
-            self._left.begin_again()
-            self._left.seconds(self._clock(), self._done, self._weights)
+        if self._left.has_steps:
+            self._notice_step(tensor)
         # Every name has these, and the line has room for the rest alone.
         name = tensor.removeprefix("model.").removesuffix(".weight").removesuffix(".safetensors")
         self._progress.update(self._task, description=name)
+
+    def _notice_step(self, tensor: str) -> None:
+        """Layers are steps, and so is what follows them.
+
+        The embedding is written in seconds, before them: it says nothing of their pace.
+        """
+        layer = _LAYER.match(tensor)
+        step = layer.group() if layer else tensor
+        if step != self._step and (layer or self._step):
+            self._step = step
+            self._left.step_begins(self._clock(), self._done)
 
     def advanced(self, weights: int) -> None:
         self._progress.advance(self._task, weights)
@@ -141,6 +153,10 @@ class ConversionDisplay(Watcher):
         self._is_estimated = True
         if left > _ESTIMATE_AFTER_SECONDS:
             self._console.print(f"about {_readable_seconds(left)} to go for the weights")
+
+
+def _shards(count: int) -> str:
+    return "1 shard" if count == 1 else f"{count} shards"
 
 
 def _readable_seconds(seconds: float) -> str:

@@ -25,7 +25,7 @@ from mlx_magistral.cluster.hosts import Hosts, is_here
 from mlx_magistral.errors import ClusterError
 
 SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-# How a process ends that has lost its ring.
+# How rank 0 ends that has lost its ring, after it has said so.
 LOST = 75
 # MLX's init waits for ever for a rank that has died meanwhile; it takes a second or two.
 _JOIN_S = 30.0
@@ -219,6 +219,13 @@ def run(hosts: Hosts, program: Sequence[str]) -> int:
         # Killed, so that it could not say so itself.
         name = hosts.hosts[0].name
         raise ClusterError(f"{name} (rank 0) was ended by signal {-code}. The reply ended.")
+    return shown_code(code)
+
+
+def shown_code(code: int) -> int:
+    """Rank 0's exit code as the command's own: a lost ring is a failure, a signal is 128 more."""
+    if code == LOST:
+        return 1
     return 128 - code if code < 0 else code
 
 

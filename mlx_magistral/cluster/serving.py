@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 
 from mlx_magistral.cluster.hosts import Hosts
-from mlx_magistral.cluster.launch import LOST, Ranks
+from mlx_magistral.cluster.launch import LOST, Ranks, shown_code
 from mlx_magistral.errors import ClusterError
 
 _LOOK_S = 0.1
@@ -140,7 +140,7 @@ def serve(hosts: Hosts, program: Sequence[str], listener: socket.socket, body: E
                 # A ring that did not come to be again has rank 0's own words for why.
                 is_over = code != LOST and is_ready
                 if is_over or not has_served or signals:
-                    return code
+                    return shown_code(code)
                 refusing.start()
                 wait_s = _FIRST_WAIT_S if time.monotonic() - began > 60 else wait_s
                 print("The ring is being formed again.", file=sys.stderr, flush=True)
@@ -156,4 +156,4 @@ def _serve_once(ranks: Ranks, refusing: Refusing) -> int:
         if ranks.is_ready:
             refusing.stop()
         time.sleep(_LOOK_S)
-    return code if code >= 0 else 128 - code
+    return code

@@ -3,6 +3,7 @@
 # mypy: allow-untyped-calls
 # because mlx's modules are annotated in part only.
 
+import gc
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -51,6 +52,7 @@ class Case:
 
 def measure_peak(shape: str, config: ModelConfig, tokens: int, chunk: int, bits: int) -> Case:
     """Prefill, then one id more; what else is allocated is taken off."""
+    gc.collect()  # arrays of models that are gone would go meanwhile, and be taken off too
     mx.clear_cache()
     before = mx.get_active_memory()
     model = random_model(config)

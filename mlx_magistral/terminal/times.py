@@ -42,3 +42,44 @@ class TimeLeft:
         if is_early or done <= before:
             return None
         return (now - since) / (done - before) * (total - done)
+
+
+class SteppedTimeLeft(TimeLeft):
+    """The same for work that may come in steps whose parts say nothing of the pace.
+
+    A layer is calibrated for minutes and its tensors are then written in no time: the first of them
+    would count for all. Within a step as much counts as done as the steps before it took that long
+    for; one that takes longer adds its wait. ``has_steps`` says that they come: what is done before
+    the first is no part of the pace.
+    """
+
+    def __init__(self, after_s: float = 0.0, after_share: float = 0.0) -> None:
+        super().__init__(after_s, after_share)
+        self.has_steps = False
+        self._step: tuple[float, float] | None = None
+        self._largest = 0.0
+
+    def begin_again(self) -> None:
+        super().begin_again()
+        self._step = None
+        self._largest = 0.0
+
+    def step_begins(self, now: float, done: float) -> None:
+        """What was begun before is done; the first step is where the pace is measured from."""
+        if self._step is None:
+            self._first = now, done
+        else:
+            self._largest = max(self._largest, done - self._step[1])
+        self._step = now, done
+
+    def seconds(self, now: float, done: float, total: float) -> float | None:
+        if not self.has_steps:
+            return super().seconds(now, done, total)
+        if self._step is None or self._first is None:
+            return None
+        (begun, before), (since, at) = self._first, self._step
+        if at <= before or since <= begun:
+            return None  # no step has ended
+        pace = (at - before) / (since - begun)
+        counted = at + min((now - since) * pace, self._largest)
+        return super().seconds(now, min(counted, total), total)

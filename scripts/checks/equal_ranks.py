@@ -94,7 +94,7 @@ def compare(folder: Path, split: str, count: int) -> int:
     )
     whole = Magistral.load(folder, context_tokens=1024)
     tokens = mx.array([whole.tokenizer.encode_chat("What is 37 + 48?")])
-    difference = mx.abs(led.model(tokens) - whole.model(tokens)).max().item()
+    difference = float(mx.abs(led.model(tokens) - whole.model(tokens)).max())
     print(f"largest difference of logits: {difference:.1e}", flush=True)
     asked = prompts(count)
     alone, together = asked[: count // 10], asked[count // 10 :]

@@ -8,6 +8,8 @@ where an answer does not parse or validate, those included that --max-tokens end
                                    [--json]
 """
 
+# mypy: allow-untyped-calls
+
 import argparse
 import json
 import random
@@ -115,7 +117,10 @@ def fuzz(
 
 def numbered_schema(number: int) -> dict[str, Any]:
     """The same schema for the same number, nested up to three levels."""
-    return with_definitions(random_schema(random.Random(number), depth=1 + number % 3))
+    schema: dict[str, Any] = with_definitions(
+        random_schema(random.Random(number), depth=1 + number % 3)
+    )
+    return schema
 
 
 def judge(text: str, schema: dict[str, Any]) -> str | None:
@@ -135,8 +140,16 @@ def random_model(folder: Path) -> Magistral:
     config = ModelConfig.from_params(
         json.loads((nano_folder() / "params.json").read_text()), "params.json"
     )
-    sizes = {"dim": 32, "n_layers": 1, "n_heads": 1, "n_kv_heads": 1, "head_dim": 32}
-    config = replace(config, **sizes, hidden_dim=32, max_position_embeddings=4096)
+    config = replace(
+        config,
+        dim=32,
+        n_layers=1,
+        n_heads=1,
+        n_kv_heads=1,
+        head_dim=32,
+        hidden_dim=32,
+        max_position_embeddings=4096,
+    )
     mx.random.seed(1)
     weights = dict(tree_flatten(Transformer(config).parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights)

@@ -115,7 +115,7 @@ def lm_eval(bin: Path, folder: Path, data: Path, address: str) -> int:
     command += ["--apply_chat_template", "--output_path", str(folder / "out")]
     run(command, {"OPENAI_API_KEY": "none", "HF_HOME": str(folder / "hub")})
     (results,) = (folder / "out").rglob("results_*.json")
-    metrics = json.loads(results.read_text())["results"]["nano_sums"]
+    metrics: dict[str, float] = json.loads(results.read_text())["results"]["nano_sums"]
     return round(metrics["exact_match,boxed"] * len(SUMS))
 
 

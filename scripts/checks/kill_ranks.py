@@ -111,8 +111,8 @@ def _ctrl_c(started: Started) -> None:
 
 
 CASES: dict[str, tuple[Callable[[Started], None], int | None]] = {
-    "a follower is killed": (_signal(signal.SIGKILL, "follower"), 75),
-    "a follower is stopped": (_signal(signal.SIGSTOP, "follower"), 75),
+    "a follower is killed": (_signal(signal.SIGKILL, "follower"), 1),
+    "a follower is stopped": (_signal(signal.SIGSTOP, "follower"), 1),
     "rank 0 is killed": (_signal(signal.SIGKILL, "leader"), 1),
     "rank 0 is stopped": (_signal(signal.SIGSTOP, "leader"), 1),
     "the launcher is killed": (_signal(signal.SIGKILL, "launcher"), -9),

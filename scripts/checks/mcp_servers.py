@@ -102,7 +102,7 @@ def _describe(every: McpServers) -> None:
 
 def _called(every: McpServers, name: str, arguments: dict[str, Any]) -> str:
     """What a model that calls the tool is told."""
-    replies = [
+    replies: list[list[Event]] = [
         [
             ToolCallDelta(0, "call00000", name, json.dumps(arguments)),
             Finished(FinishReason.TOOL_CALLS, Usage(1, 1, 0), _ZERO),

@@ -82,7 +82,9 @@ class Kept:
         content = path.read_text() if path.is_file() else ""
         whole = content[: content.rfind("\n") + 1]
         path.write_text(whole)  # a line that a kill has cut off is none
-        self._found = {line["question"]: line for line in map(json.loads, whole.splitlines())}
+        self._found: dict[str, dict[str, Any]] = {
+            line["question"]: line for line in map(json.loads, whole.splitlines())
+        }
 
     def __getitem__(self, question: str) -> dict[str, Any]:
         return self._found[question]

@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 from mlx_magistral.evals.report.figures import task_figures
 from mlx_magistral.evals.run.folder import read_samples
@@ -27,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     tasks = json.loads((nano_folder() / "evaluation.json").read_text())["tasks"]
     (figures,) = task_figures(read_samples(options.run))
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (name, round(share * n), n, *_known(tasks[name]))
         for name, (n, share) in figures.groups.items()
     ]

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.metadata import Metadata
@@ -118,7 +119,7 @@ def install_and_ask(wheel: Path, scratch: Path, *, with_dependencies: bool) -> s
     return run([place / "bin" / "mlx-magistral", *QUESTION], cwd=scratch)
 
 
-def run(command: "list[str | Path]", cwd: Path | None = None) -> str:
+def run(command: Sequence[str | Path], cwd: Path | None = None) -> str:
     """The output of a command; ends the check where it fails."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     ended = subprocess.run(

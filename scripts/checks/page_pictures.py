@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -130,12 +130,11 @@ def walk(page: Page, server: Scripted, take: "Camera") -> None:
     page.get_by_label("Edit your message").press("Control+Enter")
     expect(page.locator(".error:visible")).to_be_visible()
     take("08-failed-with-versions")
-    page.locator("#file-input").set_input_files(
-        [
-            {"name": name, "mimeType": "text/plain", "buffer": b"text " * 300}
-            for name in ("notes.md", "a-rather-long-name-of-a-table-of-figures.csv")
-        ]
-    )
+    files = [
+        FilePayload(name=name, mimeType="text/plain", buffer=b"text " * 300)
+        for name in ("notes.md", "a-rather-long-name-of-a-table-of-figures.csv")
+    ]
+    page.locator("#file-input").set_input_files(files)
     expect(page.locator("#files li")).to_have_count(2)
     take("09-files")
     ask(page, "And what is in these?")
@@ -176,7 +175,7 @@ def take_all(browser: Browser, server: Scripted, folder: Path) -> None:
             server.backend.scripts = [list(script) for script in SCRIPTS]
             page = browser.new_page(
                 viewport={"width": width, "height": height},
-                color_scheme=scheme,  # type: ignore[arg-type]
+                color_scheme=scheme,
                 has_touch=width < 500,
             )
             walk(page, server, Camera(page, folder, f"{width}-{scheme}"))

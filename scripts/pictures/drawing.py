@@ -68,7 +68,7 @@ def _svg(pieces: list[_Piece], columns: int, lines: int, title: str, seconds: fl
             f"<style>{_style(times, seconds)}</style>",
             f'<rect class="g" x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="9"/>',
             *(f'<circle class="e" cx="{18 + 16 * n}" cy="16" r="5"/>' for n in range(3)),
-            f'<g xml:space="preserve" transform="translate({_PAD} {_BAR})">',
+            f'<g transform="translate({_PAD} {_BAR})">',
             *texts,
             "</g>",
             "</svg>",
@@ -100,6 +100,7 @@ def _class(colour: str) -> str:
 def _style(times: dict[tuple[float, float], str], seconds: float) -> str:
     rules = [
         f"text{{font:{_SIZE}px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}}",
+        "text{white-space:pre}",
         ".b{font-weight:600}",
     ]
     for (start, end), name in times.items():

@@ -55,6 +55,7 @@ def test_the_shares_of_all_ranks_are_the_whole(checkpoint: Checkpoint, ranks: in
         assert found.dtype == expected.dtype and mx.array_equal(found, expected), name
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_share_takes_no_more_memory_than_its_bytes(tmp_path: Path) -> None:
     config = replace(EIGHT, dim=512, hidden_dim=4096)
     checkpoint = open_checkpoint(write_hf(tmp_path / "model", config))

@@ -25,7 +25,7 @@ def test_convert_then_verify(native_folder: Path, tmp_path: Path) -> None:
     assert result.stdout.startswith(f"{output}: ")
     assert "5.0" in result.stdout
     assert "peak memory" in result.stdout
-    assert "1 shards" in result.stderr
+    assert ", 1 shard;" in result.stderr
     whole = json.loads(_run("verify", output, "--json").stdout)
     assert whole == {"folder": str(output), "is_whole": True, "findings": []}
     result = _run("verify", output, "--source", native_folder)
@@ -112,7 +112,9 @@ def test_compare_plots_the_error_of_each_layer(
             2,
         ),
         (["convert", "SOURCE", "out", *_MIX, "12"], "come to 9.009 everywhere", 2),
-        (["convert", "SOURCE", "out", *_MIX, "17"], "16 bits at the most", 2),
+        (["convert", "SOURCE", "out", *_MIX, "17"], "Choose 9.009 or less, or --bits 16", 2),
+        (["convert", "SOURCE", "out", *_MIX, "-1"], "Choose 3.268 or more", 2),
+        (["convert", "SOURCE", "out", *_MIX, "nan"], "is nan, which is no amount of bits", 2),
         (["convert", "SOURCE", "out", "--bits", "5", "--mix", "static"], "for --bits 3 and 4", 2),
         (["convert", "SOURCE", "out", "--bits", "4", "--group-size", "63"], "'63' is not one", 2),
         (["convert", "SOURCE", "SOURCE", "--bits", "4"], "exists already", 1),

@@ -1,6 +1,7 @@
 """What a conversion says before and while it runs."""
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -115,8 +116,57 @@ def test_the_time_left_is_the_time_passed_over_what_was_done_in_it() -> None:
             display.advanced(_A_LAYER)
             shown.append(_left(clock, display))
             clock.now += 0.01
-    assert shown[:5] == [""] * 5
-    assert shown[5:7] == ["10:59 left", "10:52 left"] and shown[-2] == "0:07 left"
+    assert shown[:6] == [""] * 6
+    assert shown[6:8] == ["10:52 left", "10:45 left"] and shown[-2] == "0:07 left"
+
+
+@pytest.mark.parametrize("layers", [4, 40])
+def test_a_calibrated_layer_counts_when_it_ends_and_not_with_its_first_tensor(
+    capsys: pytest.CaptureFixture[str], layers: int
+) -> None:
+    # Gradients of all layers first, then each stage of a layer is calibrated for long, and its
+    # tensors are written in no time.
+    clock = _Clock()
+    tensors = ("q", "k", "v", "o", "gate", "up", "down")
+    shapes = {
+        f"model.layers.{layer}.{name}.weight": (64, 64)
+        for layer in range(layers)
+        for name in tensors
+    }
+    shapes = {"model.embed_tokens.weight": (512, 64), **shapes, "lm_head.weight": (512, 64)}
+    gradients, stage, head = 60.0, 8.0, 20.0
+    whole = gradients + layers * 4 * stage + head
+    told: list[tuple[float, str]] = []
+    with ConversionDisplay(clock) as display:
+
+        def wait(seconds: float) -> None:
+            for _ in range(round(seconds)):
+                clock.now += 1
+                told.append((whole - clock.now, _left(clock, display)))
+
+        display.planned(plan_conversion(shapes, Recipe(4)), 1, 1, (), 131.0)
+        display.resumed(0, 0)
+        for layer in range(layers):
+            display.started(f"importance: layer {layer + 1} of {layers} forward")
+            wait(gradients / layers)
+        for name, shape in shapes.items():
+            display.started(name)
+            if name.endswith(("q.weight", "o.weight", "gate.weight", "down.weight")):
+                wait(stage)
+            wait(head if name == "lm_head.weight" else 0)
+            display.advanced(shape[0] * shape[1])
+    figures = [(true, _seconds(text)) for true, text in told if text and true > 0]
+    assert len(figures) > 0.6 * layers * 4 * stage
+    assert all(abs(said - true) <= 0.25 * whole for true, said in figures)
+    steps = [one - other for (_, one), (_, other) in pairwise(figures)]
+    assert max(map(abs, steps)) <= 0.1 * whole
+    (line,) = (each for each in capsys.readouterr().err.splitlines() if "to go" in each)
+    assert int(line.split()[1]) * (60 if "min" in line else 1) <= whole
+
+
+def _seconds(text: str) -> int:
+    minutes, seconds = text.removesuffix(" left").split(":")
+    return 60 * int(minutes) + int(seconds)
 
 
 def test_a_wait_changes_the_time_left_little_by_little() -> None:

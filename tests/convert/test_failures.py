@@ -70,7 +70,7 @@ def _assert_goes_on(source: Path, output: Path, finished: int, unbroken: dict[st
     assert not output.exists()
     result = _convert(source, output)
     assert result.exit_code == 0, result.output
-    assert f"{finished} shards are finished already" in result.stderr
+    assert f"finished already and still hashing right: {finished} shard" in result.stderr
     assert _contents(output) == unbroken
     assert not output.with_name("out.partial").exists()
 
@@ -245,7 +245,7 @@ def test_a_source_that_vanishes_half_way_can_come_back(
     _refusal(_convert(source, tmp_path / "out"))
     elsewhere.rename(file)
     result = _convert(source, tmp_path / "out")
-    assert "2 shards are finished already" in result.stderr, result.output
+    assert "finished already and still hashing right: 2 shards" in result.stderr, result.output
     weights = {name for name in unbroken if name.endswith(".safetensors")}
     found = _contents(tmp_path / "out")
     assert {name: found[name] for name in weights} == {name: unbroken[name] for name in weights}

@@ -29,7 +29,7 @@ def model() -> Transformer:
 
 
 @pytest.fixture(autouse=True)
-def lifted() -> Iterator[None]:
+def lifted(settled: None) -> Iterator[None]:
     """MLX keeps all it can, as on a Mac with memory to spare."""
     before = mx.set_cache_limit(1 << 40)
     mx.clear_cache()

@@ -6,6 +6,8 @@ import pytest
 from mlx_magistral.model.cache import STEP_TOKENS, KVCache
 from mlx_magistral.model.quantized_cache import QuantizedKVCache
 
+pytestmark = pytest.mark.usefixtures("settled")
+
 TOKENS, HEADS, HEAD_DIM, LAYERS = 16 * STEP_TOKENS, 4, 64, 6
 KEYS_BYTES = TOKENS * HEADS * HEAD_DIM * 2
 

@@ -97,6 +97,7 @@ def test_part_of_a_quantized_matrix_missing(lost: str, tmp_path: Path) -> None:
         load_model(folder)
 
 
+@pytest.mark.usefixtures("settled")
 def test_native_weights_are_held_once(tmp_path: Path) -> None:
     # 44 MB, half of it wq and wk, which loading permutes.
     config = ModelConfig(512, 2, 128, 256, 32, 8, 1024, 1e9, 1e-5, None, False)

@@ -23,7 +23,7 @@ from .layer import stage_of
 from .streams import Batch, PairedStream, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
-_IMPORTANCE_FILE = "importance.npy"
+IMPORTANCE_FILE = "importance.npy"
 
 
 class Calibration:
@@ -57,12 +57,17 @@ class Calibration:
         self._importance: TokenImportance | None = None
         if written is not None:
             self._importance = TokenImportance(
-                source, sequences, folder / _IMPORTANCE_FILE, watcher or Watcher(), fault
+                source, sequences, folder / IMPORTANCE_FILE, watcher or Watcher(), fault
             )
             self._stream = PairedStream(source, written, self._importance)
         self._at: int | None = None  # the layer that the hidden states are at
         self._is_inside = False  # whether its matrices were asked for
         self._head: ColumnStatistics | None = None
+
+    def prepare(self) -> None:
+        """What takes the whole model, before the first tensor is asked for."""
+        if self._importance is not None:
+            self._importance.measure()  # before the hidden states take their memory
 
     def statistics(self, tensor: str) -> ColumnStatistics | None:
         """What is known of the inputs of ``tensor``; None for a vector.
@@ -111,8 +116,6 @@ class Calibration:
     def _go_to(self, layer: int) -> None:
         """Let the hidden states be those that enter ``layer``, or be in it already."""
         if self._at is None:
-            if self._importance is not None:
-                self._importance.measure()  # before the hidden states take their memory
             if self._load(layer):
                 self._at = layer
             else:

@@ -22,6 +22,7 @@ const TICK_MS = 250;
 const CHECK_EVERY_MS = 3000;
 
 let model = { id: "magistral" }; // as the server names it
+let met = null; // resolves to the model's name when the server was asked for its models and tools
 const runs = new Map(); // chat id -> the Run of its reply on the way
 const library = new Library(render, () => exportChat(library.open, "json"));
 const follower = new Follower($("scroller"), $("messages"), $("to-end"));
@@ -32,7 +33,8 @@ const conversation = new Conversation($("messages"), {
   edit: (message, text) => ask(add(library.open, message.parent, { role: "user", content: text, files: message.files })),
   retry: (message) => ask(library.open.messages[message.parent]),
   resume: (message) => reply(message),
-  decide: (message, call, answer) => {
+  decide: async (message, call, answer) => {
+    await met;
     try { takeConsent(call, answer); } catch (error) { library.report(error); }
     goOn(library.open, message, answer !== "no" && answer !== "never");
   },
@@ -78,7 +80,10 @@ function renderExamples() {
 
 // -- the server
 
-async function meetServer() {
+/** Learn what is served; replies wait for it. Resolves to the model's name, whatever came of it. */
+function meetServer() { return met = meet(); }
+
+async function meet() {
   try {
     const models = await servedModels();
     model = models.find(({ id }) => id === settings.model) ?? models[0];
@@ -93,6 +98,7 @@ async function meetServer() {
     else notice("server", error.message, "Try again", meetServer);
     if (error.status === 0) waitForServer();
   }
+  return model.id;
 }
 
 async function waitForServer() {
@@ -168,7 +174,7 @@ async function goOn(chat, message, isAllowed = null) {
 /** Make a reply, or go on with what there is of it; another chat may be opened meanwhile. */
 async function reply(message, chat = library.open) {
   if (!message.content && !message.reasoning) delete message.figures;
-  const run = new Run({ chat, message, before: ancestors(chat, message), model: model.id });
+  const run = new Run({ chat, message, before: ancestors(chat, message), met });
   runs.set(chat.id, run);
   say("Thinking.");
   const article = () => (library.open === chat ? conversation.turnOf(message)?.article : null);

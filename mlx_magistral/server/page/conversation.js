@@ -36,11 +36,13 @@ class Turn {
     this.showError(isRunning, can);
     const begun = Boolean(message.content || message.reasoning);
     const all = childrenOf(this.conversation.chat, message.parent);
+    const call = isLast && !isRunning ? openCall(message) : null;
     const state = [isRunning, isLast, isOver, hasText && true, begun, message.finish, message.error,
-      all.indexOf(message), all.length, message.calls?.map(({ result }) => result !== undefined)].join();
+      all.indexOf(message), all.length, message.calls?.map(({ result }) => result !== undefined),
+      call && placeOf(call)].join();
     if (state === this.offered) return;
     this.offered = state;
-    this.askConsent(isLast && !isRunning ? openCall(message) : null, can);
+    this.askConsent(call, can);
     const focused = this.tools.contains(document.activeElement) ? nameOf(document.activeElement) : null;
     this.tools.replaceChildren(...[
       this.versions(all, can),

@@ -47,12 +47,19 @@ function requestBody(model, before, message) {
   return body;
 }
 
+function unlessStopped(promise, signal) {
+  const stopped = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  return Promise.race([promise, stopped]);
+}
+
 export class Run {
-  /** A reply `message` of a chat, after the messages `before`; it goes on from what it has. */
-  constructor({ chat, message, before, model }) {
+  /** A reply `message` of a chat, after the messages `before`; it goes on from what it has.
+   *  It is asked for when `met`, which resolves to the model's name. */
+  constructor({ chat, message, before, met }) {
     this.chat = chat;
     this.message = message;
-    this.body = requestBody(model, before, message);
+    this.messages = before;
+    this.met = met;
     this.id = null; // as the server knows it, from the first chunk on
     this.phase = "reading"; // then "thinking", "answering"
     this.reading = null; // {processed, total} of the prompt's tokens
@@ -79,7 +86,9 @@ export class Run {
     let finish = "interrupted";
     let failure = null;
     try {
-      for await (const chunk of streamReply(this.body, this.controller.signal)) {
+      message.model = await unlessStopped(this.met, this.controller.signal);
+      const body = requestBody(message.model, this.messages, message);
+      for await (const chunk of streamReply(body, this.controller.signal)) {
         this.take(chunk);
         finish = chunk.choices?.[0]?.finish_reason ?? finish;
         onChunk();

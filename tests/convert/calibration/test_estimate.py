@@ -52,7 +52,7 @@ def test_gradients_add_the_products_counted_by_hand() -> None:
     layers = 3 * (3 * _WEIGHTS - 128 * 256)
     head = 3 * 192 * 128
     assert importance_operations(_CONFIG, 1000) == 2 * 1000 * (layers + head)
-    assert importance_operations(_CONFIG, 10**6) == 2 * 8192 * (layers + head)
+    assert importance_operations(_CONFIG, 10**6) == 2 * 16384 * (layers + head)
 
 
 def test_wide_inputs_count_in_blocks() -> None:

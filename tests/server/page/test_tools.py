@@ -11,7 +11,7 @@ from .browsing import CHROMIUM, answered, ask, button, replies, visit
 from .scripted import Clock, Scripted, Step, answer, serving_scripts, thought
 
 playwright = pytest.importorskip("playwright.sync_api")
-from playwright.sync_api import Page, expect  # noqa: E402
+from playwright.sync_api import Page, Route, expect  # noqa: E402
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -57,6 +57,46 @@ def test_a_call_is_shown_made_when_allowed_and_answered(page: Page, server: Scri
     assert called["reasoning"] == "I need the time. "
     assert (result["role"], result["content"]) == ("tool", "half past nine")
     assert result["tool_call_id"] == called["tool_calls"][0]["id"]
+
+
+def test_a_question_asked_before_the_tools_are_known_waits_for_them(
+    page: Page, server: Scripted
+) -> None:
+    server.backend.scripts = [calling("Tokyo")]
+    held: list[Route] = []
+    page.route("**/mcp/tools", lambda route: held.append(route))
+    visit(page, server)
+    ask(page, "What time is it in Tokyo?")
+    expect(button(page, "Stop")).to_be_visible()
+    button(page, "Stop").click()
+    answered(page)
+    assert not server.backend.requests
+    ask(page, "And in Kyoto?")
+    expect(button(page, "Stop")).to_be_visible()
+    held[0].continue_()
+    expect(page.get_by_role("group", name="A tool wants to be called")).to_contain_text("time/now")
+    (request,) = server.backend.requests
+    assert request.tools is not None and request.tools[0]["function"]["name"] == "now"
+
+
+def test_an_open_call_is_shown_with_its_server_when_that_is_known(
+    page: Page, server: Scripted
+) -> None:
+    server.backend.scripts = [calling("Tokyo"), answer("Done.")]
+    visit(page, server)
+    ask(page, "In Tokyo?")
+    question = page.get_by_role("group", name="A tool wants to be called")
+    expect(question).to_contain_text("time/now")
+    held: list[Route] = []
+    page.route("**/mcp/tools", lambda route: held.append(route))
+    page.reload()
+    expect(question).to_contain_text("now wants to be called")
+    button(page, "Always").click()
+    held[0].continue_()
+    answered(page, 2)
+    assert page.evaluate("JSON.parse(localStorage['mlx-magistral.settings']).consents") == {
+        "time/now": True
+    }
 
 
 def test_for_this_session_asks_once_and_a_failure_is_told(page: Page, server: Scripted) -> None:
