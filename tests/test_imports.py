@@ -29,7 +29,7 @@ FLOORS = [
 ]
 # The converter's own; what stands beside the folders is named by its file.
 CONVERTER_FLOORS = [
-    ["pipeline", "compare", "display"],
+    ["pipeline", "compare", "display", "checks"],
     ["calibration"],
     ["output", "progress"],
     ["sources"],

@@ -22,14 +22,13 @@ from .calibration.data import CalibrationText
 from .calibration.estimate import calibration_seconds
 from .calibration.memory import calibration_bytes, hidden_bytes
 from .calibration.mix_choice import resolve_mix
-from .calibration.mixes import require_reachable
+from .checks import SPARE_BYTES, check_conversion
 from .compare import compare_models
 from .memory import PLAIN_MEMORY_BYTES, peak_memory_bytes, readable_bytes
 from .output.files import write_file
 from .output.folder import TOKENIZER_FILE, write_side_files
 from .output.journal import Journal, disk_error
 from .output.manifest import MANIFEST_FILE, Manifest, ShardRecord, read_manifest
-from .output.place import require_free
 from .output.plan import DEFAULT_SHARD_BYTES, ConversionPlan, ShardPlan, plan_conversion
 from .output.report import worst_tensors, write_model_card
 from .output.shard_job import convert_shard
@@ -38,11 +37,8 @@ from .output.written import WrittenTensors
 from .progress import ConversionReport, Watcher
 from .recipe import Method, Recipe
 from .sources.kinds import open_source
-from .sources.layer_weights import require_tokens
 from .sources.source import Source
 
-# Headers, side files and the journal, generously.
-_SPARE_BYTES = 64 << 20
 _NO_TOKENIZER = (
     "there is no tekken.json beside the source, so the output will not generate before it gets "
     "one; --tokenizer FILE gives it"
@@ -95,54 +91,6 @@ def convert_checkpoint(
     finally:
         journal.close()
     return _report(output, resumed, time.monotonic() - begun)
-
-
-def check_conversion(
-    source: Source,
-    output: Path,
-    recipe: Recipe,
-    *,
-    text: CalibrationText | None = None,
-    download_bytes: int = 0,
-) -> None:
-    """Refuse what cannot be converted, before anything is written or ``download_bytes`` arrive.
-
-    Goes by the source's shapes alone. Raises ConversionError, and UsageError for a mix that cannot
-    be reached.
-    """
-    require_free(output, recipe.to_json())
-    if text is None and recipe.needs_text:
-        raise ConversionError(f"Recipe {recipe.method} with mix {recipe.mix} needs text.")
-    if text is not None:
-        require_tokens(source, text.calibration)
-        require_tokens(source, text.held_out)
-    # A mix changes widths alone, and those by little.
-    plan = plan_conversion(source.shapes, recipe)
-    require_reachable(source.shapes, recipe)
-    if download_bytes:
-        _require_room_for_both(source, output, plan, download_bytes)
-
-
-def _require_room_for_both(
-    source: Source, output: Path, plan: ConversionPlan, download_bytes: int
-) -> None:
-    """A download must not fill the disk that the conversion then needs."""
-    download_to, write_to = _existing(source.folder), _existing(output)
-    if download_to.stat().st_dev != write_to.stat().st_dev:
-        download_bytes = 0
-    needed, free = download_bytes + plan.nbytes + _SPARE_BYTES, shutil.disk_usage(write_to).free
-    if free < needed:
-        raise ConversionError(
-            f"{write_to} has {readable_bytes(free)} free, and the download with the conversion "
-            f"needs {readable_bytes(needed)}. Free some, choose another disk for OUTPUT, or set "
-            "HF_HOME to one."
-        )
-
-
-def _existing(place: Path) -> Path:
-    while not place.exists():
-        place = place.parent
-    return place
 
 
 class _Conversion:
@@ -207,7 +155,7 @@ class _Conversion:
 
     def _check_disk(self) -> None:
         todo = [shard.nbytes for shard in self._plan.shards if shard.file not in self._records]
-        needed = _SPARE_BYTES + sum(todo)
+        needed = SPARE_BYTES + sum(todo)
         if self._text is not None:
             # The old hidden states are kept until the next are safe.
             tokens, has_curvature = self._text.calibration.size, self._has_curvature

@@ -3,6 +3,7 @@
 Frozen values only; nothing here reads a file or touches an array.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -61,10 +62,10 @@ class Recipe:
             )
         if (self.bits_per_weight is None) != (self.mix is not Mix.AUTO):
             raise UsageError("--bits-per-weight belongs to --mix auto, and --mix auto needs it.")
-        if self.bits_per_weight is not None and not 0 < self.bits_per_weight <= NOT_QUANTIZED:
+        if self.bits_per_weight is not None and not math.isfinite(self.bits_per_weight):
             raise UsageError(
-                f"--bits-per-weight is {self.bits_per_weight:g}; a weight is stored in 16 bits at "
-                "the most."
+                f"--bits-per-weight is {self.bits_per_weight:g}, which is no amount of bits. "
+                "Choose one from 3.5 to 9, such as 4.7."
             )
         if self.mix is Mix.STATIC and self.bits not in _STATIC_MIX_BITS:
             raise UsageError(

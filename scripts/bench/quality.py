@@ -19,9 +19,13 @@ from typing import Any
 import numpy as np
 
 from cases import plain_case, recipe_of
+from magistral_convert.calibration.calibration import IMPORTANCE_FILE
 from magistral_convert.calibration.data import CalibrationText
+from magistral_convert.calibration.importance import importance_tokens
 from magistral_convert.compare import compare_models
+from magistral_convert.output.plan import ConversionPlan
 from magistral_convert.pipeline import convert_checkpoint
+from magistral_convert.progress import Watcher
 from magistral_convert.recipe import Recipe
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import TokenArray
@@ -58,6 +62,34 @@ def main() -> None:
         print(json.dumps({"ratio": ratio, "cases": rows}))
 
 
+class _SharedImportance(Watcher):
+    """Lends one conversion what another measured of the same source and text.
+
+    The importance of each token depends on nothing else, and costs a fifth of a conversion.
+    """
+
+    def __init__(self, output: Path, kept: Path) -> None:
+        records = output.with_name(output.name + ".partial") / "journal"
+        self._own, self._kept = records / IMPORTANCE_FILE, kept
+
+    def planned(
+        self,
+        plan: ConversionPlan,
+        source_bytes: int,
+        memory_bytes: int,
+        warnings: tuple[str, ...],
+        seconds: float | None = None,
+    ) -> None:
+        if self._kept.exists():
+            shutil.copy(self._kept, self._own)
+
+    def started(self, tensor: str) -> None:
+        if self._own.exists() and not self._kept.exists():
+            partial = self._kept.with_suffix(".copying")
+            shutil.copy(self._own, partial)
+            partial.replace(self._kept)
+
+
 def measure(
     checkpoint: Path, output: Path, recipe: Recipe, text: CalibrationText
 ) -> dict[str, Any]:
@@ -66,7 +98,10 @@ def measure(
     begun, processor = time.perf_counter(), time.process_time()
     source = open_source(checkpoint)
     used = text if recipe.needs_text else None
-    report = convert_checkpoint(source, output, recipe, text=used)
+    tokens = importance_tokens(source.config)
+    kept = output.with_name(f"importance-{text.sha256[:12]}-{tokens}.npy")
+    watcher = _SharedImportance(output, kept)
+    report = convert_checkpoint(source, output, recipe, text=used, watcher=watcher)
     quality = (
         report.quality
         or compare_models(

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Decode with `--speculate auto` against plain, and what the gate would gain on another machine.
+"""Decode with `--speculate auto` against plain, and what the gate would gain on other machines.
 
 Real: nano answers questions with auto and off in turn, in one process; the ratio is the median over
-the pairs of their tokens per second. Simulated: the acceptance of each id of those replies and of a
-text that repeats itself, as the gate saw it, with the pass costs of --curve in the place of this
-machine's. Nothing is claimed about the machine of the curve but that arithmetic.
+the pairs of their tokens per second. Replayed: the acceptance of each id of those replies and of
+texts that repeat themselves, as the gate saw it, with the pass costs of curves.py, or of --curve,
+in the place of this machine's. Nothing is claimed about the chips of the curves but that
+arithmetic.
 
     scripts/bench/speculate.py [--runs 5] [--curve 1=1,2=1.05,3=1.2,4=1.4,8=1.65] [--json]
 """
@@ -12,9 +13,10 @@ machine's. Nothing is claimed about the machine of the curve but that arithmetic
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from curves import CURVES, Curve
 from mlx_magistral import Magistral
 from mlx_magistral.decode.speculation import lookup
 from mlx_magistral.decode.speculation.drafts import Drafts
@@ -29,11 +31,9 @@ QUESTIONS = (
     "What is 47 * 36?",
     "Sort 52, 17, 94, 38 and 61.",
 )
-# The M4 Pro's: rows of a pass to its cost, in passes of one row.
-CURVE = "1=1,2=1.05,3=1.2,4=1.4,8=1.65"
 
 
-class _Curve(PassCosts):
+class _Known(PassCosts):
     """Known costs at any context."""
 
     def __init__(self, costs: Costs) -> None:
@@ -42,6 +42,9 @@ class _Curve(PassCosts):
 
     def known(self, context_tokens: int) -> Costs:
         return self._costs
+
+    def unmeasured(self, context_tokens: int) -> list[int]:
+        return []
 
 
 class _Loop:
@@ -60,29 +63,35 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=int, default=5, help="counted pairs of each question; 0: replay"
     )
-    parser.add_argument("--curve", default=CURVE, help="rows=cost, separated by commas")
+    parser.add_argument(
+        "--curve", help="rows=cost, separated by commas, in passes of one row (default: curves.py)"
+    )
     parser.add_argument("--json", action="store_true", help="print one object instead of a table")
     options = parser.parse_args()
     nano = Magistral.load("nano")
     asked = QUESTIONS if options.runs else ()
     cases = [_paired(nano, question, options.runs) for question in asked]
     ratio = statistics.median([case["ratio"] for case in cases] or [1.0])
-    curve = {int(rows): float(cost) for rows, cost in _pairs(options.curve)}
-    simulated = [
-        {"text": name, **_simulated(prompt, reply, Costs(curve))}
+    curves = _curves(options.curve)
+    replayed = [
+        {"text": name, "ids": len(reply), "on": _replays(prompt, reply, curves)}
         for name, prompt, reply in _texts(nano)
     ]
     if options.json:
-        print(json.dumps({"ratio": ratio, "cases": cases, "simulated": simulated}))
+        sources = {name: curve.source for name, curve in curves.items()}
+        found = {"ratio": ratio, "cases": cases, "replayed": replayed, "curves": sources}
+        print(json.dumps(found))
         return
-    print("question                       plain tok/s  auto / plain")
-    for case in cases:
-        print(f"{case['question']:30} {case['plain_tps']:11.1f} {case['ratio']:13.3f}")
-    print(f"median {ratio:.3f}\n\ntext                     ids  ids/pass  speed at --curve / plain")
-    for each in simulated:
-        print(
-            f"{each['text']:22} {each['ids']:5}  {each['ids_per_pass']:8.2f}  {each['gain']:12.2f}"
-        )
+    if cases:
+        print("question                       plain tok/s  auto / plain")
+        for case in cases:
+            print(f"{case['question']:30} {case['plain_tps']:11.1f} {case['ratio']:13.3f}")
+        print(f"median {ratio:.3f}\n")
+    print("replayed: speed over plain, and ids a pass")
+    print(f"{'text':22} {'ids':>5}" + "".join(f"{name:>18}" for name in curves))
+    for each in replayed:
+        told = [f"{on['gain']:10.2f} ({on['ids_per_pass']:5.2f})" for on in each["on"].values()]
+        print(f"{each['text']:22} {each['ids']:5}" + "".join(told))
 
 
 def _paired(nano: Magistral, question: str, runs: int) -> dict[str, float | str]:
@@ -121,9 +130,22 @@ def _texts(nano: Magistral) -> list[tuple[str, list[int], list[int]]]:
     return texts
 
 
-def _simulated(prompt: Sequence[int], reply: Sequence[int], costs: Costs) -> dict[str, float]:
+def _curves(given: str | None) -> Mapping[str, Curve]:
+    if given is None:
+        return CURVES
+    pairs = [pair.split("=") for pair in given.split(",")]
+    return {"--curve": Curve({int(rows): float(cost) for rows, cost in pairs}, "given")}
+
+
+def _replays(
+    prompt: Sequence[int], reply: Sequence[int], curves: Mapping[str, Curve]
+) -> dict[str, dict[str, float]]:
+    return {name: _replayed(prompt, reply, curve.costs) for name, curve in curves.items()}
+
+
+def _replayed(prompt: Sequence[int], reply: Sequence[int], costs: Costs) -> dict[str, float]:
     """Replay a reply: the gate drafts, the known ids decide, the curve says what it takes."""
-    drafts = Drafts(prompt, _Curve(costs))
+    drafts = Drafts(prompt, _Known(costs))
     at, passes, seconds = 0, 0, 0.0
     while at < len(reply):
         loop = _Loop(len(reply) - at)
@@ -139,15 +161,7 @@ def _simulated(prompt: Sequence[int], reply: Sequence[int], costs: Costs) -> dic
         at += kept + 1
         passes += 1
         seconds += costs(len(guessed) + 1)
-    return {
-        "ids": len(reply),
-        "ids_per_pass": len(reply) / passes,
-        "gain": len(reply) * costs(1) / seconds,
-    }
-
-
-def _pairs(text: str) -> list[list[str]]:
-    return [pair.split("=") for pair in text.split(",")]
+    return {"ids_per_pass": len(reply) / passes, "gain": len(reply) * costs(1) / seconds}
 
 
 if __name__ == "__main__":

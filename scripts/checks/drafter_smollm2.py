@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """A head for a real 135M model, trained on its own chats on a CPU: what it guesses on new prompts.
 
-SmolLM2-135M-Instruct and its chats as scripts/bench/smollm2.py makes them. The last topics are held
-out. It has no tekken.json, so ids go to the trainer as they are, by the same code as train-drafter.
-Killed, it goes on. All of it takes hours of one core: run it overnight, by nice -n 19.
+SmolLM2-135M-Instruct, as scripts/bench/smollm2.py has it, in float32, which a CPU computes many
+times faster. It answers prompts of that file and of smollm2_prompts.py at temperature 0; the last
+topics of the first are held out, and no other topic is near them. It has no tekken.json, so ids go
+to the trainer as they are, by the same code as train-drafter. Killed, it goes on. Use OpenBLAS
+(docs/training.md): all of it is then about an hour of one core, and several without.
 
-    scripts/checks/drafter_smollm2.py --work DIR [--chats 192] [--epochs 3] [--report FILE] [--json]
+    scripts/checks/drafter_smollm2.py --work DIR [--chats 384] [--epochs 2.5] [--guesses 3 4]
+                                      [--report FILE] [--json]
 
-At the end held-out prompts are answered greedily with a fixed number of guesses. It tells ids a
-pass, whether the ids are those of plain decoding, the wall clock here, and a replay of the same
-passes on --curve: rows of a pass to its cost, in passes of one row, and of a guess.
+At the end held-out prompts are answered at temperature 0 with a fixed number of guesses, by the
+head alone and with look-ups beside it. It tells ids a pass, whether the ids are those of plain
+decoding, the wall clock here, and a replay of the same passes on the curves of curves.py.
 """
 
 import argparse
@@ -23,10 +26,10 @@ from typing import Any
 
 import mlx.core as mx
 
+from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.generate import decode, prefill
 from mlx_magistral.decode.sampling import Sampler, SamplingOptions
 from mlx_magistral.decode.speculation.drafts import Drafts
-from mlx_magistral.decode.speculation.gate import Costs
 from mlx_magistral.decode.speculation.head_draft import HeadDraft
 from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.model.caches import make_cache
@@ -35,6 +38,7 @@ from mlx_magistral.model.eagle.network import Head
 from mlx_magistral.model.eagle.reading import load_head
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
+from mlx_magistral.text.reasoning import ParserState
 from mlx_magistral.train.drafter.folder import write_head_folder
 from mlx_magistral.train.drafter.fresh import fresh_head, head_config
 from mlx_magistral.train.drafter.options import DrafterOptions
@@ -47,12 +51,12 @@ from mlx_magistral.train.watcher import Watcher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
-from smollm2 import PROMPTS, fetch_gguf, write_chats, write_checkpoint  # noqa: E402
+from curves import CURVES, GUESS_COST, Curve  # noqa: E402
+from smollm2 import PROMPTS, fetch_gguf, write_checkpoint, write_greedy_chats  # noqa: E402
+from smollm2_prompts import MORE_PROMPTS  # noqa: E402
 
-COLUMNS, GUESSES, ANSWER_TOKENS = 8192, 4, 96
+COLUMNS, UNROLL, PACK_TOKENS, ANSWER_TOKENS, HELD_OUT = 8192, 3, 352, 128, 24
 _STOP = 2
-# The M4 Pro's as reported (docs/performance.md), and a guess as its share of the weights.
-CURVE = "1=1,2=1.05,3=1.2,4=1.4,8=1.65,guess=0.07"
 
 
 class Lines(Watcher):
@@ -93,19 +97,20 @@ def train(
     ids = draft_vocabulary(train_texts, COLUMNS, config.vocab_size)
     print(f"{covered(held_out, ids):.1%} of held-out ids are among the {COLUMNS:,}.", flush=True)
     targets = mx.array(ids, dtype=mx.uint32)
-    packs = Packs(train_texts, 512, 0)
+    packs = Packs(train_texts, PACK_TOKENS, 0)
     options = DrafterOptions(
         steps=max(1, round(epochs * packs.packs_an_epoch)),
-        pack_tokens=512,
+        pack_tokens=PACK_TOKENS,
         draft_vocab=COLUMNS,
-        learning_rate=1e-3,
-        eval_every=40,
+        unroll=UNROLL,
+        learning_rate=2e-3,
+        eval_every=90,
         save_every=10,
     )
     folder = work / "states"
     folder.mkdir(exist_ok=True)
     states = TargetStates(
-        model, shape.aux_layers, chunk_tokens=512, folder=folder, disk_bytes=4_000_000_000
+        model, shape.aux_layers, chunk_tokens=PACK_TOKENS, folder=folder, disk_bytes=4_000_000_000
     )
     sample, _ = states.of(packs.step(0))
 
@@ -129,16 +134,42 @@ def train(
         trainer.run()
 
 
+class HeadAlone:
+    """The guesses of a head for each pass, so many, with no look-up beside it and no gate."""
+
+    def __init__(self, prompt: Sequence[int], head: HeadDraft, guesses: int) -> None:
+        self.passes = self.drafted = 0
+        self.tap = head.tap
+        self._head, self._guesses, self._tokens = head, guesses, list(prompt)
+
+    def saw(self, states: mx.array, place: int) -> None:
+        """A pass of the target."""
+        self._head.saw(states, place, self._tokens)
+
+    def feed(self, token: int, state: ParserState) -> None:
+        """An id of the reply."""
+        self._tokens.append(token)
+
+    def is_armed(self, driver: Driver) -> bool:
+        """It always guesses."""
+        return driver.left > 1
+
+    def propose(self, driver: Driver) -> mx.array | None:
+        """Its guesses."""
+        count = min(self._guesses, driver.left - 1)
+        return self._head.propose(self._tokens, count, driver) if count > 0 else None
+
+    def accepted(self, drafted: int, accepted: int) -> None:
+        """What came of them."""
+        self.drafted += drafted
+
+
 def answered(
-    model: Transformer, prompt: list[int], draft: HeadDraft | None
-) -> tuple[list[int], list[int], float]:
-    """Greedy ids, the rows of each pass, and seconds of decode."""
-    cache, rows = make_cache(model), [0]
-    drafts = None
-    if draft is not None:
-        drafts = Drafts(prompt, PassCosts("none", None), length=GUESSES, draft_model=draft)
-        drafts.go_on(0)
-    logits = prefill(model, prompt, cache, speculation=drafts)
+    model: Transformer, prompt: list[int], speculation: HeadAlone | Drafts | None
+) -> tuple[list[int], float]:
+    """Greedy ids, and seconds of decode."""
+    cache = make_cache(model)
+    logits = prefill(model, prompt, cache, speculation=speculation)
     assert logits is not None
     mx.eval(logits)
     started = time.perf_counter()
@@ -151,39 +182,62 @@ def answered(
             sampler,
             max_tokens=ANSWER_TOKENS,
             stop_tokens=frozenset({_STOP}),
-            speculation=drafts,
+            speculation=speculation,
         )
     )
-    if drafts is not None:
-        rows = [drafts.passes, drafts.drafted, drafts.kept]
-    return ids, rows, time.perf_counter() - started
+    return ids, time.perf_counter() - started
 
 
 def measure(
-    model: Transformer, config: ModelConfig, texts: list[Said], work: Path, curve: dict[str, float]
-) -> dict[str, Any]:
-    """Held-out prompts, plain and drafted in turn."""
-    head = load_head(work / "head", config, dtype=model.model.norm.weight.dtype)
-    draft = HeadDraft(head, model)
-    costs = Costs({int(rows): cost for rows, cost in curve.items() if rows != "guess"})
-    ids = passes = same = drafted = 0
-    plain_s = drafted_s = 0.0
-    for said in texts:
-        prompt = list(said.tokens[: said.prompt_tokens])
-        plain, _, seconds = answered(model, prompt, None)
-        guessed, counts, drafted_seconds = answered(model, prompt, draft.for_reply())
-        plain_s, drafted_s = plain_s + seconds, drafted_s + drafted_seconds
-        ids, passes, drafted = ids + len(guessed), passes + counts[0], drafted + counts[1]
-        same += plain == guessed
-    replayed = passes * costs(1) + drafted * curve["guess"]
-    replayed += drafted / GUESSES * (costs(GUESSES + 1) - costs(1))
-    return {
-        "prompts": len(texts),
-        "equal_to_plain": same,
-        "ids_a_pass": ids / passes,
-        "wall_clock_here_plain_over_drafted": plain_s / drafted_s,
-        "replayed_on_the_curve": ids * costs(1) / replayed,
-    }
+    model: Transformer, head: HeadDraft, prompts: list[list[int]], guesses: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Of each number of guesses, with and without look-ups: what came of all prompts."""
+    found = []
+    plain = [answered(model, prompt, None) for prompt in prompts]
+    for count in guesses:
+        for with_lookups in (False, True):
+            ids = passes = drafted = same = 0
+            seconds = 0.0
+            for prompt, (wanted, _) in zip(prompts, plain, strict=True):
+                own = head.for_reply()
+                own.go_on(prompt, 0)
+                speculation = (
+                    Drafts(prompt, PassCosts("none", None), length=count, draft_model=own)
+                    if with_lookups
+                    else HeadAlone(prompt, own, count)
+                )
+                said, taken = answered(model, prompt, speculation)
+                same += said == wanted
+                ids, passes = ids + len(said), passes + speculation.passes
+                drafted, seconds = drafted + speculation.drafted, seconds + taken
+            row = {
+                "guesses": count,
+                "look_ups": with_lookups,
+                "prompts": len(prompts),
+                "equal_to_plain": same,
+                "ids": ids,
+                "ids_a_pass": round(ids / passes, 3),
+                "wall_clock_here_over_plain": round(sum(each for _, each in plain) / seconds, 3),
+                "replayed": {
+                    name: round(replayed(ids, passes, drafted, curve), 2)
+                    for name, curve in CURVES.items()
+                },
+            }
+            print(row, file=sys.stderr, flush=True)
+            found.append(row)
+    return found
+
+
+def replayed(ids: int, passes: int, drafted: int, curve: Curve) -> float:
+    """How many times as fast as plain: passes of the mean number of guesses, at a curve's costs.
+
+    Every guess is a head's, though some are looked up for nothing.
+    """
+    each = drafted / passes
+    fewer, share = int(each), each % 1
+    costs = curve.costs
+    taken = costs(fewer + 1) * (1 - share) + costs(fewer + 2) * share
+    return ids * costs(1) / (passes * (taken + each * GUESS_COST * costs(1)))
 
 
 def main() -> None:
@@ -192,29 +246,39 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="a folder for everything")
-    parser.add_argument("--chats", type=int, default=len(PROMPTS))
-    parser.add_argument("--held-out", type=int, default=12)
-    parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--curve", default=CURVE)
+    parser.add_argument("--chats", type=int, default=384, help="prompts in all")
+    parser.add_argument("--epochs", type=float, default=2.5)
+    parser.add_argument("--guesses", type=int, nargs="+", default=[3, 4])
+    parser.add_argument("--prompts", type=int, default=HELD_OUT, help="held-out ones to answer")
+    parser.add_argument("--measure-only", action="store_true", help="a head that is there")
     parser.add_argument("--report", type=Path, help="write the result here as JSON")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
-    checkpoint, path = work / "smollm2", work / f"chats-{arguments.chats}.json"
+    checkpoint, path = work / "smollm2", work / f"greedy-{arguments.chats}.json"
     if not checkpoint.exists():
         write_checkpoint(fetch_gguf(work), checkpoint, is_rotated=False)
     if not path.exists():
-        write_chats(checkpoint, path, arguments.chats)
+        asked = [*PROMPTS, *MORE_PROMPTS][: arguments.chats]
+        write_greedy_chats(checkpoint, path, asked, ANSWER_TOKENS)
     texts = said_by(checkpoint, json.loads(path.read_text()))
     model, config = load_model(checkpoint)
-    learned, held_out = texts[: -arguments.held_out], texts[-arguments.held_out :]
-    train(model, config, learned, held_out, work, arguments.epochs)
-    curve = dict(pair.split("=") for pair in arguments.curve.split(","))
-    result = measure(
-        model, config, held_out, work, {rows: float(cost) for rows, cost in curve.items()}
-    )
-    result |= {"chats": len(learned), "epochs": arguments.epochs, "curve": arguments.curve}
+    model.set_dtype(mx.float32)
+    first = len(PROMPTS) - HELD_OUT
+    held_out = texts[first : len(PROMPTS)]
+    if not arguments.measure_only:
+        learned = texts[:first] + texts[len(PROMPTS) :]
+        train(model, config, learned, held_out, work, arguments.epochs)
+    head = HeadDraft(load_head(work / "head", config, dtype=mx.float32), model)
+    prompts = [list(said.tokens[: said.prompt_tokens]) for said in held_out][: arguments.prompts]
+    result = {
+        "chats": len(texts) - HELD_OUT,
+        "ids_learned_from": sum(len(s) - s.prompt_tokens for s in texts)
+        - sum(len(s) - s.prompt_tokens for s in held_out),
+        "epochs": arguments.epochs,
+        "measured": measure(model, head, prompts, arguments.guesses),
+    }
     if arguments.report:
         arguments.report.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result) if arguments.json else result)

@@ -23,7 +23,7 @@ from .layer import stage_of
 from .streams import Batch, PairedStream, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
-_IMPORTANCE_FILE = "importance.npy"
+IMPORTANCE_FILE = "importance.npy"
 
 
 class Calibration:
@@ -57,7 +57,7 @@ class Calibration:
         self._importance: TokenImportance | None = None
         if written is not None:
             self._importance = TokenImportance(
-                source, sequences, folder / _IMPORTANCE_FILE, watcher or Watcher(), fault
+                source, sequences, folder / IMPORTANCE_FILE, watcher or Watcher(), fault
             )
             self._stream = PairedStream(source, written, self._importance)
         self._at: int | None = None  # the layer that the hidden states are at

@@ -26,7 +26,7 @@ from .layer import AFTER, Names, stage_of
 # that equal weights left, and 0.95 where one in four was measured; without the other half 0.97.
 _SHARE = 0.5
 # A row of tokens is one of those that go there and back, until there are so many of them.
-_LEAST_TOKENS, _TOKENS_A_COLUMN = 8192, 4
+_LEAST_TOKENS, _TOKENS_A_COLUMN = 16384, 4
 # So many at once: their hidden states between all layers are held together.
 _GROUP_TOKENS, _BATCH_TOKENS = 8192, 1024
 _STAGES = tuple(names for pair in AFTER.items() for names in pair)

@@ -137,7 +137,7 @@ def _fetch_source(
     is_shown: bool,
 ) -> tuple["Source", "CalibrationText | None"]:
     """The source, downloaded where it is a hub id, after a look at all that can be refused."""
-    from magistral_convert.pipeline import check_conversion
+    from magistral_convert.checks import check_conversion
     from magistral_convert.sources.kinds import is_one_file, resolve_source
     from magistral_convert.sources.safetensors import SafetensorsSource
     from mlx_magistral.cli.fetching import fetch_examined

@@ -1,22 +1,22 @@
 """Drafts: the guesses of one reply, by a look-up in its text and a draft model or head, if any.
 
-Joins lookup.py, draft_model.py and gate.py to the Speculation that decode asks. Guesses are scored
-whether or not they are drafted, since a look-up costs nothing: parked, it still learns when to
-begin. With ``length`` given the gate is left out.
+Joins lookup.py, draft_model.py, gate.py and ledger.py to the Speculation that decode asks. Guesses
+are scored whether or not they are drafted, since a look-up costs nothing: parked, it still learns
+when to begin. With ``length`` given the gate is left out.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from operator import mul
 
 import mlx.core as mx
 
 from mlx_magistral.decode.driver import Driver
+from mlx_magistral.decode.speculation.affordable import AffordableCosts, MeasureRows
 from mlx_magistral.decode.speculation.drafter import Drafter
 from mlx_magistral.decode.speculation.gate import (
     ALONE,
-    LEAST_GAIN,
     MOST_COPIED,
     MOST_DRAFTED,
     Acceptance,
@@ -24,9 +24,11 @@ from mlx_magistral.decode.speculation.gate import (
     Draft,
     PassLoad,
     best_draft,
+    waiting_pays,
 )
+from mlx_magistral.decode.speculation.ledger import Ledger
 from mlx_magistral.decode.speculation.lookup import GRAM, LONGEST_MATCH, PromptLookup
-from mlx_magistral.decode.speculation.pass_costs import LONG_ROWS, PassCosts
+from mlx_magistral.decode.speculation.pass_costs import PassCosts
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
 from mlx_magistral.errors import UsageError
 from mlx_magistral.model.eagle.taps import AuxTap
@@ -70,9 +72,9 @@ class Drafts:
     """Guesses for one reply. ``passes``, ``drafted`` and ``kept`` are what became of them.
 
     ``measure`` finds out the costs at the context that is reached where they are not known; without
-    it nothing is drafted there. ``measure_rows`` adds a pass of so many rows, for the long drafts
-    of copied text, of ``longest`` guesses at most. ``shared`` is what other replies put into the
-    same passes.
+    it nothing is drafted there. ``measure_rows`` adds a pass of so many rows. Copied text is
+    drafted ``longest`` ids at once at most. ``shared`` is what other replies put into the same
+    passes.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class Drafts:
         draft_model: Drafter | None = None,
         measure: Callable[[], Costs] | None = None,
         shared: SharedPass | None = None,
-        measure_rows: Callable[[int], Costs] | None = None,
+        measure_rows: MeasureRows | None = None,
         longest: int = MOST_COPIED,
     ) -> None:
         self.passes = self.drafted = self.kept = 0
@@ -92,17 +94,15 @@ class Drafts:
         self._lookup = PromptLookup(prompt)
         self._state = ParserState.CONTENT
         self._length = length
-        self._pass_costs = costs
-        self._measure = measure
+        self._costs = AffordableCosts(costs, measure, measure_rows)
         self._shared = shared
-        self._measure_rows = measure_rows
         self._longest = longest
         self._draft_model = draft_model
         self._lookups = Acceptance(_prior)
         self._model_guesses = Acceptance(lambda key: _MODEL_RATE)
         self._try_model_at = 0
         self._uses_model = False
-        self._gained_s = 0.0  # by guesses, less what measuring took
+        self._ledger = Ledger()
 
     def go_on(self, place: int) -> None:
         """The prompt's ids before ``place`` go through no pass of this reply: they were known."""
@@ -132,12 +132,18 @@ class Drafts:
         self._lookup.feed(token)
         self._tokens.append(token)
         self._state = state
+        costs = self._known
+        if costs is not None:
+            self._ledger.passed(costs(1 + self._others.rows))
 
     def is_armed(self, driver: Driver) -> bool:
         """Whether a draft is likely once the id in flight is read."""
-        if driver.left < 3:
+        if driver.left < 3 or not (self._awaits_guess() or self._from_model().guesses > 0):
             return False
-        return self._from_lookup(ahead=1).guesses > 0 or self._from_model().guesses > 0
+        costs = self._known
+        if costs is not None:
+            self._gain(-costs.wait_s)
+        return True
 
     def propose(self, driver: Driver) -> mx.array | None:
         """A draft from the look-up or the draft model, whichever gains more, where one does."""
@@ -159,12 +165,45 @@ class Drafts:
         """So many ids of the draft were drawn."""
         self.drafted += drafted
         self.kept += accepted
-        costs = self._pass_costs.known(len(self._tokens))
+        costs = self._known
         if costs is not None:
-            self._gained_s += (accepted + 1) * costs(1) - costs(drafted + 1)
+            lost = self._loss(drafted, costs)
+            if self._uses_model:
+                lost += drafted * self._guess_s
+            self._gain(accepted * costs(1 + self._others.rows) - lost)
         if self._uses_model:
             for place in range(min(accepted + 1, drafted)):
                 self._model_guesses.note((self._state, place), place < accepted)
+
+    def _gain(self, seconds: float) -> None:
+        self._costs.gained(seconds)
+        self._ledger.gained(seconds)
+
+    def _loss(self, guesses: int, costs: Costs) -> float:
+        """Seconds that a pass takes longer by so many guesses."""
+        rows = 1 + self._others.rows
+        return costs(rows + guesses) - costs(rows) + guesses * costs.guess_s
+
+    @property
+    def _known(self) -> Costs | None:
+        return self._costs.known(len(self._tokens))
+
+    @property
+    def _others(self) -> PassLoad:
+        """What other replies put into the same pass."""
+        return ALONE if self._shared is None else self._shared.beside(self)
+
+    @property
+    def _guess_s(self) -> float:
+        return 0.0 if self._draft_model is None else self._draft_model.guess_s
+
+    def _awaits_guess(self) -> bool:
+        """Whether what the look-up guesses after the id in flight is worth waiting for that."""
+        draft = self._from_lookup(ahead=1)
+        costs = self._known
+        if self._length is not None or not draft.guesses or costs is None:
+            return draft.guesses > 0
+        return waiting_pays(self._lookups.rate(self._key(self._lookup.match)), draft, costs)
 
     def _from_lookup(self, ahead: int = 0) -> Draft:
         match = self._lookup.match
@@ -173,41 +212,18 @@ class Drafts:
         if self._length is not None:
             places = range(match + ahead, match + ahead + self._length)
             return _fixed([self._lookups.rate(self._key(each)) for each in places])
-        first = self._lookups.rate(self._key(match))
-        # Waiting for the id in flight costs a little, so it has to be likely that it is the guess.
-        if first < (0.5 if ahead else _LEAST_RATE):
+        if self._lookups.rate(self._key(match)) < _LEAST_RATE:
             return Draft()
         matches = range(match + ahead, match + ahead + MOST_DRAFTED)
         rates = [self._lookups.rate(self._key(each)) for each in matches]
         draft = self._best(rates)
-        if match < _COPIED or draft.guesses < MOST_DRAFTED or self._longest <= MOST_DRAFTED:
+        if match < _COPIED or not draft.guesses or self._longest <= MOST_DRAFTED:
             return draft
         # Longer matches are all alike.
         rates += rates[-1:] * (self._longest - MOST_DRAFTED)
-        self._measure_longer(rates)
+        if not self._others.rows:
+            self._costs.measure_longer(len(self._tokens), rates, self._longest + 1)
         return self._best(rates)
-
-    def _measure_longer(self, rates: list[float]) -> None:
-        """Measure the next number of rows where it may pay, once guesses have gained its time.
-
-        It may where it pays if rows go on to cost what the last of those measured did.
-        """
-        known = self._pass_costs.known(len(self._tokens))
-        alone = self._shared is None or not self._shared.beside(self).rows
-        if known is None or self._measure_rows is None or not alone:
-            return
-        before, largest = sorted(known.seconds)[-2:]
-        rows = next((each for each in LONG_ROWS if each > largest), None)
-        if rows is None or rows > self._longest + 1:
-            return
-        each_s = (known(largest) - known(before)) / (largest - before)
-        hoped = Costs({**known.seconds, rows: known(largest) + each_s * (rows - largest)})
-        at_hand = best_draft(rates[: largest - 1], known)
-        if best_draft(rates[: rows - 1], hoped).gain < LEAST_GAIN * at_hand.gain:
-            return
-        if self._gained_s >= 2 * hoped(rows):
-            self._gained_s = 0.0
-            self._measure_rows(rows)
 
     def _from_model(self) -> Draft:
         if self._draft_model is None:
@@ -219,23 +235,30 @@ class Drafts:
             return Draft()
         places = range(MOST_DRAFTED)
         rates = [self._model_guesses.rate((self._state, place)) for place in places]
-        draft = self._best(rates, self._draft_model.guess_s)
+        draft = self._best(rates, self._guess_s)
         if draft.guesses == 0:
             self._try_model_at = len(self._tokens) + _TRY_AGAIN
+            self._model_guesses.fade()
         return draft
 
     def _best(self, rates: list[float], guess_s: float = 0.0) -> Draft:
         """The gate's answer; measures where none was and it may matter."""
-        costs = self._pass_costs.known(len(self._tokens))
-        others = ALONE if self._shared is None else self._shared.beside(self)
+        costs, others = self._known, self._others
         if costs is None:
             # Whoever shares the pass would wait meanwhile.
-            if self._measure is None or others.rows:
+            if not self._costs.can_begin or others.rows:
                 return Draft()
             if best_draft(rates, _FREE).gain < _WORTH_MEASURING:
                 return Draft()
-            costs = self._measure()
-        return best_draft(rates, Costs(costs.seconds, guess_s), others)
+            costs = self._costs.begin()
+        if guess_s:
+            costs = replace(costs, guess_s=guess_s)
+        draft = best_draft(rates, costs, others)
+        if draft.guesses and not others.rows and self._costs.measure_again(len(self._tokens)):
+            return self._best(rates, guess_s)
+        while draft.guesses and not self._ledger.may_lose(self._loss(draft.guesses, costs)):
+            draft = best_draft(rates[: draft.guesses - 1], costs, others)
+        return draft
 
     def _key(self, match: int) -> tuple[ParserState, int]:
         """Matches that behave alike: 3, 4, 5 to 7, 8 to 15, 16 and more, in each phase."""

@@ -8,6 +8,7 @@ arXiv:2211.17192, section 3.3, with measured costs and acceptance in place of co
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 # Guesses of a model or a head, whose every guess costs: more never paid in any of the curves seen.
@@ -38,6 +39,10 @@ class Acceptance:
         keep = 1 - 1 / _MEMORY
         self._counts[key] = true * keep + is_true, count * keep + 1
 
+    def fade(self) -> None:
+        """All that is known counts half as much: nothing was heard of it for long."""
+        self._counts = {key: (true / 2, count / 2) for key, (true, count) in self._counts.items()}
+
     def rate(self, key: Hashable) -> float:
         """The probability that a guess comes true."""
         true, count = self._counts.get(key, (0.0, 0.0))
@@ -48,13 +53,23 @@ class Acceptance:
 class Costs:
     """Seconds of a pass by its rows, measured at some counts and straight lines in between.
 
-    ``guess_s`` is what each guess costs before the pass: nothing for a look-up.
+    ``guess_s`` is what each guess costs before the pass: nothing for a look-up. ``wait_s`` is what
+    a pass of one row takes longer where the one before it is waited for; more rows include it.
     """
 
     seconds: Mapping[int, float]
     guess_s: float = 0.0
+    wait_s: float = 0.0
 
     def __call__(self, rows: int) -> float:
+        table = self._table
+        return table[rows] if rows < len(table) else self._at(rows)
+
+    @cached_property
+    def _table(self) -> list[float]:
+        return [0.0, *map(self._at, range(1, MOST_COPIED + 2))]
+
+    def _at(self, rows: int) -> float:
         known = self.seconds
         if rows in known:
             return known[rows]
@@ -101,3 +116,14 @@ def best_draft(acceptance: Sequence[float], costs: Costs, others: PassLoad = ALO
         if gain > best.gain:
             best = Draft(count, expected, gain)
     return best if best.guesses else Draft()
+
+
+def waiting_pays(probability: float, draft: Draft, costs: Costs) -> bool:
+    """Whether to wait for the id in flight, which is ``draft``'s beginning with a ``probability``.
+
+    Where it is not, the pass after it was waited for and is one of one row.
+    """
+    expected = probability * draft.expected + 1 - probability
+    drafted = draft.expected / draft.gain  # in passes of one row
+    passes = costs.wait_s / costs(1) + probability * drafted + 1 - probability
+    return expected >= LEAST_GAIN * passes

@@ -34,6 +34,7 @@ SIZES: dict[str, Any] = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+SHARDS: dict[str, Any] = {"max_shard_size": "700KB"}
 Edit = Callable[[Path], None]
 
 
@@ -135,67 +136,70 @@ def mistral(**changes: Any) -> MistralForCausalLM:
 
 
 def write_all(root: Path) -> None:
-    def at(name: str) -> Path:
-        return root / name
+    write_values(root)
+    write_settings(root)
+    write_positions(root)
+    write_indexes(root)
+    if MAJOR < 5:
+        write(root / "pytorch_model.bin alone", mistral(), safe_serialization=False)
+    write(root / "Llama", LlamaForCausalLM(LlamaConfig(**sizes())))
+    write_multimodal(root)
 
-    shards: dict[str, Any] = {"max_shard_size": "700KB"}
-    write(at("float32"), mistral())
-    write(at("bfloat16"), mistral(), dtype=torch.bfloat16)
-    write(at("float16"), mistral(), dtype=torch.float16)
-    write(at("in shards with an index"), mistral(), **shards)
-    write(at("head tied to the embedding"), mistral(tie_word_embeddings=True))
+
+def write_values(root: Path) -> None:
+    """In each dtype, in shards, and with a head that is tied."""
+    write(root / "float32", mistral())
+    write(root / "bfloat16", mistral(), dtype=torch.bfloat16)
+    write(root / "float16", mistral(), dtype=torch.float16)
+    write(root / "in shards with an index", mistral(), **SHARDS)
+    tied: dict[str, Any] = {"tie_word_embeddings": True}
+    write(root / "head tied to the embedding", mistral(**tied))
+    write(root / "tied head that is stored all the same", mistral(**tied), edit=head_stored_again)
+
+
+def write_settings(root: Path) -> None:
+    """With less in config.json than one expects, and with more."""
+    for key, changes in {"head_dim": {"head_dim": 64}, "hidden_act": {}}.items():
+        edit = change_json("config.json", key)
+        write(root / f"{key} left out", mistral(**changes), edit=edit)
+    left_over = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     write(
-        at("tied head that is stored all the same"),
-        mistral(tie_word_embeddings=True),
-        edit=head_stored_again,
-    )
-    write(
-        at("head_dim left out"),
-        mistral(head_dim=64),
-        edit=change_json("config.json", "head_dim"),
-    )
-    write(at("hidden_act left out"), mistral(), edit=change_json("config.json", "hidden_act"))
-    write(
-        at('rope_scaling `{"rope_type": "default"}`'),
+        root / "left-over bitsandbytes entry on float weights",
         mistral(),
-        edit=change_json(
-            "config.json", "rope_parameters", rope_theta=1e6, rope_scaling={"rope_type": "default"}
-        ),
+        edit_after=change_json("config.json", quantization_config=left_over),
+    )
+
+
+def write_positions(root: Path) -> None:
+    """RoPE as each version says it, scaled and not, and sliding windows."""
+    default = {"rope_type": "default"}
+    write(
+        root / 'rope_scaling `{"rope_type": "default"}`',
+        mistral(),
+        edit=change_json("config.json", "rope_parameters", rope_theta=1e6, rope_scaling=default),
     )
     if MAJOR >= 5:
         write(
-            at("rope_scaling beside rope_parameters, which alone has rope_theta"),
+            root / "rope_scaling beside rope_parameters, which alone has rope_theta",
             mistral(),
-            edit=change_json("config.json", rope_scaling={"rope_type": "default"}),
+            edit=change_json("config.json", rope_scaling=default),
         )
-    write(at("sliding window as long as the context"), mistral(sliding_window=1024))
-    write(at("sliding window shorter than the context"), mistral(sliding_window=8))
     yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 256}
-    if MAJOR < 5:
-        write(at("RoPE scaled by yarn"), mistral(rope_scaling=yarn))
-    else:
-        write(at("RoPE scaled by yarn"), mistral(rope_parameters={**yarn, "rope_theta": 1e6}))
-    write(
-        at("left-over bitsandbytes entry on float weights"),
-        mistral(),
-        edit_after=change_json(
-            "config.json",
-            quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True},
-        ),
+    scaled = (
+        {"rope_scaling": yarn} if MAJOR < 5 else {"rope_parameters": yarn | {"rope_theta": 1e6}}
     )
-    write(at("stale index beside a whole file"), mistral(), edit=stale_index)
-    write(at("index naming a sidecar in a sub-folder"), mistral(), edit_after=sidecar, **shards)
-    write(
-        at("index that leaves a tensor out"),
-        mistral(),
-        edit_after=change_places(lambda places: places.pop("model.norm.weight")),
-        **shards,
-    )
-    write(at("`._` files of macOS on exFAT"), mistral(), edit=exfat_files, **shards)
-    if MAJOR < 5:
-        write(at("pytorch_model.bin alone"), mistral(), safe_serialization=False)
-    write(at("Llama"), LlamaForCausalLM(LlamaConfig(**sizes())))
-    write_multimodal(root)
+    write(root / "RoPE scaled by yarn", mistral(**scaled))
+    write(root / "sliding window as long as the context", mistral(sliding_window=1024))
+    write(root / "sliding window shorter than the context", mistral(sliding_window=8))
+
+
+def write_indexes(root: Path) -> None:
+    """Beside an index that is stale or incomplete, or files that are none of the model's."""
+    write(root / "stale index beside a whole file", mistral(), edit=stale_index)
+    write(root / "index naming a sidecar in a sub-folder", mistral(), edit_after=sidecar, **SHARDS)
+    without_norm = change_places(lambda places: places.pop("model.norm.weight"))
+    write(root / "index that leaves a tensor out", mistral(), edit_after=without_norm, **SHARDS)
+    write(root / "`._` files of macOS on exFAT", mistral(), edit=exfat_files, **SHARDS)
 
 
 def write_multimodal(root: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 from mlx_magistral.decode.driver import Driver
 from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.gate import Costs
-from mlx_magistral.decode.speculation.pass_costs import PassCosts
+from mlx_magistral.decode.speculation.pass_costs import PASSES_A_MEASURE, PassCosts
 from mlx_magistral.text.reasoning import ParserState
 
 
@@ -23,10 +23,13 @@ class Clocked(PassCosts):
     def known(self, context_tokens: int) -> Costs:
         return Costs(self.seconds)
 
+    def unmeasured(self, context_tokens: int) -> list[int]:
+        return []
+
     def measure_more(self, rows: int) -> Costs:
         self.measured.append(rows)
         self.seconds[rows] = self.curve(rows)
-        self.spent += 2 * self.curve(rows)
+        self.spent += PASSES_A_MEASURE * self.curve(rows)
         return Costs(self.seconds)
 
 

@@ -1,6 +1,6 @@
 """How many ids to guess: by measured costs, alone and beside replies that share the pass."""
 
-from mlx_magistral.decode.speculation.gate import Costs, Draft, PassLoad, best_draft
+from mlx_magistral.decode.speculation.gate import Costs, Draft, PassLoad, best_draft, waiting_pays
 from mlx_magistral.decode.speculation.shared_pass import SharedPass
 
 SURE = [0.95] * 7
@@ -37,3 +37,15 @@ def test_one_drafts_for_the_rows_that_another_has_left() -> None:
     assert drafts == [6, 0]
     shared.begin({second, third})  # the first is over
     assert shared.beside(third) == PassLoad(1, 1.0)
+
+
+def test_the_id_in_flight_is_waited_for_where_that_gains_more_than_the_wait() -> None:
+    costs = Costs({1: 1.0, 8: 1.7}, wait_s=0.2)
+    draft = best_draft(SURE, costs)
+    assert waiting_pays(0.9, draft, costs)
+    assert not waiting_pays(0.05, draft, costs)
+    # What a guess gains at the most that is not sure is less than a long wait.
+    short = best_draft([0.6], Costs({1: 1.0, 2: 1.3}))
+    assert short.guesses == 1
+    assert waiting_pays(0.9, short, Costs({1: 1.0, 2: 1.3}, wait_s=0.0))
+    assert not waiting_pays(0.9, short, Costs({1: 1.0, 2: 1.3}, wait_s=0.3))
