@@ -1,6 +1,7 @@
 """Files of a training, written so that a reader finds the old one or the whole new one."""
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,9 +25,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             os.close(descriptor)
         os.replace(draft, path)
     except (OSError, RuntimeError) as error:  # RuntimeError is what mlx raises
+        # What mlx raises does not say why: a full disk shows before the draft is gone.
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        with suppress(OSError):
+            reason += f" ({shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free there)"
         with suppress(OSError):
             draft.unlink()
-        reason = getattr(error, "strerror", None) or error
         raise TrainingError(
             f"{path} cannot be written: {reason}. What was saved before is whole; mend that and "
             "give the same command again."

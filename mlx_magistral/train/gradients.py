@@ -14,7 +14,7 @@ import mlx.core as mx
 from mlx.utils import tree_flatten, tree_unflatten
 
 from mlx_magistral.model.transformer import Layer, Transformer
-from mlx_magistral.train.head import chunk_rows, head_loss, row_losses
+from mlx_magistral.train.head import chunk_rows, graph_loss, head_loss, row_losses
 from mlx_magistral.train.packing import Pack
 from mlx_magistral.train.segments import SegmentCache
 
@@ -31,27 +31,22 @@ class PackLoss(NamedTuple):
 def whole_graph(model: Transformer, pack: Pack, *, rows_at_once: int | None = None) -> PackLoss:
     """Loss and gradients of all trainable parameters at once; the latter not evaluated.
 
-    Where the logits are more than a chunk, the head is done in chunks as soon as the hidden states
-    are there, in the middle of autodiff: what it gives is a constant to the rest of the graph. MLX
-    then keeps twice as much of the layers, since it cannot see yet what the backward will need.
+    Where the logits are more than a chunk, the head is done in chunks, one after the other.
     """
     inputs, cache, rows, targets = _arrays(pack)
     at_once = rows_at_once or _chunk_rows(model)
-    losses: list[mx.array] = []
 
     def loss_of(parameters: Gradients) -> mx.array:
         model.update(tree_unflatten(list(parameters.items())))
         hidden = model.hidden(inputs, [cache] * len(model.layers))[:, 0][rows]
         if len(pack.targets) <= at_once:
             return row_losses(model.logits, hidden, targets).sum()
-        loss, slope = head_loss(model.logits, _detached(hidden), targets, at_once)
-        losses.append(loss)
-        return (hidden.astype(mx.float32) * _detached(slope).astype(mx.float32)).sum()
+        return graph_loss(model.logits, hidden, targets, at_once)
 
     parameters = trainable(model)
     loss, gradients = mx.value_and_grad(loss_of)(parameters)
     model.update(tree_unflatten(list(parameters.items())))
-    return PackLoss(losses[0] if losses else loss, gradients)
+    return PackLoss(loss, gradients)
 
 
 def layer_by_layer(model: Transformer, pack: Pack, *, rows_at_once: int | None = None) -> PackLoss:
@@ -125,16 +120,6 @@ def _layer_gradients(
 def _first_trained(model: Transformer) -> int:
     trained = [bool(tree_flatten(layer.trainable_parameters())) for layer in model.layers]
     return trained.index(True)
-
-
-def _detached(array: mx.array) -> mx.array:
-    """The same numbers with no graph behind them: by way of the host, for nothing else drops it.
-
-    In the middle of autodiff each array keeps all that it was made of, evaluated or not.
-    """
-    wide = array.astype(mx.float32)
-    mx.eval(wide)
-    return mx.array(memoryview(wide)).astype(array.dtype)  # type: ignore[arg-type]
 
 
 def _chunk_rows(model: Transformer) -> int:

@@ -1,14 +1,14 @@
 """The loss at the head, a few rows at a time: the logits of all rows are never there.
 
 Magistral's head has 131,072 columns: 8,192 rows of logits are 4.3 GB in fp32, and autodiff holds
-four such arrays. Cutting them up inside of a graph does not help, because MLX keeps what the graph
-still needs; here each chunk's gradient is computed by hand and done before the next begins.
+four such arrays. Cutting them up for autodiff does not help, because MLX keeps what the gradient
+will need; here each chunk's gradient is computed by hand along with its loss.
 """
 
 # mypy: allow-untyped-calls
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
@@ -41,6 +41,40 @@ def head_loss(head: Head, hidden: mx.array, targets: mx.array, rows_at_once: int
         gradients.append(gradient)
         mx.eval(loss, gradient)
     return HeadLoss(loss, mx.concatenate(gradients))
+
+
+def graph_loss(head: Head, hidden: mx.array, targets: mx.array, rows_at_once: int) -> mx.array:
+    """The same sum to differentiate by ``hidden``, in a graph: each chunk waits for the one before.
+
+    Of about three chunks the logits are there at once, for MLX starts operations ahead of others.
+    """
+
+    @mx.custom_function
+    def both(hidden: mx.array) -> tuple[mx.array, mx.array]:
+        loss = mx.zeros((), mx.float32)
+        gradients: list[mx.array] = []
+        for start in range(0, hidden.shape[0], rows_at_once):
+            end = start + rows_at_once
+            rows = hidden[start:end]
+            if gradients:
+                (rows,) = mx.depends([rows], [loss, gradients[-1]])
+            part, gradient = _chunk(head, rows, targets[start:end])
+            loss = loss + part
+            gradients.append(gradient)
+        return loss, mx.concatenate(gradients)
+
+    @both.vjp
+    def backward(
+        primals: mx.array,
+        cotangents: tuple[mx.array, mx.array],
+        outputs: tuple[mx.array, mx.array],
+    ) -> mx.array:
+        slope, gradient = cotangents[0], outputs[1]
+        return gradient * slope.astype(gradient.dtype)
+
+    computed: Any = both
+    loss: mx.array = computed(hidden)[0]
+    return loss
 
 
 def row_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:

@@ -32,10 +32,9 @@ _DORA = (2.0, 2.0, 1.0, 2.0)
 # in one, and of a block of rows of a long example.
 _KEPT_SCORES, _WORKING_SCORES = 1.0, 1.9
 _PASSING_BLOCK, _WORKING_BLOCK = 4.0, 6.7
-# Logits in fp32 that are there at once, in one graph and in a chunk by itself.
-_HEAD_ARRAYS, _CHUNK_ARRAYS = 4.0, 3.1
-# Where the head is done in chunks in the middle of autodiff, MLX keeps more of all layers.
-_UNSEEN_BACKWARD = 2.0
+# Logits in fp32 that are there at once: by autodiff, of a chunk, and of chunks that are started
+# ahead of others in a graph.
+_HEAD_ARRAYS, _CHUNK_ARRAYS, _AHEAD_ARRAYS = 4.0, 3.1, 10.0
 # Bytes of what an update holds beside parameters, gradients and moments, for each number.
 _UPDATE_BYTES = 6.0
 _LENGTH_STEP = 256
@@ -167,11 +166,10 @@ def activation_bytes(
         working += _WORKING_SCORES * short + _WORKING_BLOCK * block
         return int(max(inputs + max(working, _CHUNK_ARRAYS * logits), update))
     kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * short + dora
-    kept *= _UNSEEN_BACKWARD if load.targets > at_once else 1.0
+    chunks = load.targets / at_once
+    arrays = _HEAD_ARRAYS if chunks <= 1 else min(_CHUNK_ARRAYS * chunks, _AHEAD_ARRAYS)
     passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * block
-    return int(
-        max(options.layers_of(config.n_layers) * kept + _HEAD_ARRAYS * logits + passing, update)
-    )
+    return int(max(options.layers_of(config.n_layers) * kept + arrays * logits + passing, update))
 
 
 def longest_that_fits(

@@ -7,11 +7,15 @@ memory  The gradients of one example at 131,072 columns, on a model that is near
 speed   nano with LoRA on the same linears, the same chats, batch and optimizer; theirs is train()
         as it is. Passes over the data take turns and the first of each is not counted. ``ratio`` is
         the median of ours / theirs. --cpu-time counts the process's own seconds of CPU.
+        --chats says where a factor comes from: `official` have the official prompt, which ours
+        computes once a batch; `own` begin with the question, so that padding alone is saved;
+        `even` are of 64 ids each besides, where there is nothing to save.
 
 Needs the dev extra (mlx-lm).
 
     scripts/bench/train.py memory [--tokens 8192] [--json]
-    scripts/bench/train.py speed [--examples 48] [--passes 3] [--cpu-time] [--json]
+    scripts/bench/train.py speed [--chats official|own|even] [--examples 48] [--batch-size 8]
+                                 [--passes 3] [--cpu-time] [--json]
 """
 
 import argparse
@@ -53,6 +57,8 @@ from mlx_magistral.train.watcher import Watcher
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "nano"))
 
 VOCABULARY, RANK, SCALE = 131_072, 8, 2.0
+# Theirs pads to a multiple of 32.
+EVEN_TOKENS = 64
 HEAD_SHAPE = ModelConfig(
     dim=64,
     n_layers=2,
@@ -76,6 +82,7 @@ def main() -> None:
     parser.add_argument("what", choices=("memory", "speed"))
     parser.add_argument("--tokens", type=int, default=8192, help="of the example (memory)")
     parser.add_argument("--examples", type=int, default=48, help="chats (speed)")
+    parser.add_argument("--chats", choices=("official", "own", "even"), default="official")
     parser.add_argument("--batch-size", type=int, default=8, help="(speed)")
     parser.add_argument("--passes", type=int, default=3, help="over the data, the first for warmth")
     parser.add_argument("--cpu-time", action="store_true", help="seconds of CPU, not of the clock")
@@ -145,7 +152,7 @@ def peak(compute: Callable[[], Any]) -> int:
 def speed(options: argparse.Namespace) -> dict[str, float]:
     """Seconds of passes over the same chats, in turns."""
     clock = time.process_time if options.cpu_time else time.perf_counter
-    data = chats(options.examples)
+    data = chats(options.examples, options.chats)
     steps = -(-options.examples // options.batch_size)
     sides = [our_pass(data, options, steps, clock), their_pass(data, options, steps, clock)]
     taken: list[list[float]] = [[], []]
@@ -164,13 +171,13 @@ def speed(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def chats(count: int) -> Dataset:
-    """Of nano's own kinds, with the official prompt; a multiple of the batch, as theirs drops."""
+def chats(count: int, kind: str) -> Dataset:
+    """Of nano's own kinds; a multiple of the batch, as theirs drops the rest."""
     from nano_data.batches import MIX, conversation
 
     draw = random.Random(3)
     tokenizer = load_tokenizer(nano_folder())
-    encoder = FinetuningEncoder(tokenizer)
+    encoder = FinetuningEncoder(tokenizer, raw_system=kind != "official")
     examples = []
     while len(examples) < count:
         drawn = conversation(draw, draw.choice([kind for kind in MIX if kind != "tools"]), "train")
@@ -179,7 +186,12 @@ def chats(count: int) -> Dataset:
             messages.append({"role": "user", "content": turn.user})
             said = {"role": "assistant", "content": turn.answer, "reasoning": turn.think}
             messages.append(said)
-        examples.append(encoder.chat(messages, None, f"chat {len(examples)}"))
+        example = encoder.chat(messages, None, f"chat {len(examples)}")
+        if kind == "even":
+            example = example.cut(EVEN_TOKENS)
+            if len(example) < EVEN_TOKENS or not example.spans:
+                continue
+        examples.append(example)
     return make_dataset(examples, [], max_tokens=2048, seed=0, valid_share=0.0)
 
 

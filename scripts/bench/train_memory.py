@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import mlx.core as mx
+import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
 
 from mlx_magistral.memory.known import MAGISTRAL_SMALL
@@ -75,6 +76,7 @@ class Case:
     config: ModelConfig
     lengths: tuple[int, ...]
     options: TrainOptions = LORA
+    bits: int = 16
 
 
 def main() -> None:
@@ -93,8 +95,9 @@ def main() -> None:
             rows.append(row(case, is_checkpointed))
             print(f"{len(rows)} measured", file=sys.stderr, flush=True)
             if not options.json:
-                print("{shape:18} {lengths:18} {way:10} {predicted_mb:9.1f} {measured_mb:9.1f} "
-                      "{ratio:6.2f}".format(**rows[-1]), flush=True)  # fmt: skip
+                print("{shape:18} {lengths:16} {bits:2} bits {method:5} {rank:3} {way:10} "
+                      "{predicted_mb:8.1f} {measured_mb:8.1f} {ratio:6.2f}".format(**rows[-1]),
+                      flush=True)  # fmt: skip
     ratios = [each["ratio"] for each in rows]
     worst = max(ratios, key=lambda ratio: abs(ratio - 1))
     if options.json:
@@ -133,7 +136,12 @@ def cases(shapes: dict[str, ModelConfig]) -> Iterator[Case]:
     yield Case(name, config, (384,), replace(LORA, method=Method.DORA))
     yield Case(name, config, (384,), replace(LORA, method=Method.FULL))
     yield Case(name, config, (384,), replace(LORA, optimizer_bits=8, rank=64))
+    yield Case(name, config, (384,), bits=4)
     yield Case(name, config, (1536,))
+    yield Case(name, config, (3072,))
+    yield Case(name, config, (64, 200, 640))
+    yield Case(name, config, (768,), replace(LORA, method=Method.DORA))
+    yield Case(name, config, (768,), replace(LORA, method=Method.FULL))
 
 
 def row(case: Case, is_checkpointed: bool) -> dict[str, Any]:
@@ -151,6 +159,7 @@ def row(case: Case, is_checkpointed: bool) -> dict[str, Any]:
     return {
         "shape": case.shape,
         "lengths": "+".join(map(str, case.lengths)),
+        "bits": case.bits,
         "method": case.options.method.value,
         "rank": case.options.rank,
         "num_layers": case.options.num_layers,
@@ -169,8 +178,10 @@ def measure(case: Case, pack: Pack, is_checkpointed: bool) -> tuple[int, int]:
     mx.random.seed(0)
     model = Transformer(case.config)
     model.set_dtype(mx.bfloat16)
-    weights = sum(array.nbytes for _, array in tree_flatten(model.parameters()))
+    if case.bits < 16:
+        nn.quantize(model, 64, case.bits)
     prepare(model, case.options)
+    weights = base_bytes(model, case)
     optimizer = make_optimizer(case.options)
     optimizer.init(trainable(model))
     optimizer.learning_rate = 1e-4
@@ -189,6 +200,15 @@ def measure(case: Case, pack: Pack, is_checkpointed: bool) -> tuple[int, int]:
         measured = mx.get_peak_memory()
         del part, gradients, updated
     return weights, measured
+
+
+def base_bytes(model: Transformer, case: Case) -> int:
+    """Bytes of the weights as they are there while a step runs: a CPU unpacks quantized ones."""
+    frozen: Any = tree_flatten(model.parameters())
+    trained = trainable(model)
+    if case.options.method is Method.FULL:
+        return sum(array.size * 2 for _, array in frozen)
+    return sum(array.nbytes for name, array in frozen if name not in trained)
 
 
 def random_pack(lengths: Sequence[int], vocabulary: int) -> Pack:

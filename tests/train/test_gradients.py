@@ -1,6 +1,6 @@
 """Every way to compute a step gives the loss and gradients of the plain way."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Any
 
@@ -21,7 +21,7 @@ from mlx_magistral.train.gradients import (
     trainable,
     whole_graph,
 )
-from mlx_magistral.train.head import head_loss, row_losses
+from mlx_magistral.train.head import graph_loss, head_loss, row_losses
 from mlx_magistral.train.options import Method, TrainOptions
 from mlx_magistral.train.packing import Batches, Pack
 
@@ -134,9 +134,44 @@ def test_the_head_in_chunks_has_the_loss_and_gradient_of_the_whole(chunk: int) -
         return rows @ weight.T
 
     loss, slope = mx.value_and_grad(lambda rows: row_losses(head, rows, targets).sum())(hidden)
-    part = head_loss(head, hidden, targets, chunk)
-    assert abs(float((part.loss - loss).item())) <= 1e-5 * float(loss.item())
-    assert mx.abs(part.gradient - slope).max() <= 1e-5
+    in_graph = mx.value_and_grad(lambda rows: 2 * graph_loss(head, rows, targets, chunk))(hidden)
+    for found, gradient in (
+        head_loss(head, hidden, targets, chunk),
+        (each / 2 for each in in_graph),
+    ):
+        assert abs(float((found - loss).item())) <= 1e-5 * float(loss.item())
+        assert mx.abs(gradient - slope).max() <= 1e-5
+
+
+def test_in_a_graph_more_chunks_hold_no_more_logits() -> None:
+    weight = mx.random.normal((4096, 8), key=mx.random.key(0)).astype(mx.bfloat16)
+
+    def peak_of(count: int) -> int:
+        hidden = mx.random.normal((count, 8), key=mx.random.key(1)).astype(mx.bfloat16)
+        targets = mx.zeros((count,), mx.uint32)
+
+        def loss_of(hidden: mx.array) -> mx.array:
+            return graph_loss(lambda rows: rows @ weight.T, hidden, targets, 32)
+
+        return peak(lambda: mx.value_and_grad(loss_of)(hidden))
+
+    assert peak_of(1024) <= 1.2 * peak_of(512)
+
+
+def test_chunks_of_the_head_keep_no_more_of_the_layers() -> None:
+    model, pack = trained_model(), Pack((example(Random(3), 400),))
+    once = peak(lambda: whole_graph(model, pack))
+    assert peak(lambda: whole_graph(model, pack, rows_at_once=40)) <= 1.1 * once
+
+
+def peak(compute: Callable[[], Any]) -> int:
+    """Bytes at the peak, what was there before taken off."""
+    mx.synchronize()
+    mx.clear_cache()
+    before = mx.get_active_memory()
+    mx.reset_peak_memory()
+    mx.eval(compute())
+    return mx.get_peak_memory() - before
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,6 +14,7 @@ from training_models import adapter_bytes, dataset, trained_model
 from mlx_magistral.errors import TrainingError, UsageError
 from mlx_magistral.train import trainer as trainer_module
 from mlx_magistral.train.adapter_folder import Base
+from mlx_magistral.train.files import write_whole
 from mlx_magistral.train.history import History, StepRecord
 from mlx_magistral.train.options import Method, TrainOptions
 from mlx_magistral.train.trainer import Trainer
@@ -193,6 +194,16 @@ def test_a_full_disk_leaves_what_was_saved_before(
     again.resume()
     again.run()
     assert adapter_bytes(tmp_path) == adapter_bytes(tmp_path / "whole")
+
+
+def test_a_failing_write_of_mlx_says_how_much_of_the_disk_is_free(tmp_path: Path) -> None:
+    def fails(draft: Path) -> None:
+        draft.write_bytes(b"half")
+        raise RuntimeError("[write] Unable to write 9 bytes to file..")
+
+    with pytest.raises(TrainingError, match=r"9 bytes to file \([\d,.]+ MB are free there\)\. "):
+        write_whole(tmp_path / "adapters.safetensors", fails)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_log_has_a_line_for_each_step_and_validation(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mlx_magistral.model.quant_config import QuantFormat
 
+from .cholesky import lower_factor, panels
 from .dense import Array, as_mlx, as_stored, library, product, settle, whole, working
 from .quantize import Grid
 from .weighted import weighted_grid
@@ -67,18 +68,23 @@ def factor_hessian(hessian: FloatArray, group_sizes: Sequence[int], tokens: int)
 
     ``group_sizes`` are those of the matrices that read the inputs.
 
-    Takes about three times the size of H.
+    Takes about three times the size of H beside it.
     """
     damped = damped_diagonal(np.diag(hessian), damping(len(hessian), tokens))
     order = _order(damped, group_sizes)
     # Cholesky of the flipped matrix, flipped back, is the upper factor U with H = U Uᵀ.
     flipped_order = order[::-1]
-    flipped = hessian[np.ix_(flipped_order, flipped_order)]
+    flipped = np.empty(hessian.shape, np.float64)
+    for rows in panels(len(order)):
+        flipped[rows] = hessian[np.ix_(flipped_order[rows], flipped_order)]
     np.fill_diagonal(flipped, damped[flipped_order])
-    lower = np.linalg.cholesky(flipped)
-    upper = lower[::-1, ::-1]
+    lower_factor(flipped)
+    upper = flipped[::-1, ::-1]
     scale = np.diag(upper).copy()
-    parts = (upper / scale, scale * scale, damped[order])
+    feedback = np.empty(hessian.shape, np.float32)
+    for rows in panels(len(order)):
+        np.divide(upper[rows], scale, out=feedback[rows], casting="same_kind")
+    parts = (feedback, (scale * scale).astype(np.float32), damped[order])
     return Curvature(order, *map(working, parts))
 
 

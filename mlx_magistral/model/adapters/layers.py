@@ -44,8 +44,9 @@ class LoRALinear(Module):
         self.scale = 1.0
 
     def _update(self, x: mx.array) -> mx.array:
-        update = (x @ self.lora_a.astype(x.dtype)) @ self.lora_b.astype(x.dtype)
-        return update if self.scale == 1.0 else self.scale * update
+        # The scale goes to the matrix of rank rows, and not to as many rows as x has.
+        b = self.lora_b if self.scale == 1.0 else self.lora_b * self.scale
+        return (x @ self.lora_a.astype(x.dtype)) @ b.astype(x.dtype)
 
 
 class DoRALinear(LoRALinear):

@@ -17,8 +17,8 @@ from tests.convert.tiny_checkpoints import PARAMS
 _CONFIG = ModelConfig(**PARAMS, tie_word_embeddings=False)
 # A row and square: feedback, plain's loss, and the descent's start and two passes.
 _SOLVING = 1 + 2 + 2 + 2 * 2
-# A cube: Cholesky; inverse and two products where the drift is made good.
-_FACTORING, _INVERTING = 1 / 3, 1 / 3 + 4
+# A cube: Cholesky in float64; inverse and two products where the drift is made good.
+_FACTORING, _INVERTING = 2 / 3, 1 / 3 + 4
 # Of one layer of _CONFIG: q 256x128, k and v 128x128, o 128x256, gate and up 256x128, down 128x256.
 _WEIGHTS = 256 * 128 + 2 * 128 * 128 + 128 * 256 + 2 * 256 * 128 + 128 * 256
 
