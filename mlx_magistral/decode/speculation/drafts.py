@@ -40,6 +40,8 @@ _FREE = Costs({1: 1.0, MOST_DRAFTED + 1: 1.0})
 _WORTH_MEASURING = 1.3
 # Rows would have to be all but free for a guess this unsure.
 _LEAST_RATE = 0.1
+# Less sure it hardly ever pays to wait for an id, and most are.
+_LEAST_AWAITED = 0.5
 # A match of so many ids is a copy, and may go on for long.
 _COPIED = 16
 # Of a draft model's guesses, before anything is known of a text.
@@ -90,8 +92,8 @@ class Drafts:
         longest: int = MOST_COPIED,
     ) -> None:
         self.passes = self.drafted = self.kept = 0
-        self._tokens = list(prompt)
         self._lookup = PromptLookup(prompt)
+        self._tokens = self._lookup.tokens
         self._state = ParserState.CONTENT
         self._length = length
         self._costs = AffordableCosts(costs, measure, measure_rows)
@@ -126,18 +128,16 @@ class Drafts:
 
     def feed(self, token: int, state: ParserState) -> None:
         """Score the guess for this id and look up the next."""
-        guess = self._lookup.guess
-        if guess is not None:
-            self._lookups.note(self._key(self._lookup.match), guess == token)
-        self._lookup.feed(token)
-        self._tokens.append(token)
+        lookup = self._lookup
+        if lookup.match:
+            self._lookups.note(self._key(lookup.match), lookup.guess == token)
+        lookup.feed(token)
         self._state = state
-        costs = self._known
-        if costs is not None:
-            self._ledger.passed(costs(1 + self._others.rows))
 
     def is_armed(self, driver: Driver) -> bool:
         """Whether a draft is likely once the id in flight is read."""
+        if self._draft_model is None and not self._lookup.match:
+            return False  # of most ids, so nothing is to be done for them
         if driver.left < 3 or not (self._awaits_guess() or self._from_model().guesses > 0):
             return False
         costs = self._known
@@ -177,7 +177,7 @@ class Drafts:
 
     def _gain(self, seconds: float) -> None:
         self._costs.gained(seconds)
-        self._ledger.gained(seconds)
+        self._ledger.gained(len(self._tokens), seconds)
 
     def _loss(self, guesses: int, costs: Costs) -> float:
         """Seconds that a pass takes longer by so many guesses."""
@@ -199,11 +199,13 @@ class Drafts:
 
     def _awaits_guess(self) -> bool:
         """Whether what the look-up guesses after the id in flight is worth waiting for that."""
-        draft = self._from_lookup(ahead=1)
-        costs = self._known
-        if self._length is not None or not draft.guesses or costs is None:
-            return draft.guesses > 0
-        return waiting_pays(self._lookups.rate(self._key(self._lookup.match)), draft, costs)
+        if self._length is not None:
+            return self._lookup.match > 0
+        rate = self._lookups.rate(self._key(self._lookup.match))
+        if rate < _LEAST_AWAITED:
+            return False
+        draft, costs = self._from_lookup(ahead=1), self._known
+        return draft.guesses > 0 and costs is not None and waiting_pays(rate, draft, costs)
 
     def _from_lookup(self, ahead: int = 0) -> Draft:
         match = self._lookup.match
@@ -256,7 +258,10 @@ class Drafts:
         draft = best_draft(rates, costs, others)
         if draft.guesses and not others.rows and self._costs.measure_again(len(self._tokens)):
             return self._best(rates, guess_s)
-        while draft.guesses and not self._ledger.may_lose(self._loss(draft.guesses, costs)):
+        plain_s, place = costs(1 + others.rows), len(self._tokens)
+        while draft.guesses:
+            if self._ledger.may_lose(place, self._loss(draft.guesses, costs), plain_s):
+                return draft
             draft = best_draft(rates[: draft.guesses - 1], costs, others)
         return draft
 

@@ -15,31 +15,27 @@ MOST_SLOWER = 0.02
 
 
 class Ledger:
-    """Of one reply. Seconds are those that passes cost by the curve at hand."""
+    """Of one reply. Seconds are those that passes cost by the curve at hand, places count its ids,
+    so that nothing is to be done for an id that comes without guesses."""
 
     def __init__(self) -> None:
-        self._plain_s = 0.0
-        self._window_s = WINDOW_S
         self._ahead_s = 0.0  # of plain decoding
-        # From when on it was further ahead than at any later time, the furthest first. Each holds
-        # until the next.
-        self._peaks: deque[tuple[float, float]] = deque([(0.0, 0.0)])
+        # From which place on it was further ahead than at any later one, the furthest first. Each
+        # holds until the next.
+        self._peaks: deque[tuple[int, float]] = deque([(0, 0.0)])
 
-    def passed(self, seconds: float) -> None:
-        """An id came that takes plain decoding so long."""
-        self._plain_s += seconds
-        self._window_s = max(WINDOW_S, WINDOW_PASSES * seconds)
-
-    def gained(self, seconds: float) -> None:
+    def gained(self, place: int, seconds: float) -> None:
         """A pass with guesses gave its ids so much sooner, or later where it is negative."""
         self._ahead_s += seconds
         while self._peaks and self._peaks[-1][1] <= self._ahead_s:
             self._peaks.pop()
-        self._peaks.append((self._plain_s, self._ahead_s))
+        self._peaks.append((place, self._ahead_s))
 
-    def may_lose(self, seconds: float) -> bool:
-        """Whether a pass may lose so much if no guess of it comes true."""
-        while len(self._peaks) > 1 and self._peaks[1][0] < self._plain_s - self._window_s:
+    def may_lose(self, place: int, seconds: float, plain_s: float) -> bool:
+        """Whether a pass may lose so much if no guess of it comes true; a plain one takes
+        ``plain_s``."""
+        window = max(WINDOW_S / plain_s, WINDOW_PASSES)
+        while len(self._peaks) > 1 and self._peaks[1][0] < place - window:
             self._peaks.popleft()
         behind = self._peaks[0][1] - self._ahead_s
-        return behind + seconds <= MOST_SLOWER * self._window_s
+        return behind + seconds <= MOST_SLOWER * window * plain_s

@@ -16,11 +16,12 @@ class PromptLookup:
     """Feed ids, prompt first; O(1) a followed id, LONGEST_MATCH steps where a match begins.
 
     ``match`` is how many of the latest ids equal those before the place that is followed, 0 where
-    nothing is. Remembers one place a gram, the latest: about 200 bytes an id.
+    nothing is; ``tokens`` are all ids. Remembers one place a gram, the latest: about 200 bytes an
+    id.
     """
 
     def __init__(self, tokens: Iterable[int] = ()) -> None:
-        self._tokens: list[int] = []
+        self.tokens: list[int] = []
         self._places: dict[tuple[int, int, int], int] = {}  # gram -> index of the id after it
         self._next = 0  # where the followed match goes on
         self.match = 0
@@ -30,7 +31,7 @@ class PromptLookup:
 
     def feed(self, token: int) -> None:
         """Take the next id."""
-        is_as_guessed = self.match and self._tokens[self._next] == token
+        is_as_guessed = self.match and self.tokens[self._next] == token
         self._append(token)
         if is_as_guessed:
             self._next += 1
@@ -41,7 +42,7 @@ class PromptLookup:
     @property
     def guess(self) -> int | None:
         """The id that followed last time, None where nothing matches."""
-        return self._tokens[self._next] if self.match else None
+        return self.tokens[self._next] if self.match else None
 
     def propose(self, count: int) -> list[int]:
         """The next ``count`` ids if the text goes on as it did; [] where nothing matches.
@@ -50,7 +51,7 @@ class PromptLookup:
         """
         if not self.match:
             return []
-        start, tokens = self._next, self._tokens
+        start, tokens = self._next, self.tokens
         found = tokens[start : start + count]
         period = len(tokens) - start
         while len(found) < count:
@@ -58,14 +59,14 @@ class PromptLookup:
         return found
 
     def _append(self, token: int) -> None:
-        tokens = self._tokens
+        tokens = self.tokens
         # The gram that ends before this id: its place is known only now that an id follows it.
         if len(tokens) >= GRAM:
             self._places[(tokens[-3], tokens[-2], tokens[-1])] = len(tokens)
         tokens.append(token)
 
     def _find(self) -> None:
-        tokens = self._tokens
+        tokens = self.tokens
         self.match = 0
         if len(tokens) < GRAM:
             return
