@@ -33,6 +33,7 @@ from mlx_magistral.train.encoding import FinetuningEncoder
 from mlx_magistral.train.example import LossOn
 from mlx_magistral.train.files import require_writable
 from mlx_magistral.train.history import History
+from mlx_magistral.train.loop import LOG_FILE
 from mlx_magistral.train.method import prepare, require_trainable
 from mlx_magistral.train.options import TrainOptions
 from mlx_magistral.train.packing import Batches
@@ -40,7 +41,7 @@ from mlx_magistral.train.plan import PackLoad, TrainPlan, plan_training
 from mlx_magistral.train.plot import save_png
 from mlx_magistral.train.reading import Record, encode_records
 from mlx_magistral.train.state import STATE_FILE
-from mlx_magistral.train.trainer import LOG_FILE, Trainer
+from mlx_magistral.train.trainer import Trainer
 from mlx_magistral.train.watcher import Watcher
 
 CURVE_FILE = "curve.png"

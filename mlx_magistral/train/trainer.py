@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_unflatten
 
-from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.errors import TrainingError
-from mlx_magistral.memory.machine import this_machine
-from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.adapter_folder import Base, write_adapter
 from mlx_magistral.train.dataset import Dataset
-from mlx_magistral.train.files import write_text
 from mlx_magistral.train.gradients import (
     Gradients,
     PackLoss,
@@ -27,23 +22,15 @@ from mlx_magistral.train.gradients import (
     trainable,
     whole_graph,
 )
-from mlx_magistral.train.history import History, StepRecord, ValidRecord
-from mlx_magistral.train.optimizer import (
-    clipped,
-    flat_state,
-    make_optimizer,
-    rate_at,
-    restore_state,
-)
+from mlx_magistral.train.history import StepRecord, ValidRecord
+from mlx_magistral.train.loop import SavedLoop
+from mlx_magistral.train.optimizer import clipped
 from mlx_magistral.train.options import TrainOptions
 from mlx_magistral.train.packing import Batches, Pack, packs_of
-from mlx_magistral.train.state import TrainState, load_state, save_state
 from mlx_magistral.train.watcher import Watcher
 
-LOG_FILE = "log.jsonl"
 
-
-class Trainer:
+class Trainer(SavedLoop):
     """Trains what prepare() made trainable of a model and writes it to ``folder``.
 
     ``identity`` is what the state must agree with to be gone on from.
@@ -59,36 +46,14 @@ class Trainer:
         identity: dict[str, Any],
         watcher: Watcher | None = None,
     ) -> None:
-        self.history = History()
-        self.step = 0
+        super().__init__(model, lambda: trainable(model), options, folder, identity, watcher)
         self._model = model
         self._data = data
         self._options = options
-        self._folder = folder
         self._base = base
-        self._identity = identity
-        self._watcher = watcher or Watcher()
         self._batches = Batches(
             data.train, options.batch_size, options.grad_accumulation_steps, options.seed
         )
-        self._optimizer = make_optimizer(options)
-        self._optimizer.init(trainable(model))
-        # Packs differ in length, and MLX would keep the buffers of them all.
-        self._kept = KeptBuffers(reserve_bytes(this_machine()))
-
-    def resume(self) -> bool:
-        """Take up the state in the folder, if there is one; returns whether it has ended already.
-
-        Raises TrainingError where it is of another training.
-        """
-        state = load_state(self._folder, self._identity)
-        if state is None:
-            return False
-        self.step, self.history = state.step, state.history
-        if not state.is_over:
-            self._take(state.parameters)
-            restore_state(self._optimizer, state.optimizer, list(state.parameters))
-        return state.is_over
 
     def run(self) -> None:
         """Train to the end, or until nothing gets better; raises TrainingError.
@@ -97,24 +62,14 @@ class Trainer:
         """
         if self.step == 0 and not self.history.valid:
             self._validate()
-        latest = self._state()
-        try:
-            while self.step < self._options.iters and not self._is_patience_over():
-                self._train_step()
-                if self.step % self._options.eval_every == 0 or self.step == self._options.iters:
-                    self._validate()
-                latest = self._state()
-                if self.step % self._options.save_every == 0:
-                    self._save(latest)
-        except KeyboardInterrupt:
-            # It may have come in the middle of a step, which is then done again.
-            self._save(latest)
-            raise
-        if self.history.best is None:
-            self._write_adapter()
-        self._save(TrainState(self.step, self._identity, self.history, {}, {}, is_over=True))
+        super().run()
 
-    def _train_step(self) -> None:
+    def _is_over(self) -> bool:
+        patience = self._options.patience
+        has_patience = patience == 0 or self.history.rounds_without_better < patience
+        return super()._is_over() or not has_patience
+
+    def _step(self) -> StepRecord:
         started = time.perf_counter()
         packs = self._batches.step(self.step)
         targets = sum(len(pack.targets) for pack in packs)
@@ -126,23 +81,18 @@ class Trainer:
         length = _number(norm)
         if not math.isfinite(loss) or not math.isfinite(length):
             raise self._not_finite(packs, loss)
-        parameters = trainable(self._model)
-        self._optimizer.learning_rate = rate_at(self.step, self._options)
-        updated = self._optimizer.apply_gradients(gradients, parameters)
-        self._take(updated)
+        rate = self._rate
+        updated = self._learn(gradients)
         mx.eval(updated, self._optimizer.state)
-        record = StepRecord(
+        return StepRecord(
             step=self.step + 1,
             loss=loss,
-            rate=rate_at(self.step, self._options),
+            rate=rate,
             targets=targets,
             tokens=sum(pack.token_count for pack in packs),
             seconds=time.perf_counter() - started,
             norm=length,
         )
-        self.step += 1
-        self.history.steps.append(record)
-        self._watcher.stepped(record, self.history)
 
     def _gradients(self, packs: Sequence[Pack]) -> tuple[float, Gradients]:
         """Summed over the packs of a step, each done before the next begins."""
@@ -174,35 +124,16 @@ class Trainer:
         record = ValidRecord(self.step, total / count)
         self.history.valid.append(record)
         if self.step and self.history.best is record:
-            self._write_adapter()
+            self._write_result()
         self._watcher.validated(record, self.history)
 
-    def _is_patience_over(self) -> bool:
-        patience = self._options.patience
-        return patience > 0 and self.history.rounds_without_better >= patience
-
-    def _take(self, parameters: Gradients) -> None:
-        self._model.update(tree_unflatten(list(parameters.items())))
-
-    def _write_adapter(self) -> None:
+    def _write_result(self) -> None:
         write_adapter(self._folder, trainable(self._model), self._options, self._base)
-
-    def _state(self) -> TrainState:
-        """What is true between two steps; arrays are shared, and never changed in place."""
-        parameters = trainable(self._model)
-        optimizer = flat_state(self._optimizer, list(parameters))
-        history = self.history.copy()
-        return TrainState(self.step, self._identity, history, parameters, optimizer)
-
-    def _save(self, state: TrainState) -> None:
-        save_state(self._folder, state)
-        write_text(self._folder / LOG_FILE, state.history.log())
-        self._watcher.saved(state.step)
 
     def _not_finite(self, packs: Sequence[Pack], loss: float) -> TrainingError:
         """Names the example; the adapter as it was before this step stays, or is written."""
         if self.history.best is None:
-            self._write_adapter()
+            self._write_result()
         places = [
             example.place
             for pack in packs

@@ -161,7 +161,7 @@ def test_a_loss_that_is_no_number_names_the_example_and_keeps_the_last_good_adap
     good = make(tmp_path / "good", KillAt(3), valid=0)
     with pytest.raises(Killed):
         good.run()
-    good._write_adapter()
+    good._write_result()
     assert adapter_bytes(tmp_path) == adapter_bytes(tmp_path / "good")
 
 

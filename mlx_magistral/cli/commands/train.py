@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlx_magistral.cli.model_names import complete_model
-from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 from mlx_magistral.cli.sections import SectionedCommand
+from mlx_magistral.cli.training import RunFlags, run_job, run_options, sessions_option
 from mlx_magistral.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,13 +50,7 @@ class _Train(SectionedCommand):
     type=click.Path(file_okay=False, path_type=Path),
     help="The adapter's folder.",
 )
-@click.option(
-    "sessions",
-    "--from-sessions",
-    multiple=True,
-    metavar="TEXT",
-    help="Your own chats: a session's name, or words that sessions hold; repeatable.",
-)
+@sessions_option
 @click.option(
     "batches",
     "--from-batch",
@@ -123,11 +117,7 @@ class _Train(SectionedCommand):
 )
 @click.option("--optimizer-bits", type=click.Choice(["32", "8"]), default="32", show_default=True)
 @click.option("with_peft", "--peft", is_flag=True, help="Write PEFT's form too, in OUTPUT/peft.")
-@click.option("--restart", is_flag=True, help="Throw what is in OUTPUT away.")
-@click.option("is_dry", "--dry-run", is_flag=True, help="Check the data, show the plan, and end.")
-@click.option("as_json", "--json", is_flag=True, help="A JSON line for each step on stdout.")
-@output_options
-@debug_option
+@run_options
 def command(model: str, data: tuple[str, ...], **options: Any) -> None:
     """Train an adapter for MODEL on DATA: files of chats, folders with a train.jsonl, or data sets
     of the hub.
@@ -143,28 +133,12 @@ def command(model: str, data: tuple[str, ...], **options: Any) -> None:
     from mlx_magistral.cli.train_display import TrainDisplay, show_job
     from mlx_magistral.train.job import TrainingJob
 
-    is_quiet, as_json = options.pop("is_quiet"), options.pop("as_json")
-    is_verbose = options.pop("is_verbose")
-    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
-    is_dry, restart = options.pop("is_dry"), options.pop("restart")
+    flags = RunFlags.taken_from(options)
     request = _request(model, data, options)
     fetch_named(model)
     job = TrainingJob(request)
-    if not is_quiet:
-        show_job(job)
-    job.plan.require_fit()
-    if is_dry:
-        return
-    shown = {"as_json": as_json, "is_quiet": is_quiet, "is_verbose": is_verbose}
-    with TrainDisplay(job.options.iters, **shown) as display:
-        try:
-            history = job.run(display, restart=restart)
-        except KeyboardInterrupt:
-            display.interrupted()
-            raise
-        display.ended(history)
-    if not as_json:
-        click.echo(request.folder)
+    display = TrainDisplay(job.options.iters, **flags.shown)
+    run_job(job, flags, lambda: show_job(job), display, request.folder)
 
 
 def _request(model: str, data: tuple[str, ...], options: dict[str, Any]) -> "TrainRequest":

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlx_magistral.cli.model_names import complete_model
-from mlx_magistral.cli.options import debug_option, output_options, refuse_both
 from mlx_magistral.cli.sections import SectionedCommand
+from mlx_magistral.cli.training import RunFlags, run_job, run_options, sessions_option
 from mlx_magistral.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,13 +31,7 @@ class _TrainDrafter(SectionedCommand):
 @click.option(
     "--data", multiple=True, help="Files of chats or prompts, as `train` has; repeatable."
 )
-@click.option(
-    "sessions",
-    "--from-sessions",
-    multiple=True,
-    metavar="TEXT",
-    help="Your own chats: a session's name, or words that sessions hold; repeatable.",
-)
+@sessions_option
 @click.option("--temperature", type=click.FloatRange(0, 2), default=0.7, show_default=True)
 @click.option(
     "--max-tokens", type=click.IntRange(8), default=2048, show_default=True, help="Of a reply."
@@ -83,11 +77,7 @@ class _TrainDrafter(SectionedCommand):
     help="Gigabytes of hidden states that are kept meanwhile; 0 computes them each time.",
 )
 @click.option("--optimizer-bits", type=click.Choice(["32", "8"]), default="32", show_default=True)
-@click.option("--restart", is_flag=True, help="Throw what is in OUTPUT away.")
-@click.option("is_dry", "--dry-run", is_flag=True, help="Check the data, show the plan, and end.")
-@click.option("as_json", "--json", is_flag=True, help="A JSON line for each step on stdout.")
-@output_options
-@debug_option
+@run_options
 def command(model: str, output: Path, **options: Any) -> None:
     """Train an EAGLE-3 head for MODEL into OUTPUT, for --draft.
 
@@ -102,28 +92,11 @@ def command(model: str, output: Path, **options: Any) -> None:
     from mlx_magistral.cli.fetching import fetch_named
     from mlx_magistral.train.drafter.job import DrafterJob
 
-    is_quiet, as_json = options.pop("is_quiet"), options.pop("as_json")
-    is_verbose = options.pop("is_verbose")
-    refuse_both(is_quiet=is_quiet, is_verbose=is_verbose)
-    is_dry, restart = options.pop("is_dry"), options.pop("restart")
+    flags = RunFlags.taken_from(options)
     request = _request(model, output, options)
     fetch_named(model)
     job = DrafterJob(request)
-    if not is_quiet:
-        show_drafter_job(job)
-    job.plan.require_fit()
-    if is_dry:
-        return
-    shown = {"as_json": as_json, "is_quiet": is_quiet, "is_verbose": is_verbose}
-    with DrafterDisplay(**shown) as display:
-        try:
-            history = job.run(display, restart=restart)
-        except KeyboardInterrupt:
-            display.interrupted()
-            raise
-        display.ended(history)
-    if not as_json:
-        click.echo(output)
+    run_job(job, flags, lambda: show_drafter_job(job), DrafterDisplay(**flags.shown), output)
 
 
 def _request(model: str, output: Path, options: dict[str, Any]) -> "DrafterRequest":

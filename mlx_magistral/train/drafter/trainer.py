@@ -10,12 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx.utils import tree_unflatten
 
-from mlx_magistral.decode.buffers import KeptBuffers
 from mlx_magistral.errors import TrainingError
-from mlx_magistral.memory.machine import this_machine
-from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model import device
 from mlx_magistral.model.eagle.network import Head
 from mlx_magistral.model.transformer import Transformer
@@ -23,26 +19,16 @@ from mlx_magistral.train.drafter.loss import DraftLoss, Wanted, draft_loss, trai
 from mlx_magistral.train.drafter.options import PLACES_AT_ONCE, DrafterOptions
 from mlx_magistral.train.drafter.said import Packs, Rows, Said, Window
 from mlx_magistral.train.drafter.states import TargetStates
-from mlx_magistral.train.files import write_text
-from mlx_magistral.train.gradients import Gradients
 from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
-from mlx_magistral.train.optimizer import (
-    clipped,
-    flat_state,
-    make_optimizer,
-    rate_at,
-    restore_state,
-)
-from mlx_magistral.train.state import TrainState, load_state, save_state
+from mlx_magistral.train.loop import SavedLoop
+from mlx_magistral.train.optimizer import clipped
 from mlx_magistral.train.watcher import Watcher
-
-LOG_FILE = "log.jsonl"
 
 OnBest = Callable[[Head, History], None]
 
 
-class DrafterTrainer:
+class DrafterTrainer(SavedLoop):
     """Trains a head on what its target said. ``on_best`` gets the head that guesses best.
 
     ``targets`` are the ids of the head's columns; ``identity`` is what a state must agree with to
@@ -63,22 +49,18 @@ class DrafterTrainer:
         on_best: OnBest,
         watcher: Watcher | None = None,
     ) -> None:
-        self.history = History()
-        self.step = 0
+        super().__init__(
+            head, lambda: trainable(head), options.schedule(), folder, identity, watcher
+        )
         self._head, self._target, self._targets = head, target, targets
         self._states = states
         self._packs = Packs(train, options.pack_tokens, options.seed)
         self._valid = Packs(valid, options.pack_tokens, options.seed).all() if valid else []
-        self._options, self._schedule = options, options.schedule()
-        self._folder, self._identity = folder, identity
+        self._options = options
         self._on_best = on_best
-        self._watcher = watcher or Watcher()
         # A CPU computes in fp32 twice as fast as in bf16.
         stored = target.model.norm.weight.dtype
         self._dtype = stored if device.is_gpu() else mx.float32
-        self._optimizer = make_optimizer(self._schedule)
-        self._optimizer.init(trainable(head))
-        self._kept = KeptBuffers(reserve_bytes(this_machine()))
 
     def fix_steps(self, steps: int) -> None:
         """How many steps there are; to be called before ``resume``."""
@@ -95,41 +77,7 @@ class DrafterTrainer:
             seconds.append(time.perf_counter() - started)
         return sum(seconds[1:]) / packs
 
-    def resume(self) -> bool:
-        """Take up the state in the folder, if there is one; returns whether it has ended already.
-
-        Raises TrainingError where it is of another training.
-        """
-        state = load_state(self._folder, self._identity)
-        if state is None:
-            return False
-        self.step, self.history = state.step, state.history
-        if not state.is_over:
-            self._take(state.parameters)
-            restore_state(self._optimizer, state.optimizer, list(state.parameters))
-        return state.is_over
-
-    def run(self) -> None:
-        """Train to the end; raises TrainingError. What was done is saved when interrupted."""
-        latest = self._state()
-        try:
-            while self.step < self._options.steps:
-                self._train_step()
-                is_last = self.step == self._options.steps
-                if self.step % self._options.eval_every == 0 or is_last:
-                    self._validate()
-                latest = self._state()
-                if self.step % self._options.save_every == 0:
-                    self._save(latest)
-        except KeyboardInterrupt:
-            # It may have come in the middle of a step, which is then done again.
-            self._save(latest)
-            raise
-        if self.history.best is None:
-            self._on_best(self._head, self.history)
-        self._save(TrainState(self.step, self._identity, self.history, {}, {}, is_over=True))
-
-    def _train_step(self) -> None:
+    def _step(self) -> StepRecord:
         started = time.perf_counter()
         windows = self._packs.step(self.step)
         done, rows = self._loss(windows, learns=True)
@@ -140,27 +88,22 @@ class DrafterTrainer:
                 f"At step {self.step + 1} the loss is {loss}. Lower --learning-rate; the state of "
                 "the latest save is whole."
             )
-        parameters = trainable(self._head)
-        self._optimizer.learning_rate = rate_at(self.step, self._schedule)
-        updated = self._optimizer.apply_gradients(gradients, parameters)
-        self._take(updated)
+        rate = self._rate
+        updated = self._learn(gradients)
         # One after the other: what an update holds meanwhile is as large as the tensor, five times.
         for name in list(updated):
             mx.eval(updated.pop(name), self._optimizer.state[name])
         mx.eval(self._optimizer.state)
         self._kept.after_pass()
-        record = StepRecord(
+        return StepRecord(
             step=self.step + 1,
             loss=loss,
-            rate=rate_at(self.step, self._schedule),
+            rate=rate,
             targets=sum(done.asked),
             tokens=rows.count,
             seconds=time.perf_counter() - started,
             norm=length,
         )
-        self.step += 1
-        self.history.steps.append(record)
-        self._watcher.stepped(record, self.history)
 
     def _loss(self, windows: Sequence[Window], *, learns: bool) -> tuple[DraftLoss, Rows]:
         rows = Rows(windows, self._options.unroll)
@@ -212,19 +155,8 @@ class DrafterTrainer:
         record = ValidRecord(self.step, loss / len(self._valid), ids_a_pass)
         self.history.valid.append(record)
         if self.history.most_ids is record:
-            self._on_best(self._head, self.history)
+            self._write_result()
         self._watcher.validated(record, self.history)
 
-    def _take(self, parameters: Gradients) -> None:
-        self._head.update(tree_unflatten(list(parameters.items())))
-
-    def _state(self) -> TrainState:
-        """What is true between two steps; arrays are shared, and never changed in place."""
-        parameters = trainable(self._head)
-        optimizer = flat_state(self._optimizer, list(parameters))
-        return TrainState(self.step, self._identity, self.history.copy(), parameters, optimizer)
-
-    def _save(self, state: TrainState) -> None:
-        save_state(self._folder, state)
-        write_text(self._folder / LOG_FILE, state.history.log())
-        self._watcher.saved(state.step)
+    def _write_result(self) -> None:
+        self._on_best(self._head, self.history)

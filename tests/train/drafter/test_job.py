@@ -11,6 +11,7 @@ import pytest
 from mlx_magistral import Magistral
 from mlx_magistral.errors import TrainingError
 from mlx_magistral.model.eagle.reading import is_head_folder, load_head
+from mlx_magistral.train import loop
 from mlx_magistral.train.drafter import trainer as trainer_module
 from mlx_magistral.train.drafter.job import DrafterJob, DrafterRequest
 from mlx_magistral.train.drafter.options import DrafterOptions
@@ -187,7 +188,7 @@ def test_a_disk_that_fills_ends_it_with_one_line_and_nothing_is_lost(
         raise TrainingError("training.safetensors cannot be written: No space left on device.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer_module, "save_state", full)
+        patch.setattr(loop, "save_state", full)
         with pytest.raises(TrainingError, match="No space left"):
             DrafterJob(request_for(folder)).run(DrafterWatcher())
     assert len(DrafterJob(request_for(folder)).run(DrafterWatcher()).steps) == STEPS
