@@ -3,9 +3,9 @@
 
 SmolLM2-135M-Instruct, as scripts/bench/smollm2.py has it, in float32, which a CPU computes many
 times faster. It answers prompts of that file and of smollm2_prompts.py at temperature 0; the last
-topics of the first are held out, and no other topic is near them. It has no tekken.json, so ids go
-to the trainer as they are, by the same code as train-drafter. Killed, it goes on. Use OpenBLAS
-(docs/training.md): all of it is then about an hour of one core, and several without.
+four topics of the first are held out. It has no tekken.json, so ids go to the trainer as they are,
+by the same code as train-drafter. Killed, it goes on. Use OpenBLAS (docs/training.md): all of it is
+then half an hour of one core, and several without.
 
     scripts/checks/drafter_smollm2.py --work DIR [--chats 384] [--epochs 2.5] [--guesses 3 4]
                                       [--report FILE] [--json]
