@@ -18,20 +18,25 @@ from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.options import Method, TrainOptions
 from mlx_magistral.train.packing import Pack
 
-# Of activations in 16 bits; training the weights themselves computes in fp32.
-_ITEM, _WIDE_ITEM = 2, 4
+# Bytes of an activation: in 16 bits, and where the weights themselves are trained, in fp32. Part of
+# what the factors below count is in fp32 either way.
+_ITEM, _WIDE_ITEM = 2.0, 3.4
 # Sizes of a row: between layers, in the MLP, of the queries, of the keys. What is kept of each
 # layer until its gradient is computed, what is there beside while gradients pass, and what one
-# layer alone holds while its gradient is computed.
+# layer alone holds while the gradient of its MLP is computed.
 _KEPT = (7.8, 4.5, 2.0, 2.0)
 _PASSING = (7.4, 7.4, 0.0, 0.0)
 _WORKING = (9.3, 14.8, 5.6, 5.6)
-# DoRA keeps the outputs of all linears beside.
+# DoRA keeps the outputs of all linears beside, and one layer alone computes with them.
 _DORA = (2.0, 2.0, 1.0, 2.0)
-# In numbers of the activations' width for each score of all heads: kept of a layer, there at once
-# in one, and of a block of rows of a long example.
-_KEPT_SCORES, _WORKING_SCORES = 1.0, 1.9
-_PASSING_BLOCK, _WORKING_BLOCK = 4.0, 6.7
+_DORA_WORKING = 1.7
+# In numbers of the activations' width for each score of all heads: kept of a layer, and there at
+# once in one; and of a block of rows of a long example while gradients pass through all layers.
+_KEPT_SCORES, _WORKING_SCORES, _PASSING_BLOCK = 1.0, 1.9, 4.0
+# What one layer alone holds while the gradient of a long example's attention is computed, in
+# numbers of 16 bits: for each of its queries, of its keys, and of the scores of a block of rows,
+# for blocks are started ahead of others.
+_ATTENDING_QUERIES, _ATTENDING_KEYS, _ATTENDING_BLOCK = 28.0, 9.5, 12.2
 # Logits in fp32 that are there at once: by autodiff, of a chunk, and of chunks that are started
 # ahead of others in a graph.
 _HEAD_ARRAYS, _CHUNK_ARRAYS, _AHEAD_ARRAYS = 4.0, 3.1, 10.0
@@ -155,20 +160,21 @@ def activation_bytes(
     """The most that is there beside weights and trained_bytes at any time of a step."""
     item = _WIDE_ITEM if options.method is Method.FULL else _ITEM
     row = _row_bytes(config, item)
-    short, block = _scores(config, load, item)
+    short = item * _short_scores(config, load)
     update = trained_count(config, options) * _UPDATE_BYTES
     at_once = chunk_rows(config.vocab_size)
     logits = 4 * min(at_once, load.targets) * config.vocab_size
     dora = load.rows * _sum(_DORA, row) if options.method is Method.DORA else 0.0
     if is_checkpointed:
         inputs = load.rows * config.dim * item * (config.n_layers + 1)
-        working = load.rows * _sum(_WORKING, row) + dora
-        working += _WORKING_SCORES * short + _WORKING_BLOCK * block
+        mlp = load.rows * _sum(_WORKING, row) + _WORKING_SCORES * short
+        working = max(mlp, _attending_bytes(config, load)) + _DORA_WORKING * dora
         return int(max(inputs + max(working, _CHUNK_ARRAYS * logits), update))
     kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * short + dora
     chunks = load.targets / at_once
     arrays = _HEAD_ARRAYS if chunks <= 1 else min(_CHUNK_ARRAYS * chunks, _AHEAD_ARRAYS)
-    passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * block
+    blocks = [_block_scores(config, *each) for each in _long(load)]
+    passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * _ITEM * max(blocks, default=0)
     return int(max(options.layers_of(config.n_layers) * kept + arrays * logits + passing, update))
 
 
@@ -208,26 +214,40 @@ def _plan(
     )
 
 
-def _scores(config: ModelConfig, load: PackLoad, item: int) -> tuple[int, int]:
-    """One score matrix of all heads of all short examples, and one block of the longest long one's.
+def _short_scores(config: ModelConfig, load: PackLoad) -> int:
+    """Scores of all heads of all short examples, which attend at once."""
+    return config.n_heads * sum(
+        queries * keys for queries, keys in load.blocks if keys < LONG_TOKENS
+    )
 
-    Long examples attend in blocks of rows (attention.py), one block at a time.
-    """
-    heads = item * config.n_heads
-    short = sum(queries * keys for queries, keys in load.blocks if keys < LONG_TOKENS)
-    blocks = [
-        min(queries, BLOCK_ROWS) * keys for queries, keys in load.blocks if keys >= LONG_TOKENS
+
+def _long(load: PackLoad) -> list[tuple[int, int]]:
+    """(queries, keys) of examples that attend in blocks of rows (attention.py), one by one."""
+    return [each for each in load.blocks if each[1] >= LONG_TOKENS]
+
+
+def _block_scores(config: ModelConfig, queries: int, keys: int) -> int:
+    return config.n_heads * min(queries, BLOCK_ROWS) * keys
+
+
+def _attending_bytes(config: ModelConfig, load: PackLoad) -> float:
+    """While the gradient of the longest example's attention is computed; 0 without a long one."""
+    numbers = [
+        _ATTENDING_QUERIES * queries * config.n_heads * config.head_dim
+        + _ATTENDING_KEYS * keys * config.n_kv_heads * config.head_dim
+        + _ATTENDING_BLOCK * _block_scores(config, queries, keys)
+        for queries, keys in _long(load)
     ]
-    return heads * short, heads * max(blocks, default=0)
+    return _ITEM * max(numbers, default=0.0)
 
 
-def _row_bytes(config: ModelConfig, item: int) -> tuple[int, int, int, int]:
+def _row_bytes(config: ModelConfig, item: float) -> tuple[float, float, float, float]:
     """Between layers, in the MLP, of the queries and of the keys."""
     queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
     return config.dim * item, config.hidden_dim * item, queries * item, keys * item
 
 
-def _sum(factors: tuple[float, ...], sizes: tuple[int, ...]) -> float:
+def _sum(factors: tuple[float, ...], sizes: tuple[float, ...]) -> float:
     return sum(factor * size for factor, size in zip(factors, sizes, strict=True))
 
 

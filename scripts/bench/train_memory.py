@@ -56,10 +56,13 @@ SHAPES = {
     "deep": replace(BASE, n_layers=8, hidden_dim=512, n_heads=4),
     "wide": replace(BASE, dim=512, hidden_dim=2048, n_kv_heads=4, vocab_size=1024),
     "magistral's ratios": replace(BASE, dim=320, hidden_dim=2048, n_heads=4, n_kv_heads=1),
+    "narrow": replace(BASE, dim=192, hidden_dim=640, n_heads=6, n_kv_heads=3, n_layers=5),
     "large vocabulary": replace(BASE, hidden_dim=768, n_kv_heads=8, head_dim=32, vocab_size=16384),
 }
 UNSEEN = {
-    "narrow": replace(BASE, dim=192, hidden_dim=640, n_heads=6, n_kv_heads=3, n_layers=5),
+    "many heads": replace(
+        BASE, dim=224, hidden_dim=704, n_heads=12, head_dim=32, n_kv_heads=6, n_layers=3
+    ),
     "chunks of the head": replace(BASE, n_layers=2, vocab_size=65536),
     "wide heads": replace(BASE, dim=384, hidden_dim=1280, head_dim=128, n_heads=4, n_kv_heads=2),
 }

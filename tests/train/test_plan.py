@@ -79,3 +79,26 @@ def test_training_the_weights_themselves_takes_them_in_32_bits() -> None:
     )
     assert plan.weight_bytes == 2 * WEIGHTS
     assert not plan.fits
+
+
+def test_long_examples_attend_one_by_one() -> None:
+    heads = replace(MAGISTRAL_SMALL, hidden_dim=64, n_heads=128, vocab_size=64)
+    one, two, longer = (
+        activation_bytes(heads, LORA, PackLoad(rows, blocks, 1), True)
+        for rows, blocks in (
+            (1024, ((1024, 1024),)),
+            (2048, ((1024, 1024), (1024, 1024))),
+            (2048, ((2048, 2048),)),
+        )
+    )
+    inputs = 1024 * heads.dim * 2 * (heads.n_layers + 1)
+    assert two - one == pytest.approx(inputs, rel=1e-6)
+    assert longer - one > 2 * inputs
+
+
+def test_more_chunks_of_the_head_in_a_graph_take_no_more() -> None:
+    few, more = (
+        activation_bytes(MAGISTRAL_SMALL, LORA, PackLoad(4096, ((4096, 4096),), targets), False)
+        for targets in (1024, 4096)
+    )
+    assert few == more
