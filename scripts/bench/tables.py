@@ -25,8 +25,8 @@ _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
 _PAGE = _ROOT / "docs" / "converting.md"
 # Processor seconds on one core of an AMD EPYC, for the time told before the start; the texts that
-# SmolLM2 writes first take about 700 more, once.
-_SECONDS = {"quality": 900, "peers": 2500, "nano": 400}
+# SmolLM2 writes first take about 400 more and the importance of their tokens 250, once.
+_SECONDS = {"quality": 700, "peers": 2500, "nano": 400}
 _QUICK = ("plain", "search", "convert")
 _QUICK_SHARE = 0.1
 # What these say comes before the work and changes nothing of it.
