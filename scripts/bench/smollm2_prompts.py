@@ -18,15 +18,15 @@ _TOPICS = (
     "dealing with stress at work;what is DNA;the rules of tennis;a dialogue in a bakery;"
     "writing a thank-you note;how telescopes work;deserts;the history of jazz;buying a used car;"
     "a balanced diet;the moon landing;what makes a good leader;how clouds form;coral reefs;"
-    "preparing for an interview;fractions and decimals;a product description for a backpack;"
+    "preparing for an interview;fractions and decimals;a weather report;"
     "the French language;composting;how elections work;the human brain;a short story about a train;"
     "learning to swim;the history of bicycles;what is machine learning;polite emails;whales;"
     "how to repair a bicycle tire;the Silk Road;probability;a poem about friendship;recycling;"
-    "the speed of light;how to set goals;museums;the immune system;what is a budget;wind power;"
-    "the life of Isaac Newton;a recipe for vegetable soup;teamwork;how maps are made;insects;"
+    "the speed of light;how to set goals;museums;the immune system;what is a sonnet;wind power;"
+    "the life of Isaac Newton;a recipe for vegetable soup;teamwork;how maps are made;mountains;"
     "caring for a cat;the Middle Ages;functions in programming;a bedtime story about a bear;"
-    "the respiratory system;how to take notes;trade between countries;what is gravity's effect on "
-    "astronauts;gratitude;the history of photography;soil;how to apologize;the Vikings;sugar"
+    "the respiratory system;how to take notes;trade between countries;what astronauts eat;"
+    "gratitude;the history of photography;soil;how to apologize;the Vikings;sugar"
 ).split(";")
 _FORMS = (
     "Explain {}.",

@@ -3,9 +3,9 @@
 
 SmolLM2-135M-Instruct, as scripts/bench/smollm2.py has it, in float32, which a CPU computes many
 times faster. It answers prompts of that file and of smollm2_prompts.py at temperature 0; the last
-topics of the first are held out, and no other topic is near them. It has no tekken.json, so ids go
-to the trainer as they are, by the same code as train-drafter. Killed, it goes on. Use OpenBLAS
-(docs/training.md): all of it is then about an hour of one core, and several without.
+four topics of the first are held out. It has no tekken.json, so ids go to the trainer as they are,
+by the same code as train-drafter. Killed, it goes on. Use OpenBLAS (docs/training.md): all of it is
+then half an hour of one core, and several without.
 
     scripts/checks/drafter_smollm2.py --work DIR [--chats 384] [--epochs 2.5] [--guesses 3 4]
                                       [--report FILE] [--json]
@@ -249,7 +249,9 @@ def main() -> None:
     parser.add_argument("--chats", type=int, default=384, help="prompts in all")
     parser.add_argument("--epochs", type=float, default=2.5)
     parser.add_argument("--guesses", type=int, nargs="+", default=[3, 4])
-    parser.add_argument("--prompts", type=int, default=HELD_OUT, help="held-out ones to answer")
+    parser.add_argument(
+        "--prompts", type=int, default=HELD_OUT, help="held-out ones to answer, of all topics"
+    )
     parser.add_argument("--measure-only", action="store_true", help="a head that is there")
     parser.add_argument("--report", type=Path, help="write the result here as JSON")
     parser.add_argument("--json", action="store_true")
@@ -271,7 +273,8 @@ def main() -> None:
         learned = texts[:first] + texts[len(PROMPTS) :]
         train(model, config, learned, held_out, work, arguments.epochs)
     head = HeadDraft(load_head(work / "head", config, dtype=mx.float32), model)
-    prompts = [list(said.tokens[: said.prompt_tokens]) for said in held_out][: arguments.prompts]
+    some = held_out[:: max(1, HELD_OUT // arguments.prompts)][: arguments.prompts]
+    prompts = [list(said.tokens[: said.prompt_tokens]) for said in some]
     result = {
         "chats": len(texts) - HELD_OUT,
         "ids_learned_from": sum(len(s) - s.prompt_tokens for s in texts)
