@@ -19,14 +19,14 @@ ORIGINAL = "mistralai/Magistral-Small-2507"
 
 def echo_choices(config: "ModelConfig", machine: "Machine", shown: "Sequence[Choice]") -> None:
     """Size and longest contexts of each, in words that a narrow window can break."""
-    from mlx_magistral.memory.plan import AUTOMATIC_KV_BITS, longest_context
+    from mlx_magistral.memory.plan import automatic_kv_bits, longest_context
     from mlx_magistral.model.config import DEFAULT_CONTEXT
 
     ceiling = config.max_position_embeddings or DEFAULT_CONTEXT
     for choice in shown:
         contexts = [
             (bits, longest_context(config, choice.nbytes, machine, bits, ceiling))
-            for bits in AUTOMATIC_KV_BITS
+            for bits in automatic_kv_bits(config)
         ]
         fitting = [f"{tokens:,} tokens in {bits}-bit KV" for bits, tokens in contexts if tokens]
         text = ", ".join(fitting) or "does not fit"

@@ -13,13 +13,12 @@ from mlx_magistral.memory.sizes import kept_bytes, kv_bytes, pass_bytes, token_k
 from mlx_magistral.memory.sysctl import WIRED_LIMIT_MB
 from mlx_magistral.model.cache import STEP_TOKENS
 from mlx_magistral.model.config import ModelConfig
+from mlx_magistral.model.quantized_cache import can_quantize
 
 # Prefill chunks, best first. A GPU is kept busy by 2048 rows, mlx-lm's figure too. On a CPU scores
 # and activations of 256 stay in its caches: nano prefills 2,200 ids in 6.3 s against 15.4 s with
 # 2048.
 CHUNKS = {Backend.METAL: (2048, 1024, 512, 256), Backend.CPU: (256,)}
-# KV bits that are taken without being asked for, best first; 4 changes what some models say.
-AUTOMATIC_KV_BITS = (16, 8)
 # For logits and everything else that is not counted, beside the buffers that MLX keeps for reuse.
 _RESERVE_SHARE, _RESERVE_CEILING = 0.05, 1_000_000_000
 # Of a Mac's memory, the most that a limit set by hand may give to the GPU.
@@ -89,10 +88,18 @@ def make_plan(
     """
     plans = [
         _plan(config, weights, machine, context_tokens, bits, chunk)
-        for bits in ((kv_bits,) if kv_bits else AUTOMATIC_KV_BITS)
+        for bits in ((kv_bits,) if kv_bits else automatic_kv_bits(config))
         for chunk in ((chunk_tokens,) if chunk_tokens else CHUNKS[machine.backend])
     ]
     return next((plan for plan in plans if plan.fits), plans[-1])
+
+
+def automatic_kv_bits(config: ModelConfig) -> tuple[int, ...]:
+    """KV bits that are taken without being asked for, best first.
+
+    4 changes what some models say, and heads that MLX cannot quantize stay at 16.
+    """
+    return (16, 8) if can_quantize(config.head_dim) else (16,)
 
 
 def longest_context(
@@ -145,7 +152,7 @@ def reserve_bytes(machine: Machine) -> int:
 def lowered_note(plan: MemoryPlan) -> str | None:
     """One line where the plan lowered something by itself, else None."""
     changes = []
-    if plan.kv_bits != AUTOMATIC_KV_BITS[0]:
+    if plan.kv_bits != 16:
         changes.append(f"{plan.kv_bits}-bit KV cache")
     if plan.chunk_tokens != CHUNKS[plan.machine.backend][0]:
         changes.append(f"prefill chunks of {plan.chunk_tokens} tokens")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from mlx_magistral.memory.chips import bandwidth
 from mlx_magistral.memory.machine import MIB, Machine
 from mlx_magistral.memory.plan import (
-    AUTOMATIC_KV_BITS,
     LARGEST_LIMIT_SHARE,
     MemoryPlan,
+    automatic_kv_bits,
     longest_context,
     make_plan,
     wired_limit_mb,
@@ -102,7 +102,7 @@ def recommend(
     found = _best(config, replace(machine, limit_bytes=largest), among)
     if found is None:
         return None
-    tokens, kv_bits = _within(config, _SHORT), AUTOMATIC_KV_BITS[-1]
+    tokens, kv_bits = _within(config, _SHORT), automatic_kv_bits(config)[-1]
     plan = make_plan(config, found.nbytes, machine, tokens, kv_bits=kv_bits)
     limit = wired_limit_mb(plan) or largest // MIB
     raised = replace(machine, limit_bytes=limit * MIB)
@@ -127,7 +127,8 @@ def _longest(config: ModelConfig, machine: Machine, choice: Choice) -> int:
     """The longest context with any KV width that is taken without being asked for."""
     ceiling = _within(config, _LONG)
     return max(
-        longest_context(config, choice.nbytes, machine, bits, ceiling) for bits in AUTOMATIC_KV_BITS
+        longest_context(config, choice.nbytes, machine, bits, ceiling)
+        for bits in automatic_kv_bits(config)
     )
 
 
@@ -136,7 +137,7 @@ def _with_context(
 ) -> Recommendation:
     """The most tokens in 16-bit KV, in 8 bits where those are fewer than the recommended."""
     ceiling = config.max_position_embeddings or DEFAULT_CONTEXT
-    for kv_bits in AUTOMATIC_KV_BITS:
+    for kv_bits in automatic_kv_bits(config):
         tokens = longest_context(config, choice.nbytes, machine, kv_bits, ceiling)
         if tokens >= _within(config, _LONG):
             break

@@ -100,14 +100,18 @@ def require_kv_bits(bits: int) -> None:
         raise UsageError(f"kv_bits must be 16, 8 or 4, not {bits!r}.")
 
 
+def can_quantize(head_dim: int) -> bool:
+    """Whether MLX can quantize keys and values of this width: it takes groups of 32 and more."""
+    return head_dim % 32 == 0
+
+
 def group_size(head_dim: int) -> int:
     """Numbers that share a scale: 64, or 32 where 64 does not divide the head.
 
     Raises UsageError for a head_dim that MLX cannot quantize.
     """
-    for size in (64, 32):
-        if head_dim % size == 0:
-            return size
+    if can_quantize(head_dim):
+        return 64 if head_dim % 64 == 0 else 32
     raise UsageError(
         f"The KV cache of a model with head_dim {head_dim} cannot be quantized: MLX takes "
         "multiples of 32. Use --kv-bits 16."

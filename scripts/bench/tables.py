@@ -86,7 +86,7 @@ def main() -> None:
     tables = {"recipes": _recipes(results.row), "nano": _nano(results.row)}
     for name, table in tables.items():
         print(table, end="\n\n")
-        if options.write:
+        if options.write and table.count("\n") > 1:  # a head and its line are no measured row
             _write(name, table)
 
 

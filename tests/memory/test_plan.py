@@ -1,5 +1,6 @@
 """The arithmetic of the published model, and what a plan gives up first."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,6 +17,7 @@ from mlx_magistral.memory.plan import (
     make_plan,
     require_fit,
 )
+from mlx_magistral.memory.recommend import choices, recommend
 from mlx_magistral.memory.sizes import kv_bytes, pass_bytes, token_kv_bytes, weight_bytes
 from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.checkpoint import open_checkpoint
@@ -106,6 +108,18 @@ def test_chunk_gives_way_first_then_kv_bits_and_never_to_4() -> None:
             seen.append((chosen.kv_bits, chosen.chunk_tokens))
     assert seen == [(bits, chunk) for bits in (16, 8) for chunk in (2048, 1024, 512, 256)]
     assert plan(16_000_000_000).kv_bits == 8
+
+
+def test_heads_that_cannot_be_quantized_are_planned_with_16_bits() -> None:
+    """A checkpoint of any head_dim loads without a flag, and a small machine is told so plainly."""
+    odd = replace(MAGISTRAL_SMALL, head_dim=80)
+    weights = weight_bytes(odd, 4)
+    for limit in (20 * GIB, 10 * GIB):
+        machine = Machine("test", Backend.METAL, limit)
+        made = make_plan(odd, weights, machine, CONTEXT)
+        assert (made.kv_bits, made.fits) == (16, limit == 20 * GIB)
+        found = recommend(odd, machine, choices(odd))
+        assert found is None or found.plan.kv_bits == 16
 
 
 def test_lowering_is_said_in_one_line_and_asking_is_obeyed() -> None:
