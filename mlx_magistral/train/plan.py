@@ -33,6 +33,8 @@ _DORA_WORKING = 1.7
 # In numbers of the activations' width for each score of all heads: kept of a layer, and there at
 # once in one; and of a block of rows of a long example while gradients pass through all layers.
 _KEPT_SCORES, _WORKING_SCORES, _PASSING_BLOCK = 1.0, 1.9, 4.0
+# Bytes more of each score of short examples, at once in one layer, where all is in fp32.
+_WIDE_SCORES = 5.5
 # What one layer alone holds while the gradient of a long example's attention is computed, in
 # numbers of 16 bits: for each of its queries, of its keys, and of the scores of a block of rows,
 # for blocks are started ahead of others.
@@ -160,21 +162,24 @@ def activation_bytes(
     """The most that is there beside weights and trained_bytes at any time of a step."""
     item = _WIDE_ITEM if options.method is Method.FULL else _ITEM
     row = _row_bytes(config, item)
-    short = item * _short_scores(config, load)
+    scores = _short_scores(config, load)
+    short = item * scores
+    wide = _WIDE_SCORES * scores if options.method is Method.FULL else 0.0
     update = trained_count(config, options) * _UPDATE_BYTES
     at_once = chunk_rows(config.vocab_size)
     logits = 4 * min(at_once, load.targets) * config.vocab_size
     dora = load.rows * _sum(_DORA, row) if options.method is Method.DORA else 0.0
     if is_checkpointed:
         inputs = load.rows * config.dim * item * (config.n_layers + 1)
-        mlp = load.rows * _sum(_WORKING, row) + _WORKING_SCORES * short
+        mlp = load.rows * _sum(_WORKING, row) + _WORKING_SCORES * short + wide
         working = max(mlp, _attending_bytes(config, load)) + _DORA_WORKING * dora
         return int(max(inputs + max(working, _CHUNK_ARRAYS * logits), update))
     kept = load.rows * _sum(_KEPT, row) + _KEPT_SCORES * short + dora
     chunks = load.targets / at_once
     arrays = _HEAD_ARRAYS if chunks <= 1 else min(_CHUNK_ARRAYS * chunks, _AHEAD_ARRAYS)
     blocks = [_block_scores(config, *each) for each in _long(load)]
-    passing = load.rows * _sum(_PASSING, row) + _PASSING_BLOCK * _ITEM * max(blocks, default=0)
+    passing = load.rows * _sum(_PASSING, row) + wide
+    passing += _PASSING_BLOCK * _ITEM * max(blocks, default=0)
     return int(max(options.layers_of(config.n_layers) * kept + arrays * logits + passing, update))
 
 
