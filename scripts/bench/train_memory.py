@@ -182,7 +182,7 @@ def measure(case: Case, pack: Pack, is_checkpointed: bool) -> tuple[int, int]:
     model = Transformer(case.config)
     model.set_dtype(mx.bfloat16)
     if case.bits < 16:
-        nn.quantize(model, 64, case.bits)
+        nn.quantize(model, 32, case.bits)
     prepare(model, case.options)
     weights = base_bytes(model, case)
     optimizer = make_optimizer(case.options)
