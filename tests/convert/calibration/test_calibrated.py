@@ -1,6 +1,7 @@
 """Conversions with calibration: better than plain, loadable, resumable, and the mixes."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -204,6 +205,8 @@ def test_an_allocation_is_the_best_of_all_there_are() -> None:
         (3, 3.0, r"3 bits in the largest groups take 3\.\d+ everywhere. Choose 3\.\d+ or more"),
         (4, 4.2, r"4 bits in the largest groups take 4\.\d+ everywhere"),
         (3, 9.5, r"8 bits in groups of 32 come to 9\.\d+ everywhere. Choose 9\.\d+ or less, or"),
+        (3, 16.5, r"8 bits in groups of 32 come to 9\.\d+ everywhere"),
+        (3, -1.0, r"3 bits in the largest groups take 3\.\d+ everywhere"),
     ],
 )
 def test_a_mix_that_cannot_be_reached_names_the_nearest(
@@ -228,8 +231,8 @@ def test_a_mix_that_cannot_be_reached_names_the_nearest(
     "options",
     [
         {"bits": 7},
-        {"bits": 3, "mix": Mix.AUTO, "bits_per_weight": 16.5},
-        {"bits": 3, "mix": Mix.AUTO, "bits_per_weight": -1.0},
+        {"bits": 3, "mix": Mix.AUTO, "bits_per_weight": math.nan},
+        {"bits": 3, "mix": Mix.AUTO, "bits_per_weight": math.inf},
         {"bits": 4, "group_size": 16},
         {"bits": 4, "dtype": "float32"},
         {"bits": 4, "mix": Mix.AUTO},
