@@ -88,9 +88,9 @@ async function meet() {
     const models = await servedModels();
     model = models.find(({ id }) => id === settings.model) ?? models[0];
     $("model").textContent = model.id;
+    renderExamples();
     showModel(model, models);
     showTools(await meetTools());
-    renderExamples();
     endNotice("server");
     render();
   } catch (error) {

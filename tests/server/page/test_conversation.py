@@ -10,7 +10,7 @@ from .browsing import CHROMIUM, DARK, Served, answered, ask, box, button, replie
 from .scripted import Scripted, serving_scripts
 
 playwright = pytest.importorskip("playwright.sync_api")
-from playwright.sync_api import Page, expect  # noqa: E402
+from playwright.sync_api import Page, Route, expect  # noqa: E402
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -31,8 +31,13 @@ def test_ask_read_and_unfold_the_thinking(page: Page, nano_server: Served) -> No
 def test_an_empty_conversation_offers_questions_that_this_model_answers(
     page: Page, nano_server: Served
 ) -> None:
+    # They are this model's as soon as its name is shown, whatever else is still asked for.
+    page.route("**/mcp/tools", lambda route: held.append(route))
+    held: list[Route] = []
     visit(page, nano_server)
     examples = page.locator("#examples button")
+    expect(examples.first).to_have_text("What is 37 + 48?")
+    held[0].continue_()
     expect(examples).to_have_count(4)
     answers = []
     for number in range(4):
