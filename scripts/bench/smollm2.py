@@ -30,7 +30,7 @@ _TOPICS = (
     "how to calm anxiety;climate change;the Roman Empire;how bees make honey;"
     "a product description for a lamp;gravity;how to save money"
 ).split(";")
-_FORMS = (
+FORMS = (
     "Explain {}.",
     "Write three paragraphs on {}.",
     "What are the most common questions about {}, and their answers?",
@@ -39,7 +39,7 @@ _FORMS = (
     "Compare two views of this: {}.",
 )
 # Topic by topic, so that a split of the list keeps whole topics apart.
-PROMPTS = [form.format(topic) for topic in _TOPICS for form in _FORMS]
+PROMPTS = [form.format(topic) for topic in _TOPICS for form in FORMS]
 _END = 2
 _BATCH = 32  # conversations answered together
 _CHAT = (

@@ -1,5 +1,7 @@
 """Prompts of more topics than scripts/bench/smollm2.py has, to learn from: none of its own."""
 
+from smollm2 import FORMS
+
 _TOPICS = (
     "the solar system;how volcanoes erupt;the history of the telephone;keeping a garden;"
     "a fable about a fox and a crow;how airplanes fly;the human heart;saving energy at home;"
@@ -29,12 +31,7 @@ _TOPICS = (
     "gratitude;the history of photography;soil;how to apologize;the Vikings;sugar"
 ).split(";")
 _FORMS = (
-    "Explain {}.",
-    "Write three paragraphs on {}.",
-    "What are the most common questions about {}, and their answers?",
-    "Give me a numbered list of facts and advice: {}.",
-    "Teach a ten-year-old: {}.",
-    "Compare two views of this: {}.",
+    *FORMS,
     "Write a short introduction to {}.",
     "What should a beginner know? The subject is {}.",
 )
