@@ -30,9 +30,51 @@ _TOPICS = (
     "the respiratory system;how to take notes;trade between countries;what astronauts eat;"
     "gratitude;the history of photography;soil;how to apologize;the Vikings;sugar"
 ).split(";")
+_THINGS = (
+    "bread;copper;ants;bridges;the calendar;candles;chocolate;clocks;clouds of dust in space;coal;"
+    "coffee;comets;concrete;cotton;crickets;dams;dolphins;drums;eagles;eclipses;elephants;elevators;"
+    "engines;fairy tales;fish farming;flags;flutes;forests;fossils;fountains;frogs;geysers;glass;"
+    "gold;grammar;grapes;hats;horses;hospitals;hurricanes;ice;insects;iron;islands;jungles;"
+    "kites;knots;lakes;lava;leather;lemons;libraries;lighthouses;lightning;lions;locks;"
+    "medicine;meteors;milk;mirrors;mosquitoes;moss;mushrooms;needles;nuts;oak trees;octopuses;oil;"
+    "onions;owls;paint;pandas;paper;pearls;pencils;penguins;pepper;pianos;pigeons;pirates;plastic;"
+    "poetry;police;pottery;prisons;pumps;rabbits;radio;railways;rain;rice;rivers;roads;robots;roses;"
+    "rubber;sand;satellites;schools;sharks;sheep;ships;shoes;silk;silver;skating;snakes;snow;soap;"
+    "songs;spices;spiders;sponges;squirrels;stamps;starfish;stars;steel;storms;swamps;swords;tea;"
+    "teeth;tents;theatre;thunder;tigers;toys;traffic;tunnels;turtles;umbrellas;vinegar;violins;wax;"
+    "wells;wheat;wheels;wind;windows;wine;wolves;wood;wool;worms;writing;zebras;"
+    "a day at the beach;a lost letter;a haunted house;a visit to the dentist;a talking tree;"
+    "a first day at school;a broken window;the old fisherman;a secret garden;two brothers;"
+    "a walk in the rain;the king who could not sleep;a cat on a ship;a long winter;a village feast;"
+    "arrays in programming;loops and conditions;writing tests for code;version control;passwords;"
+    "spreadsheets;web browsers;video calls;email spam;backups;mobile phones;computer keyboards;"
+    "search engines;computer viruses;graphs in mathematics;prime numbers;triangles;percentages;"
+    "averages;the number zero;negative numbers;measuring length;geometry;algebra;statistics;"
+    "supply and demand;taxes;insurance;banks;credit cards;budgets;a small shop;"
+    "customer service;advertising;farming;fishing;mining;tourism;hotels;restaurants;supermarkets;"
+    "the Aztecs;the Greeks;the Mongol Empire;the Cold War;the Black Death;the Magna Carta;samurai;"
+    "knights and castles;Cleopatra;Julius Caesar;Leonardo da Vinci;Albert Einstein;Charles Darwin;"
+    "Galileo Galilei;Florence Nightingale;Mahatma Gandhi;Abraham Lincoln;Joan of Arc;Shakespeare;"
+    "Mozart;Beethoven;Vincent van Gogh;Charles Dickens;Jane Austen;Homer;Aristotle;Socrates;"
+    "India;Brazil;Egypt;Canada;Australia;Kenya;Mexico;Russia;Norway;Greece;Turkey;Peru;Iceland;"
+    "Antarctica;the Sahara;the Nile;the Himalayas;the Pacific Ocean;London;Paris;Rome;New York;"
+    "friendship;honesty;courage;patience;kindness;jealousy;hope;memory;dreams;laughter;habits;"
+    "curiosity;loneliness;forgiveness;respect;justice;freedom;peace;luck;beauty;truth;happiness;"
+    "losing a job;moving to another country;raising children;caring for old people;getting married;"
+    "learning from mistakes;asking for help;saying no;working from home;planning a birthday party;"
+    "cleaning the kitchen;washing clothes;ironing a shirt;folding paper;sewing a button;knitting;"
+    "making pizza;baking a cake;pancakes;soup for a cold day;salads;packing a lunch;fresh juice;"
+    "basketball;volleyball;swimming pools;rowing;skiing;surfing;climbing;hiking;running shoes;"
+    "stretching;headaches;fever;allergies;broken bones;the eyes;the skin;the lungs;blood;muscles;"
+    "vitamins;sugar and teeth;drinking enough water;the common cold;sleeping well;growing old;"
+    "sound;heat;light;electricity;pressure;friction;energy;force and motion;acids;salt;oxygen;"
+    "carbon;hydrogen;nuclear power;lasers;microscopes;cameras;thermometers;compasses;airships;"
+    "submarines;helicopters;rockets;space stations;Mars;Jupiter;the sun;galaxies;the Big Bang;"
+    "dinosaurs;mammoths;evolution;cells;genes;bacteria;seeds;roots;flowers;pollination;food chains"
+).split(";")
 _FORMS = (
     *FORMS,
     "Write a short introduction to {}.",
     "What should a beginner know? The subject is {}.",
 )
-MORE_PROMPTS = [form.format(topic) for topic in _TOPICS for form in _FORMS]
+MORE_PROMPTS = [form.format(topic) for topic in _TOPICS + _THINGS for form in _FORMS]

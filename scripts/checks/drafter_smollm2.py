@@ -55,7 +55,7 @@ from curves import CURVES, GUESS_COST, Curve  # noqa: E402
 from smollm2 import PROMPTS, fetch_gguf, write_checkpoint, write_greedy_chats  # noqa: E402
 from smollm2_prompts import MORE_PROMPTS  # noqa: E402
 
-COLUMNS, UNROLL, PACK_TOKENS, ANSWER_TOKENS, HELD_OUT = 8192, 3, 352, 128, 24
+COLUMNS, UNROLL, PACK_TOKENS, ANSWER_TOKENS, HELD_OUT = 12288, 3, 352, 128, 24
 _STOP = 2
 
 
@@ -110,7 +110,7 @@ def train(
     folder = work / "states"
     folder.mkdir(exist_ok=True)
     states = TargetStates(
-        model, shape.aux_layers, chunk_tokens=PACK_TOKENS, folder=folder, disk_bytes=4_000_000_000
+        model, shape.aux_layers, chunk_tokens=PACK_TOKENS, folder=folder, disk_bytes=7_000_000_000
     )
     sample, _ = states.of(packs.step(0))
 

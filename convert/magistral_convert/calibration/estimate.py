@@ -36,10 +36,10 @@ _SAMPLES = 2
 # takes two halves.
 _SOLVING_OPERATIONS = 1 + 2 + 2 + 2 * PASSES
 _CORRECTING_OPERATIONS = 2
-# Operations a cube of the columns: a Cholesky factor in float64, which takes twice as long; its
-# inverse, and twice a product with that.
-_FACTORING_OPERATIONS = 2 / 3
-_INVERTING_OPERATIONS = 1 / 3 + 2 * 2
+# Operations a cube of the columns: a Cholesky factor in float64, which takes twice as long, and
+# the two of a regression. Those of its every right side, a square.
+_FACTORING_OPERATIONS = 2 / 3 + 2 * 2 / 3
+_REGRESSING_OPERATIONS = 2
 _FIRST_LAYER = "model.layers.0."
 
 
@@ -80,12 +80,13 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
     # q, k and v share their inputs, gate and up as well.
     inputs = [config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim]
     work: float = forward + _SOLVING_OPERATIONS * squares
-    work += sum(2 * tokens * _powers(n, 2) + _FACTORING_OPERATIONS * _powers(n, 3) for n in inputs)
-    # All but down_proj make good the drift of their inputs.
-    for width in inputs[:-1]:
-        work += 2 * tokens * _powers(width, 2) + _INVERTING_OPERATIONS * _powers(width, 3)
-    corrected = squares - config.dim * _powers(config.hidden_dim, 2)
-    return work + _CORRECTING_OPERATIONS * corrected
+    for width in inputs:  # H and the drift
+        work += 2 * 2 * tokens * _powers(width, 2)
+        work += (_FACTORING_OPERATIONS + _REGRESSING_OPERATIONS) * _powers(width, 3)
+    for width in inputs[1::2]:  # o_proj and down_proj make good what the hidden states lack
+        work += 2 * tokens * width * config.dim
+        work += _REGRESSING_OPERATIONS * _powers(width, 2) * config.dim
+    return work + _CORRECTING_OPERATIONS * squares
 
 
 def importance_operations(config: ModelConfig, tokens: int) -> float:
@@ -101,15 +102,14 @@ def importance_operations(config: ModelConfig, tokens: int) -> float:
 def _passes(config: ModelConfig, method: Method, tokens: int) -> tuple[int, int]:
     """How often a token goes through attention and through the inside of the MLP, in a layer.
 
-    Once a side; what reaches an output and is not kept from its sums is computed again, of
-    down_proj, which is asked on one side alone, once.
+    Once a side; what reaches an output and is not kept from its sums is computed again.
     """
     if method is not Method.CALIBRATED:
         return 1, 1
     again = [
         0 if is_inner_kept(config, tokens, each) else 1 for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
     ]
-    return 2 + 2 * again[0], 2 + again[1]
+    return 2 + 2 * again[0], 2 + 2 * again[1]
 
 
 def _powers(width: int, exponent: int) -> int:

@@ -37,9 +37,10 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
         return _BASE_BYTES + hidden + max(rounding, comparing)
     # The widest inputs are the MLP's inner ones, gathered with gate and up as they are written;
     # then each side goes through the MLP, the result's with its three matrices in float32.
-    blocks = [(end - begin) ** 2 for begin, end in column_spans(config.hidden_dim)]
-    gathered = 4 * sum(blocks)  # H, then its factors
-    gathering = max(gathered + 2 * 4 * largest, 3 * 4 * largest) + activations
+    spans = [end - begin for begin, end in column_spans(config.hidden_dim)]
+    # H, then its factors; the drift, then the correction; the lag, then the addition.
+    gathered = 4 * sum(span * (2 * span + config.dim) for span in spans)
+    gathering = max(gathered + 4 * 4 * largest, 3 * 4 * largest) + activations
     # What leads to an output and is kept until the layer goes on; attention's is gone by the MLP.
     kept = [
         inner_bytes(config, tokens, each) if is_inner_kept(config, tokens, each) else 0
@@ -47,8 +48,9 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
     ]
     attention = config.n_heads * config.head_dim
     attending = kept[0] + 5 * 4 * attention**2 + _SOLVER_BYTES
-    # H, its Cholesky factor and the flipped copies of one block at a time.
-    solving = gathered + 3 * 4 * max(blocks) + _SOLVER_BYTES
+    # H, its Cholesky factor and the flipped copies of one block at a time; before that H with its
+    # damping, twice, and what regression finds, as it comes and in order.
+    solving = gathered + 4 * 4 * max(spans) ** 2 + _SOLVER_BYTES
     # A whole layer's matrices as written are kept until they are on the disk, 8 bits at most.
     rounding = hidden + layer + max(kept[1] + max(gathering, solving), attending, comparing)
     return _BASE_BYTES + max(importance_bytes(config, layer, largest), rounding)

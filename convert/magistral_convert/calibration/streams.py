@@ -36,8 +36,6 @@ from .layer import (
 # Tokens that go through a layer at once.
 BATCH_TOKENS = 2048
 _BEFORE: dict[Names, Names] = {after: before for before, after in AFTER.items()}
-# Making good down_proj's drift as well left one real model 5 % further from its source.
-_LEFT_TO_DRIFT = (MLP_OUTPUT,)
 # Attention's of Magistral fit in, and are gone before its MLP, which takes more, is worked on.
 _MOST_KEPT_BYTES = 2 << 30
 
@@ -169,26 +167,30 @@ class PairedStream:
         return _head_sums(self._source, self.hidden, counts, has_curvature=True)
 
     def _gathered(self, layer: int, stage: Names) -> ColumnSums:
-        """What reaches the matrices of a stage, where their drift is wanted on both sides."""
-        has_drift = stage not in _LEFT_TO_DRIFT
+        """What reaches the matrices of a stage on both sides."""
         before = _BEFORE.get(stage)
-        sides = [side for side in Side if has_drift or side is Side.RESULT]
-        weights = {side: self._weights(layer, before or (), side) for side in sides}
-        sums = ColumnSums(has_curvature=True, has_drift=has_drift)
+        weights = {side: self._weights(layer, before or (), side) for side in Side}
+        sums = ColumnSums(has_curvature=True)
         tokens = sum(states.shape[0] * states.shape[1] for states, _ in self.hidden)
         is_kept = is_inner_kept(self._source.config, tokens, stage)
         counts = None if self._importance is None else self._importance.of_stage(layer, stage)
         for number, (batch, count) in enumerate(_counted(self.hidden, counts)):
-            inputs = []
-            for side in sides:
-                states = working(batch[side])
-                if before is None:
-                    inputs.append(normed_inputs(weights[side], states, stage, self._source.config))
-                    continue
-                inputs.append(inner_inputs(weights[side], states, before, self._source.config))
-                if is_kept:
-                    self._inner[side, number] = inputs[-1]
-            sums.add(inputs[0], inputs[-1], count)
+            states = [working(side) for side in batch]
+            if before is None:
+                inputs = [
+                    normed_inputs(weights[side], states[side], stage, self._source.config)
+                    for side in Side
+                ]
+                sums.add(inputs[Side.SOURCE], inputs[Side.RESULT], count)
+                continue
+            inputs = [
+                inner_inputs(weights[side], states[side], before, self._source.config)
+                for side in Side
+            ]
+            if is_kept:
+                self._inner.update({(side, number): inputs[side] for side in Side})
+            lag = (states[Side.SOURCE] - states[Side.RESULT]).reshape(len(inputs[0]), -1)
+            sums.add(inputs[Side.SOURCE], inputs[Side.RESULT], count, lag)
         return sums
 
     def _add_output(self, layer: int, before: Names) -> None:
@@ -226,10 +228,9 @@ def is_inner_kept(config: ModelConfig, tokens: int, names: Names) -> bool:
 
 
 def inner_bytes(config: ModelConfig, tokens: int, names: Names) -> int:
-    """The inputs of ATTENTION_OUTPUT or MLP_OUTPUT in float32, of the sides that are gathered."""
-    if names == MLP_OUTPUT:
-        return 4 * tokens * config.hidden_dim
-    return len(Side) * 4 * tokens * config.n_heads * config.head_dim
+    """The inputs of ATTENTION_OUTPUT or MLP_OUTPUT in float32, of both sides."""
+    attention = config.n_heads * config.head_dim
+    return len(Side) * 4 * tokens * (config.hidden_dim if names == MLP_OUTPUT else attention)
 
 
 def _batches(sequences: TokenArray) -> list[TokenArray]:
@@ -241,7 +242,7 @@ def _head_sums(
     source: Source, hidden: list[Batch], counts: FloatArray | None, *, has_curvature: bool
 ) -> ColumnSums:
     gain = read_tensor(source, "model.norm.weight")
-    sums = ColumnSums(has_curvature=has_curvature, has_drift=has_curvature)
+    sums = ColumnSums(has_curvature=has_curvature)
     for batch, count in _counted(hidden, counts):
         flat = (working(states).reshape(-1, states.shape[-1]) for states in batch)
         inputs = [rms_norm(rows, gain, source.config.norm_eps) for rows in flat]

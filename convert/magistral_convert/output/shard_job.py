@@ -75,7 +75,10 @@ def convert_shard(
     def store(block: _Block) -> StoredRows:
         rows = source.decode(block.request, block.data)
         format = tallies[block.request.tensor].plan.format
-        return store_rows(rows, format, STORED_DTYPES[recipe.dtype], block.known)
+        begin, known = block.request.start, block.known
+        if known is not None:
+            known = known.of_rows(begin, begin + rows.shape[0])
+        return store_rows(rows, format, STORED_DTYPES[recipe.dtype], known)
 
     with ShardWriter(folder / shard.file, shard.parts, fault) as writer:
         for block, stored in _computed(prepared(), store, recipe.method):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from mlx_magistral.model.quant_config import QuantFormat
 
 from .cholesky import lower_factor, panels
-from .dense import Array, as_mlx, as_stored, library, product, settle, whole, working
+from .dense import Array, as_stored, library, product, settle, whole, working
 from .quantize import Grid
 from .weighted import weighted_grid
 
@@ -96,16 +96,6 @@ def damping(columns: int, tokens: int) -> float:
 def has_enough_tokens(columns: int, tokens: int) -> bool:
     """Whether sums over so many inputs say more of the model than of those inputs."""
     return tokens >= _ENOUGH_TOKENS_A_COLUMN * columns
-
-
-def solve(curvature: Curvature, columns: FloatArray) -> FloatArray:
-    """H⁻¹ times ``columns`` (C, N), with H as it was damped, rows in storage order."""
-    # MLX has a triangular inverse and numpy none; both are LAPACK's.
-    feedback = as_mlx(curvature.feedback)
-    inverse = np.asarray(mx.linalg.tri_inv(feedback, upper=True, stream=mx.cpu))
-    half = product(inverse, columns[curvature.order]) / np.asarray(curvature.weight)[:, None]
-    found: FloatArray = product(inverse.T, half)[np.argsort(curvature.order)]
-    return found
 
 
 def damped_diagonal(diagonal: FloatArray, share: float = _DAMPING) -> FloatArray:

@@ -4,13 +4,13 @@ What the inputs of a matrix look like comes in as ColumnStatistics; where it com
 calibration's business.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
 from mlx_magistral.model.quant_config import QuantFormat
 
-from .dense import Array, as_mlx, library, product, working
+from .dense import Array, as_mlx, library, like, product, working
 from .descent import descend
 from .feedback import Curvature, Rounding, round_with_feedback, row_losses
 from .packing import pack_codes
@@ -32,7 +32,9 @@ class CurvatureBlock:
 
     begin: int
     curvature: Curvature
-    correction: Array | None = None  # (C, C): rows W had better be W + W @ correction
+    # Rows W (R, C) had better be W + W @ correction (C, C) + addition (R, C).
+    correction: Array | None = None
+    addition: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class ColumnStatistics:
 
     importance: Array  # (C,) > 0
     blocks: tuple[CurvatureBlock, ...] = ()
+
+    def of_rows(self, begin: int, end: int) -> "ColumnStatistics":
+        """What is known for these rows of a matrix."""
+        blocks = [
+            block if block.addition is None else replace(block, addition=block.addition[begin:end])
+            for block in self.blocks
+        ]
+        return replace(self, blocks=tuple(blocks))
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,9 @@ def store_rows(
 ) -> StoredRows:
     """Store rows (R, C) in ``format``, or cast them where it is None.
 
-    With statistics every row takes the candidate whose output error on the calibration inputs is
-    the least, so none is ever worse than plain; the errors kept are those to ``rows`` themselves.
+    Statistics are of these rows (``of_rows``). With them every row takes the candidate whose output
+    error on the calibration inputs is the least, so none is ever worse than plain; the errors kept
+    are those to ``rows`` themselves.
     """
     if format is None:
         return cast_rows(rows, dtype)
@@ -79,14 +90,16 @@ def store_rows(
 
 
 def _corrected(rows: Array, statistics: ColumnStatistics) -> Array:
-    """What rounding aims at: the rows that make good the drift of their inputs."""
+    """What rounding aims at: the rows that make good what the result lacks before them."""
     if not statistics.blocks:
         return rows
     parts = []
     for block in statistics.blocks:
-        part = _columns(rows, block)
+        exact = part = _columns(rows, block)
         if block.correction is not None:
-            part = part + product(part, block.correction)
+            part = part + product(exact, block.correction)
+        if block.addition is not None:
+            part = part + like(block.addition, part)
         parts.append(part)
     return library(rows).concatenate(parts, axis=1)
 

@@ -17,8 +17,8 @@ from tests.convert.tiny_checkpoints import PARAMS
 _CONFIG = ModelConfig(**PARAMS, tie_word_embeddings=False)
 # A row and square: feedback, plain's loss, and the descent's start and two passes.
 _SOLVING = 1 + 2 + 2 + 2 * 2
-# A cube: Cholesky in float64; inverse and two products where the drift is made good.
-_FACTORING, _INVERTING = 2 / 3, 1 / 3 + 4
+# A cube: Cholesky in float64; a regression's two factors, and its right sides, the drift.
+_CUBE = 2 / 3 + 4 / 3 + 2
 # Of one layer of _CONFIG: q 256x128, k and v 128x128, o 128x256, gate and up 256x128, down 128x256.
 _WEIGHTS = 256 * 128 + 2 * 128 * 128 + 128 * 256 + 2 * 256 * 128 + 128 * 256
 
@@ -30,21 +30,20 @@ def test_the_search_only_sends_text_through_the_layer() -> None:
 def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
     forward = 2 * 1000 * 2 * _WEIGHTS  # two sides of everything
-    # H and drift of all but down_proj, which has H alone.
-    known = 2 * 128**2 + 256**2
-    sums = 2 * 1000 * (2 * known + 256**2)
-    factors = _FACTORING * (2 * 128**3 + 2 * 256**3) + _INVERTING * (2 * 128**3 + 256**3)
-    corrected = (256 + 2 * 128 + 2 * 256) * 128**2 + 128 * 256**2
-    solving = _SOLVING * (corrected + 128 * 256**2) + 2 * corrected
-    assert found == pytest.approx(forward + sums + factors + solving)
+    # H and the drift; before o_proj and down_proj, whose inputs are the wide ones, also the lag.
+    sums = 2 * 1000 * (2 * (2 * 128**2 + 2 * 256**2) + 2 * 256 * 128)
+    cubes = _CUBE * (2 * 128**3 + 2 * 256**3) + 2 * 2 * 256**2 * 128
+    squares = (256 + 2 * 128 + 2 * 256) * 128**2 + 2 * 128 * 256**2
+    solving = (_SOLVING + 2) * squares
+    assert found == pytest.approx(forward + sums + cubes + solving)
 
 
 def test_what_is_too_large_to_keep_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
     monkeypatch.setattr(streams, "_MOST_KEPT_BYTES", 0)
     again = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
-    # q, k and v on both sides; gate and up on one.
-    assert again - kept == pytest.approx(2 * 1000 * (2 * 512 * 128 + 2 * 256 * 128))
+    # q, k and v, gate and up, all on both sides.
+    assert again - kept == pytest.approx(2 * 1000 * 2 * (512 * 128 + 2 * 256 * 128))
 
 
 def test_gradients_add_the_products_counted_by_hand() -> None:
@@ -57,10 +56,10 @@ def test_gradients_add_the_products_counted_by_hand() -> None:
 
 def test_wide_inputs_count_in_blocks() -> None:
     wide = dataclasses.replace(_CONFIG, hidden_dim=32768)
-    corrected = (2 * 32768 + 512) * 128**2 + 128 * 256**2
-    rest = (_SOLVING + 2) * corrected + (_FACTORING + _INVERTING) * (2 * 128**3 + 256**3)
+    squares = (2 * 32768 + 512) * 128**2 + 128 * 256**2
+    rest = (_SOLVING + 2) * squares + _CUBE * (2 * 128**3 + 256**3) + 2 * 256**2 * 128
     # Four blocks of 8,192 columns: a quarter of the whole square, a sixteenth of the cube.
-    expected = _SOLVING * 128 * 32768**2 / 4 + _FACTORING * 32768**3 / 16
+    expected = (_SOLVING + 2 + 2) * 128 * 32768**2 / 4 + _CUBE * 32768**3 / 16
     found = layer_operations(wide, Method.CALIBRATED, 0) - rest
     assert found == pytest.approx(expected, rel=1e-6)
 

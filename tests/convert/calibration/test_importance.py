@@ -127,12 +127,15 @@ def test_a_token_that_counts_twice_is_there_twice(kind: Callable[[np.ndarray], o
     generator = np.random.default_rng(0)
     exact = generator.standard_normal((300, 64)).astype(np.float32)
     drifted = exact + generator.standard_normal(exact.shape).astype(np.float32) / 8
+    lag = generator.standard_normal((300, 8)).astype(np.float32)
     counts = generator.integers(1, 4, 300)
-    weighted, repeated = (ColumnSums(has_curvature=True, has_drift=True) for _ in range(2))
-    weighted.add(kind(exact), kind(drifted), counts.astype(np.float32))
-    repeated.add(*(kind(np.repeat(side, counts, axis=0)) for side in (exact, drifted)))
+    weighted, repeated = (ColumnSums(has_curvature=True) for _ in range(2))
+    weighted.add(kind(exact), kind(drifted), counts.astype(np.float32), kind(lag))
+    sides = (kind(np.repeat(side, counts, axis=0)) for side in (exact, drifted, lag))
+    repeated.add(next(sides), next(sides), lag=next(sides))
     found, expected = (sums.statistics([64]) for sums in (weighted, repeated))
     assert np.allclose(found.importance, expected.importance, rtol=1e-4)
     one, other = found.blocks[0], expected.blocks[0]
     assert np.allclose(one.curvature.weight, other.curvature.weight, rtol=1e-3)
     assert np.allclose(one.correction, other.correction, atol=1e-3)
+    assert np.allclose(one.addition, other.addition, atol=1e-3)

@@ -6,15 +6,14 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from magistral_convert.calibration.column_sums import ColumnSums
-from magistral_convert.calibration.layer import layer_forward
+from magistral_convert.calibration.column_sums import _RIDGE, ColumnSums
+from magistral_convert.calibration.layer import ATTENTION_OUTPUT, add_output, layer_forward
 from magistral_convert.calibration.streams import PairedStream
 from magistral_convert.compare import compare_models
 from magistral_convert.output.plan import plan_conversion
 from magistral_convert.output.written import WrittenTensors
 from magistral_convert.pipeline import convert_checkpoint
 from magistral_convert.recipe import Method, Recipe
-from magistral_convert.rounding.feedback import factor_hessian, solve
 from magistral_convert.rounding.methods import store_rows
 from magistral_convert.rounding.quantize import dequantized
 from magistral_convert.sources.kinds import open_source
@@ -63,19 +62,35 @@ def _seen(source: Source, layer: int) -> dict[str, np.ndarray]:
     return inputs
 
 
-@pytest.mark.parametrize("name", ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj"])
+def _hidden_before(source: Source, name: str) -> np.ndarray:
+    """The hidden states (tokens, D) that what o_proj or down_proj of layer 1 brings is added to."""
+    hidden = layer_forward(read_layer(source, 0), np.array(embed(source, _TOKENS)), source.config)
+    if name == "mlp.down_proj":
+        inner = _seen(source, 1)["self_attn.o_proj"]
+        hidden = add_output(read_layer(source, 1), hidden, ATTENTION_OUTPUT, inner)
+    return hidden.reshape(-1, hidden.shape[-1])
+
+
+@pytest.mark.parametrize(
+    "name", ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj"]
+)
 def test_both_sides_are_what_the_two_models_compute(
     source: Source, result: Path, name: str
 ) -> None:
     stream = _stream(source, result)
     stream.leave(0)
-    pairs = []
+    pairs, lags = [], []
 
     class Spy(ColumnSums):
         def add(
-            self, exact: np.ndarray, drifted: np.ndarray, weights: np.ndarray | None = None
+            self,
+            exact: np.ndarray,
+            drifted: np.ndarray,
+            weights: np.ndarray | None = None,
+            lag: np.ndarray | None = None,
         ) -> None:
             pairs.append((exact, drifted))
+            lags.append(lag)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("magistral_convert.calibration.streams.ColumnSums", Spy)
@@ -87,6 +102,11 @@ def test_both_sides_are_what_the_two_models_compute(
         assert np.allclose(found, expected, rtol=0.05, atol=0.05)
         assert np.square(found - expected).mean() < 1e-4 * np.square(expected).mean()
     assert not np.allclose(exact, drifted, rtol=0.05, atol=0.05)
+    if name not in ("self_attn.o_proj", "mlp.down_proj"):
+        assert lags == [None] * len(lags)
+        return
+    before = [_hidden_before(open_source(folder), name) for folder in (source.folder, result)]
+    assert np.allclose(np.concatenate(lags), before[0] - before[1], rtol=0.05, atol=0.05)
 
 
 def test_a_layer_can_be_passed_without_looking(source: Source, result: Path) -> None:
@@ -125,35 +145,44 @@ def _drifting(tokens: int, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return exact, (exact + exact @ mix + noise).astype(np.float32)
 
 
-def _sums(exact: np.ndarray, drifted: np.ndarray) -> ColumnSums:
-    sums = ColumnSums(has_curvature=True, has_drift=True)
+def _sums(exact: np.ndarray, drifted: np.ndarray, lag: np.ndarray | None = None) -> ColumnSums:
+    sums = ColumnSums(has_curvature=True)
     for begin in range(0, len(exact), 100):
-        sums.add(exact[begin : begin + 100], drifted[begin : begin + 100])
+        span = slice(begin, begin + 100)
+        sums.add(exact[span], drifted[span], lag=None if lag is None else lag[span])
     return sums
 
 
-def test_the_correction_is_ridge_regression() -> None:
+def test_what_the_result_lacks_is_foretold_by_ridge_regression() -> None:
     exact, drifted = _drifting(600)
-    (block,) = _sums(exact, drifted).statistics((32,)).blocks
+    lag = (drifted @ np.random.default_rng(4).standard_normal((64, 24))).astype(np.float32)
+    (block,) = _sums(exact, drifted, lag).statistics((32,)).blocks
     hessian = drifted.T.astype(np.float64) @ drifted
-    hessian += 0.01 * np.diag(hessian).mean() * np.eye(64)
-    expected = np.linalg.solve(hessian, drifted.T.astype(np.float64) @ (exact - drifted)).T
-    assert block.correction is not None
-    assert np.allclose(np.array(block.correction), expected, atol=1e-4)
+    hessian += _RIDGE * np.diag(hessian).mean() * np.eye(64)
+    for found, missing in ((block.correction, exact - drifted), (block.addition, lag)):
+        expected = np.linalg.solve(hessian, drifted.T.astype(np.float64) @ missing).T
+        assert found is not None
+        assert np.allclose(np.array(found), expected, atol=1e-4)
+
+
+def test_blocks_share_what_the_hidden_states_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magistral_convert.calibration.column_sums._BLOCK_COLUMNS", 128)
+    exact, drifted = _drifting(1200, 256)
+    lag = np.random.default_rng(4).standard_normal((1200, 24)).astype(np.float32)
+    blocks = _sums(exact, drifted, lag).statistics((32,)).blocks
+    assert len(blocks) == 2
+    for block in blocks:
+        columns = slice(block.begin, block.begin + 128)
+        alone = _sums(exact[:, columns], drifted[:, columns], lag).statistics((32,)).blocks[0]
+        assert block.addition is not None
+        assert np.allclose(2 * block.addition, alone.addition, atol=1e-5)
 
 
 def test_too_few_tokens_correct_nothing() -> None:
-    (block,) = _sums(*_drifting(200)).statistics((32,)).blocks
+    exact, drifted = _drifting(200)
+    (block,) = _sums(exact, drifted, exact).statistics((32,)).blocks
     assert block.correction is None
-
-
-def test_solving_undoes_the_damped_h() -> None:
-    exact, _ = _drifting(600)
-    hessian = exact.T @ exact
-    right = np.random.default_rng(1).standard_normal((64, 5)).astype(np.float32)
-    found = solve(factor_hessian(hessian.copy(), (32,), 600), right)
-    np.fill_diagonal(hessian, np.diag(hessian) + 0.01 * np.diag(hessian).mean())
-    assert np.allclose(hessian @ np.array(found), right, atol=1e-3)
+    assert block.addition is None
 
 
 def test_rows_make_good_what_their_inputs_lost() -> None:
@@ -168,6 +197,25 @@ def test_rows_make_good_what_their_inputs_lost() -> None:
         difference = float(np.square(np.array(rows) - values).sum())
         assert stored.squared_error == pytest.approx(difference, rel=1e-3)
         left.append(np.square(fresh_drifted @ values.T - wanted).mean())
+    assert left[0] < left[1] / 2
+
+
+def test_rows_make_good_what_the_hidden_states_lack() -> None:
+    exact, _ = _drifting(600)
+    fresh, _ = _drifting(601)
+    generator = np.random.default_rng(2)
+    rows = mx.array(generator.standard_normal((96, 64)).astype(np.float32))
+    change = generator.standard_normal((64, 96)).astype(np.float32) * 0.3
+    wanted = fresh @ (np.array(rows).T + change)
+    left = []
+    for lag in (exact @ change, None):
+        statistics = _sums(exact, exact, lag).statistics((32,))
+        parts = [
+            store_rows(half, _FORMAT, mx.bfloat16, statistics.of_rows(begin, begin + 48)).parts
+            for begin, half in ((0, rows[:48]), (48, rows[48:]))
+        ]
+        values = np.concatenate([np.array(dequantized(each, _FORMAT)) for each in parts])
+        left.append(np.square(fresh @ values.T - wanted).mean())
     assert left[0] < left[1] / 2
 
 
