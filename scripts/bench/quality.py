@@ -99,7 +99,7 @@ def measure(
     source = open_source(checkpoint)
     used = text if recipe.needs_text else None
     tokens = importance_tokens(source.config)
-    kept = output.with_name(f"importance-{text.sha256[:12]}-{tokens}.npy")
+    kept = output.with_name(f"importance-{text.sha256[:12]}-{tokens}.npz")
     watcher = _SharedImportance(output, kept)
     report = convert_checkpoint(source, output, recipe, text=used, watcher=watcher)
     quality = (

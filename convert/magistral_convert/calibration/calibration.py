@@ -8,14 +8,16 @@ killed conversion does not begin again.
 from pathlib import Path
 
 import mlx.core as mx
+import numpy as np
 
 from magistral_convert.output.shards import Fault, ShardEntry, ShardWriter
 from magistral_convert.output.written import WrittenTensors
 from magistral_convert.progress import Watcher
 from magistral_convert.recipe import Recipe
 from magistral_convert.rounding.dense import working
-from magistral_convert.rounding.methods import ColumnStatistics
-from magistral_convert.sources.layer_weights import TokenArray
+from magistral_convert.rounding.feedback import damped_diagonal, factor_hessian
+from magistral_convert.rounding.methods import ColumnStatistics, CurvatureBlock
+from magistral_convert.sources.layer_weights import TokenArray, head_name
 from magistral_convert.sources.source import Source
 
 from .importance import TokenImportance
@@ -23,7 +25,7 @@ from .layer import stage_of
 from .streams import Batch, PairedStream, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
-IMPORTANCE_FILE = "importance.npy"
+IMPORTANCE_FILE = "importance.npz"
 
 
 class Calibration:
@@ -46,6 +48,7 @@ class Calibration:
         watcher: Watcher | None = None,
         fault: Fault = lambda step: None,
     ) -> None:
+        self._source = source
         self._shapes = source.shapes
         self._layers = source.config.n_layers
         self._sequences = sequences
@@ -78,8 +81,7 @@ class Calibration:
         if len(shape) != 2:
             return None
         if tensor == _EMBEDDING:
-            # Its input is one row, chosen: every column weighs the same.
-            return ColumnStatistics(working(mx.ones((shape[1],))))
+            return self._of_embedding(shape)
         if tensor.startswith("model.layers."):
             _, _, layer, inside = tensor.removesuffix(".weight").split(".", 3)
             self._go_to(int(layer))
@@ -92,6 +94,16 @@ class Calibration:
             assert format is not None
             self._head = self._stream.head_sums().statistics([format.group_size])
         return self._head
+
+    def _of_embedding(self, shape: tuple[int, ...]) -> ColumnStatistics:
+        format = self._recipe.format_of(_EMBEDDING, shape)
+        if self._importance is None or format is None or head_name(self._source) == _EMBEDDING:
+            # Its input is one row, chosen: every column weighs the same.
+            return ColumnStatistics(working(mx.ones((shape[1],))))
+        hessian, tokens = self._importance.of_embedding()
+        curvature = factor_hessian(hessian, [format.group_size], tokens)
+        importance = working(damped_diagonal(np.diag(hessian)))
+        return ColumnStatistics(importance, (CurvatureBlock(0, curvature),))
 
     def wrote(self, tensor: str, parts: tuple[mx.array, ...]) -> None:
         """Take rows of a tensor as they were stored, in order."""

@@ -33,10 +33,11 @@ _RIDGE = 0.3
 
 
 class ColumnSums:
-    """The diagonal of H; with ``has_curvature`` H in blocks, and what the result lacks."""
+    """The diagonal of H; with ``has_curvature`` H in blocks; with ``has_drift`` what lacks too."""
 
-    def __init__(self, *, has_curvature: bool) -> None:
+    def __init__(self, *, has_curvature: bool, has_drift: bool = False) -> None:
         self._has_curvature = has_curvature
+        self._has_drift = has_drift
         self._tokens = 0
         self._squares: FloatArray | None = None
         self._blocks: list[_Block] = []
@@ -65,7 +66,7 @@ class ColumnSums:
         if not self._has_curvature:
             return
         if not self._blocks:
-            self._blocks = [_Block(*span) for span in column_spans(columns)]
+            self._blocks = [_Block(*span, self._has_drift) for span in column_spans(columns)]
         for block in self._blocks:
             # Each block predicts the whole of the lag; their mean is no worse than they are.
             block.add(exact, drifted, None if lag is None else lag / len(self._blocks))
@@ -85,15 +86,17 @@ class ColumnSums:
 class _Block:
     """Sums over the columns ``begin`` to ``end``."""
 
-    def __init__(self, begin: int, end: int) -> None:
+    def __init__(self, begin: int, end: int, has_drift: bool) -> None:
         self._columns = slice(begin, end)
         self._hessian = np.zeros((end - begin, end - begin), np.float32)
-        self._drift = np.zeros_like(self._hessian)
+        self._drift = np.zeros_like(self._hessian) if has_drift else None
         self._lag: FloatArray | None = None
 
     def add(self, exact: Array, drifted: Array, lag: Array | None) -> None:
         there = drifted[:, self._columns]
         self._hessian += np.asarray(product(there.T, there))
+        if self._drift is None:
+            return
         self._drift += np.asarray(product(there.T, exact[:, self._columns] - there))
         if lag is not None:
             found = np.asarray(product(there.T, lag))
@@ -101,8 +104,7 @@ class _Block:
 
     def factored(self, group_sizes: Sequence[int], tokens: int) -> CurvatureBlock:
         correction = addition = None
-        # Of too few tokens regression would only learn the noise.
-        if has_enough_tokens(len(self._hessian), tokens):
+        if self._drift is not None:
             damped = self._hessian.copy()
             np.fill_diagonal(damped, damped_diagonal(np.diag(damped), _RIDGE))
             correction = np.linalg.solve(damped, self._drift).T
@@ -110,6 +112,11 @@ class _Block:
         del self._drift, self._lag
         curvature = factor_hessian(self._hessian, group_sizes, tokens)
         return CurvatureBlock(self._columns.start, curvature, correction, addition)
+
+
+def is_foretold(columns: int, tokens: int) -> bool:
+    """Whether what the result lacks is made good: from few tokens regression learns their noise."""
+    return has_enough_tokens(max(end - begin for begin, end in column_spans(columns)), tokens)
 
 
 def column_spans(columns: int) -> Sequence[tuple[int, int]]:

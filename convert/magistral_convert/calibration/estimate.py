@@ -21,11 +21,11 @@ from magistral_convert.rounding.quantize import STORED_DTYPES
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
-from .column_sums import column_spans
+from .column_sums import column_spans, is_foretold
 from .importance import importance_tokens
 from .kernels import causal_attention, gated
-from .layer import ATTENTION_OUTPUT, MLP_OUTPUT
-from .streams import is_inner_kept
+from .layer import AFTER, ATTENTION_OUTPUT, MLP_OUTPUT, STAGES, Names
+from .streams import gathered_sides, input_columns, is_inner_kept
 
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 2048, 256
 _PRODUCT_SIDE = 1024
@@ -36,9 +36,9 @@ _SAMPLES = 2
 # takes two halves.
 _SOLVING_OPERATIONS = 1 + 2 + 2 + 2 * PASSES
 _CORRECTING_OPERATIONS = 2
-# Operations a cube of the columns: a Cholesky factor in float64, which takes twice as long, and
-# the two of a regression. Those of its every right side, a square.
-_FACTORING_OPERATIONS = 2 / 3 + 2 * 2 / 3
+# Operations a cube of the columns: a Cholesky factor in float64, which takes twice as long; what
+# regression decomposes. A square and right side of it.
+_FACTORING_OPERATIONS, _DECOMPOSING_OPERATIONS = 2 / 3, 2 / 3
 _REGRESSING_OPERATIONS = 2
 _FIRST_LAYER = "model.layers.0."
 
@@ -76,17 +76,29 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
     forward *= 2 * tokens
     if method is not Method.CALIBRATED:
         return forward
-    squares = sum(rows * _powers(width, 2) for rows, width in shapes.values())
-    # q, k and v share their inputs, gate and up as well.
-    inputs = [config.dim, config.n_heads * config.head_dim, config.dim, config.hidden_dim]
-    work: float = forward + _SOLVING_OPERATIONS * squares
-    for width in inputs:  # H and the drift
-        work += 2 * 2 * tokens * _powers(width, 2)
-        work += (_FACTORING_OPERATIONS + _REGRESSING_OPERATIONS) * _powers(width, 3)
-    for width in inputs[1::2]:  # o_proj and down_proj make good what the hidden states lack
-        work += 2 * tokens * width * config.dim
-        work += _REGRESSING_OPERATIONS * _powers(width, 2) * config.dim
-    return work + _CORRECTING_OPERATIONS * squares
+    work: float = forward
+    for rows, width in shapes.values():
+        squares = rows * _powers(width, 2)
+        work += _SOLVING_OPERATIONS * squares
+        if is_foretold(width, tokens):
+            work += _CORRECTING_OPERATIONS * squares
+    for stage in STAGES:  # q, k and v share their inputs, gate and up as well
+        work += _knowing(config, stage, tokens)
+    return work
+
+
+def _knowing(config: ModelConfig, stage: Names, tokens: int) -> float:
+    """What is known of the inputs of a stage: H and its factors, and what the result lacks."""
+    columns = input_columns(config, stage)
+    squares, cubes = _powers(columns, 2), _powers(columns, 3)
+    work = 2 * tokens * squares + _FACTORING_OPERATIONS * cubes
+    if not is_foretold(columns, tokens):
+        return work
+    work += 2 * tokens * squares + (_DECOMPOSING_OPERATIONS + _REGRESSING_OPERATIONS) * cubes
+    if stage not in AFTER:  # its output is added to the hidden states, and makes good theirs too
+        work += 2 * tokens * columns * config.dim
+        work += (_DECOMPOSING_OPERATIONS * cubes) + _REGRESSING_OPERATIONS * squares * config.dim
+    return work
 
 
 def importance_operations(config: ModelConfig, tokens: int) -> float:
@@ -106,10 +118,11 @@ def _passes(config: ModelConfig, method: Method, tokens: int) -> tuple[int, int]
     """
     if method is not Method.CALIBRATED:
         return 1, 1
-    again = [
-        0 if is_inner_kept(config, tokens, each) else 1 for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
-    ]
-    return 2 + 2 * again[0], 2 + 2 * again[1]
+    attention, mlp = (
+        2 + (0 if is_inner_kept(config, tokens, each) else gathered_sides(config, tokens, each))
+        for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
+    )
+    return attention, mlp
 
 
 def _powers(width: int, exponent: int) -> int:

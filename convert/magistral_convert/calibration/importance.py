@@ -3,24 +3,29 @@
 The loss bends by the squared gradient at a matrix's output (its Fisher information), so what GPTQ
 had better lessen is the sum over tokens of that times the squared error. Gradients of some tokens
 say too little of wide inputs, so half of each H is of all tokens alike and half of the weighted.
+
+The embedding has no inputs to go by. An error in a row of it costs what the gradients g at the
+first layer say, e (sum of g gᵀ) eᵀ, so that sum is its H.
 """
 
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from magistral_convert.output.files import write_file
 from magistral_convert.output.shards import Fault
 from magistral_convert.progress import Watcher
-from magistral_convert.rounding.dense import library
+from magistral_convert.rounding.dense import library, product
 from magistral_convert.rounding.feedback import FloatArray, IndexArray
 from magistral_convert.sources.layer_weights import TokenArray, head_name
 from magistral_convert.sources.source import Source
 from mlx_magistral.model.config import ModelConfig
 
 from .gradients import Gradient, stream_gradients
-from .layer import AFTER, Names, stage_of
+from .layer import STAGES, Names, stage_of
 
 # On six layers of one real model, 8,192 tokens all of which were measured, this left 0.90 of the KL
 # that equal weights left, and 0.95 where one in four was measured; without the other half 0.97.
@@ -29,14 +34,21 @@ _SHARE = 0.5
 _LEAST_TOKENS, _TOKENS_A_COLUMN = 16384, 4
 # So many at once: their hidden states between all layers are held together.
 _GROUP_TOKENS, _BATCH_TOKENS = 8192, 1024
-_STAGES = tuple(names for pair in AFTER.items() for names in pair)
 _HEAD = -1
+
+
+@dataclass(frozen=True)
+class Squares:
+    """What the gradients of some rows of tokens add up to."""
+
+    of_outputs: FloatArray  # (4 stages a layer and the head, rows, L): squared, of each token
+    of_embedding: FloatArray  # (D, D): of what enters the first layer, how they go together
 
 
 class TokenImportance:
     """Weights of the calibration tokens (N, L), measured the first time they are asked for.
 
-    They are kept in ``file`` for a later run.
+    They are kept in ``file``, a .npz, for a later run.
     """
 
     def __init__(
@@ -52,7 +64,7 @@ class TokenImportance:
         self._file = file
         self._watcher = watcher
         self._fault = fault
-        self._squares: FloatArray | None = None
+        self._squares: Squares | None = None
 
     def of_stage(self, layer: int, stage: Names) -> FloatArray:
         """Of what the matrices of a stage make of each token."""
@@ -62,20 +74,25 @@ class TokenImportance:
         """Of each token's logits."""
         return self._weights(_HEAD)
 
-    def measure(self) -> FloatArray:
-        """Squared gradients of some rows of tokens: (4 stages a layer and the head, rows, L)."""
+    def of_embedding(self) -> tuple[FloatArray, int]:
+        """How much an error in an embedded token costs: H (D, D), a sum over so many tokens."""
+        squares = self.measure()
+        return squares.of_embedding, squares.of_outputs[0].size
+
+    def measure(self) -> Squares:
+        """The gradients of some rows of tokens, squared."""
         if self._squares is None:
             self._squares = self._kept()
         if self._squares is None:
             self._squares = self._measured()
             data = io.BytesIO()
-            np.save(data, self._squares)
+            np.savez(data, **vars(self._squares))
             write_file(self._file, data.getvalue(), self._fault)
         return self._squares
 
     def _weights(self, place: int) -> FloatArray:
         """1, and for those measured more by their squared gradient, as much in all as the ones."""
-        squares = self.measure()[place]
+        squares = self.measure().of_outputs[place]
         weights = np.ones(self._sequences.shape, np.float32)
         total = float(squares.sum())
         if total > 0:
@@ -90,17 +107,18 @@ class TokenImportance:
         count = min(rows, -(-importance_tokens(self._source.config) // length))
         return np.linspace(0, rows - 1, count).round().astype(np.int64)
 
-    def _kept(self) -> FloatArray | None:
+    def _kept(self) -> Squares | None:
         try:
-            found: FloatArray = np.load(self._file)
-        except (OSError, ValueError, EOFError):
+            with self._file.open("rb") as file, np.load(file) as found:
+                return Squares(**found)
+        except (OSError, ValueError, EOFError, BadZipFile):
             return None  # none yet, or damaged since
-        return found
 
-    def _measured(self) -> FloatArray:
+    def _measured(self) -> Squares:
         tokens = self._sequences[self._rows]
-        places = len(_STAGES) * self._source.config.n_layers + 1
+        places, dim = len(STAGES) * self._source.config.n_layers + 1, self._source.config.dim
         squares = np.zeros((places, *tokens.shape), np.float32)
+        embedding = np.zeros((dim, dim), np.float32)
         for group in _spans(len(tokens), tokens.shape[1], _GROUP_TOKENS):
             part = tokens[group]
             batches = _spans(len(part), tokens.shape[1], _BATCH_TOKENS)
@@ -115,10 +133,11 @@ class TokenImportance:
                 rows = found[self._place_of(gradient.module), batches[gradient.batch]]
                 rows += of_token.reshape(rows.shape)
 
-            stream_gradients(
-                self._source, [part[batch] for batch in batches], add, self._watcher, "importance"
-            )
-        return squares
+            texts = [part[batch] for batch in batches]
+            for entering in stream_gradients(self._source, texts, add, self._watcher, "importance"):
+                rows = entering.reshape(-1, dim)
+                embedding += np.asarray(product(rows.T, rows))
+        return Squares(squares, embedding)
 
     def _place_of(self, module: str) -> int:
         if f"{module}.weight" == head_name(self._source):
@@ -144,7 +163,7 @@ def importance_bytes(config: ModelConfig, layer: int, largest: int) -> int:
 
 
 def _place(layer: int, stage: Names) -> int:
-    return len(_STAGES) * layer + _STAGES.index(stage)
+    return len(STAGES) * layer + STAGES.index(stage)
 
 
 def _spans(rows: int, length: int, tokens: int) -> list[slice]:

@@ -25,12 +25,13 @@ MLP_INPUTS = ("mlp.gate_proj", "mlp.up_proj")
 MLP_OUTPUT = ("mlp.down_proj",)
 # The matrices that read hidden states, and the one that adds to them what these come to.
 AFTER: Mapping[Names, Names] = {ATTENTION_INPUTS: ATTENTION_OUTPUT, MLP_INPUTS: MLP_OUTPUT}
+STAGES = tuple(names for pair in AFTER.items() for names in pair)
 _NORMS = {ATTENTION_INPUTS: "input_layernorm", MLP_INPUTS: "post_attention_layernorm"}
 
 
 def stage_of(name: str) -> Names:
     """The matrices that share the inputs of the one with this name, itself included."""
-    return next(names for pair in AFTER.items() for names in pair if name in names)
+    return next(names for names in STAGES if name in names)
 
 
 def layer_forward(

@@ -16,12 +16,13 @@ from magistral_convert.sources.layer_weights import TokenArray, embed, read_laye
 from magistral_convert.sources.source import Source
 from mlx_magistral.model.config import ModelConfig
 
-from .column_sums import ColumnSums
+from .column_sums import ColumnSums, is_foretold
 from .importance import TokenImportance
 from .kernels import rms_norm
 from .layer import (
     AFTER,
     ATTENTION_INPUTS,
+    ATTENTION_OUTPUT,
     MLP_INPUTS,
     MLP_OUTPUT,
     Names,
@@ -167,30 +168,33 @@ class PairedStream:
         return _head_sums(self._source, self.hidden, counts, has_curvature=True)
 
     def _gathered(self, layer: int, stage: Names) -> ColumnSums:
-        """What reaches the matrices of a stage on both sides."""
+        """What reaches the matrices of a stage, on both sides where its lack is made good."""
         before = _BEFORE.get(stage)
-        weights = {side: self._weights(layer, before or (), side) for side in Side}
-        sums = ColumnSums(has_curvature=True)
         tokens = sum(states.shape[0] * states.shape[1] for states, _ in self.hidden)
+        has_drift = gathered_sides(self._source.config, tokens, stage) == len(Side)
+        sides = list(Side) if has_drift else [Side.RESULT]
+        weights = {side: self._weights(layer, before or (), side) for side in sides}
+        sums = ColumnSums(has_curvature=True, has_drift=has_drift)
         is_kept = is_inner_kept(self._source.config, tokens, stage)
         counts = None if self._importance is None else self._importance.of_stage(layer, stage)
         for number, (batch, count) in enumerate(_counted(self.hidden, counts)):
-            states = [working(side) for side in batch]
+            states = [working(batch[side]) for side in sides]
             if before is None:
                 inputs = [
-                    normed_inputs(weights[side], states[side], stage, self._source.config)
-                    for side in Side
+                    normed_inputs(weights[side], own, stage, self._source.config)
+                    for side, own in zip(sides, states, strict=True)
                 ]
-                sums.add(inputs[Side.SOURCE], inputs[Side.RESULT], count)
+                sums.add(inputs[0], inputs[-1], count)
                 continue
             inputs = [
-                inner_inputs(weights[side], states[side], before, self._source.config)
-                for side in Side
+                inner_inputs(weights[side], own, before, self._source.config)
+                for side, own in zip(sides, states, strict=True)
             ]
             if is_kept:
-                self._inner.update({(side, number): inputs[side] for side in Side})
-            lag = (states[Side.SOURCE] - states[Side.RESULT]).reshape(len(inputs[0]), -1)
-            sums.add(inputs[Side.SOURCE], inputs[Side.RESULT], count, lag)
+                kept = zip(sides, inputs, strict=True)
+                self._inner.update({(side, number): own for side, own in kept})
+            lag = (states[0] - states[-1]).reshape(len(inputs[0]), -1)
+            sums.add(inputs[0], inputs[-1], count, lag)
         return sums
 
     def _add_output(self, layer: int, before: Names) -> None:
@@ -228,9 +232,20 @@ def is_inner_kept(config: ModelConfig, tokens: int, names: Names) -> bool:
 
 
 def inner_bytes(config: ModelConfig, tokens: int, names: Names) -> int:
-    """The inputs of ATTENTION_OUTPUT or MLP_OUTPUT in float32, of both sides."""
-    attention = config.n_heads * config.head_dim
-    return len(Side) * 4 * tokens * (config.hidden_dim if names == MLP_OUTPUT else attention)
+    """The inputs of ATTENTION_OUTPUT or MLP_OUTPUT in float32, of the sides that are gathered."""
+    return gathered_sides(config, tokens, names) * 4 * tokens * input_columns(config, names)
+
+
+def gathered_sides(config: ModelConfig, tokens: int, names: Names) -> int:
+    """Whether the source's inputs of these matrices are asked for beside the result's: 2, or 1."""
+    return 2 if is_foretold(input_columns(config, names), tokens) else 1
+
+
+def input_columns(config: ModelConfig, names: Names) -> int:
+    """How wide the inputs of these matrices are."""
+    if names == MLP_OUTPUT:
+        return config.hidden_dim
+    return config.n_heads * config.head_dim if names == ATTENTION_OUTPUT else config.dim
 
 
 def _batches(sequences: TokenArray) -> list[TokenArray]:
@@ -242,7 +257,9 @@ def _head_sums(
     source: Source, hidden: list[Batch], counts: FloatArray | None, *, has_curvature: bool
 ) -> ColumnSums:
     gain = read_tensor(source, "model.norm.weight")
-    sums = ColumnSums(has_curvature=has_curvature)
+    tokens = sum(batch[0].shape[0] * batch[0].shape[1] for batch in hidden)
+    has_drift = has_curvature and is_foretold(source.config.dim, tokens)
+    sums = ColumnSums(has_curvature=has_curvature, has_drift=has_drift)
     for batch, count in _counted(hidden, counts):
         flat = (working(states).reshape(-1, states.shape[-1]) for states in batch)
         inputs = [rms_norm(rows, gain, source.config.norm_eps) for rows in flat]

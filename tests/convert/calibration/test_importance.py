@@ -9,15 +9,25 @@ import pytest
 from mlx import nn
 
 from magistral_convert.calibration import importance
+from magistral_convert.calibration.calibration import Calibration
 from magistral_convert.calibration.column_sums import ColumnSums
 from magistral_convert.calibration.importance import TokenImportance
 from magistral_convert.calibration.layer import ATTENTION_OUTPUT, MLP_INPUTS, MLP_OUTPUT
+from magistral_convert.output.plan import plan_conversion
+from magistral_convert.output.written import WrittenTensors
 from magistral_convert.progress import Watcher
+from magistral_convert.recipe import Method, Recipe
+from magistral_convert.rounding.methods import store_rows
+from magistral_convert.rounding.quantize import dequantized
 from magistral_convert.sources.kinds import open_source
+from magistral_convert.sources.layer_weights import read_tensor
 from magistral_convert.sources.source import Source
+from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.model.weights import load_model
 from tests.convert.tiny_checkpoints import native_weights, write_native
 
+_EMBEDDING = "model.embed_tokens.weight"
+_LONG = np.random.default_rng(6).integers(0, 192, (16, 40))
 _TOKENS = np.random.default_rng(5).integers(0, 192, (4, 10))
 
 
@@ -28,11 +38,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
 
 
 def _importance(source: Source, folder: Path, tokens: np.ndarray = _TOKENS) -> TokenImportance:
-    return TokenImportance(source, tokens, folder / "importance.npy", Watcher())
+    return TokenImportance(source, tokens, folder / "importance.npz", Watcher())
 
 
 class _Shifted(nn.Module):
-    """A linear layer with something added to what it brings."""
+    """A module with something added to what it brings."""
 
     def __init__(self, inner: nn.Module, shift: mx.array) -> None:
         super().__init__()
@@ -42,8 +52,8 @@ class _Shifted(nn.Module):
         return self.inner(x) + self.shift
 
 
-def _squares(source: Source, module_of: Callable[[nn.Module], nn.Module], name: str) -> np.ndarray:
-    """Each token's squared gradient at the output of one matrix, by automatic differentiation."""
+def _gradient(source: Source, module_of: Callable[[nn.Module], nn.Module], name: str) -> np.ndarray:
+    """Each token's gradient at what one module brings, by automatic differentiation."""
     model = load_model(source.folder).model
     parent = module_of(model)
     inner = getattr(parent, name)
@@ -55,8 +65,12 @@ def _squares(source: Source, module_of: Callable[[nn.Module], nn.Module], name: 
         picked = mx.take_along_axis(logits, tokens[:, 1:, None], axis=-1)[..., 0]
         return mx.sum(mx.logsumexp(logits, axis=-1) - picked)
 
-    gradient = mx.grad(loss)(mx.zeros((*_TOKENS.shape, inner.weight.shape[0])))
-    return np.array(mx.sum(gradient * gradient, axis=-1))
+    width = inner.weight.shape[1 if name == "embed_tokens" else 0]
+    return np.array(mx.grad(loss)(mx.zeros((*_TOKENS.shape, width))))
+
+
+def _squares(source: Source, module_of: Callable[[nn.Module], nn.Module], name: str) -> np.ndarray:
+    return np.square(_gradient(source, module_of, name)).sum(-1)
 
 
 @pytest.mark.parametrize("group_tokens", [8192, 20])  # all at once; two rows at a time
@@ -65,7 +79,8 @@ def test_the_squared_gradients_are_mlx_s(
 ) -> None:
     monkeypatch.setattr(importance, "_GROUP_TOKENS", group_tokens)
     monkeypatch.setattr(importance, "_BATCH_TOKENS", 10)
-    found = _importance(source, tmp_path).measure()
+    measured = _importance(source, tmp_path).measure()
+    found = measured.of_outputs
     expected = {
         4 * 1 + 1: _squares(source, lambda model: model.model.layers[1].self_attn, "o_proj"),
         4 * 2 + 3: _squares(source, lambda model: model.model.layers[2].mlp, "down_proj"),
@@ -78,11 +93,14 @@ def test_the_squared_gradients_are_mlx_s(
     for place, squares in expected.items():
         # Hidden states wait in bfloat16.
         assert np.allclose(found[place], squares, rtol=0.1, atol=0.02 * squares.max()), place
+    entering = _gradient(source, lambda model: model.model, "embed_tokens").reshape(-1, 128)
+    together = entering.T @ entering
+    assert np.allclose(measured.of_embedding, together, rtol=0.1, atol=0.02 * together.max())
 
 
 def test_half_is_shared_out_by_what_errors_cost(source: Source, tmp_path: Path) -> None:
     known = _importance(source, tmp_path)
-    squares = known.measure()[4 * 1 + 2]
+    squares = known.measure().of_outputs[4 * 1 + 2]
     weights = known.of_stage(1, MLP_INPUTS)
     assert np.allclose(weights - 1, squares / squares.mean(), rtol=1e-5)
     assert weights.sum() == pytest.approx(2 * _TOKENS.size)
@@ -96,7 +114,7 @@ def test_of_a_long_text_some_rows_are_measured(
 ) -> None:
     monkeypatch.setattr(importance, "importance_tokens", lambda config: 15)
     known = _importance(source, tmp_path)
-    assert known.measure().shape == (4 * 3 + 1, 2, 10)
+    assert known.measure().of_outputs.shape == (4 * 3 + 1, 2, 10)
     weights = known.of_stage(1, ATTENTION_OUTPUT)
     assert np.array_equal(weights[1:3], np.ones((2, 10)))
     assert weights.sum() == pytest.approx(2 * _TOKENS.size)
@@ -113,13 +131,30 @@ def test_a_later_run_takes_what_was_measured_unless_it_is_damaged(
         return measured(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(importance, "stream_gradients", counted)
-    first = _importance(source, tmp_path).measure()
-    assert np.array_equal(_importance(source, tmp_path).measure(), first)
+
+    def found() -> list[np.ndarray]:
+        return list(vars(_importance(source, tmp_path).measure()).values())
+
+    first = found()
+    assert all(map(np.array_equal, found(), first))
     assert len(passes) == 1
-    file = tmp_path / "importance.npy"
+    file = tmp_path / "importance.npz"
     file.write_bytes(file.read_bytes()[:-4])
-    assert np.array_equal(_importance(source, tmp_path).measure(), first)
+    assert all(map(np.array_equal, found(), first))
     assert len(passes) == 2
+
+
+def test_the_embedding_is_rounded_where_errors_cost_least(source: Source, tmp_path: Path) -> None:
+    table, format = read_tensor(source, _EMBEDDING), QuantFormat(32, 4)
+    written = WrittenTensors(tmp_path, plan_conversion(source.shapes, Recipe(4, 32)))
+    costs = []
+    for each in (written, None):  # calibrated, and the search alone
+        recipe = Recipe(4, 32, method=Method.CALIBRATED)
+        known = Calibration(source, _LONG, recipe, tmp_path, written=each).statistics(_EMBEDDING)
+        errors = table - dequantized(store_rows(table, format, mx.bfloat16, known).parts, format)
+        hessian = _importance(source, tmp_path, _LONG).measure().of_embedding
+        costs.append(float(np.sum((np.array(errors) @ hessian) * np.array(errors))))
+    assert costs[0] < 0.75 * costs[1]
 
 
 @pytest.mark.parametrize("kind", [np.array, mx.array])  # as on a CPU, and as on a GPU
@@ -129,7 +164,7 @@ def test_a_token_that_counts_twice_is_there_twice(kind: Callable[[np.ndarray], o
     drifted = exact + generator.standard_normal(exact.shape).astype(np.float32) / 8
     lag = generator.standard_normal((300, 8)).astype(np.float32)
     counts = generator.integers(1, 4, 300)
-    weighted, repeated = (ColumnSums(has_curvature=True) for _ in range(2))
+    weighted, repeated = (ColumnSums(has_curvature=True, has_drift=True) for _ in range(2))
     weighted.add(kind(exact), kind(drifted), counts.astype(np.float32), kind(lag))
     sides = (kind(np.repeat(side, counts, axis=0)) for side in (exact, drifted, lag))
     repeated.add(next(sides), next(sides), lag=next(sides))
