@@ -21,7 +21,6 @@ from magistral_convert.sources.layer_weights import TokenArray, head_name
 from magistral_convert.sources.source import Source
 
 from .importance import TokenImportance
-from .layer import stage_of
 from .streams import Batch, PairedStream, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
@@ -81,29 +80,31 @@ class Calibration:
         if len(shape) != 2:
             return None
         if tensor == _EMBEDDING:
-            return self._of_embedding(shape)
+            return self._of_embedding(shape[1])
         if tensor.startswith("model.layers."):
             _, _, layer, inside = tensor.removesuffix(".weight").split(".", 3)
             self._go_to(int(layer))
             self._is_inside = True
-            sizes = self._group_sizes(int(layer), inside)
-            return self._stream.sums(int(layer), inside).statistics(sizes)
+            sums = self._stream.sums(int(layer), inside)
+            return sums.statistics(self._group_size(tensor))
         if self._head is None:
             self._go_to(self._layers)
-            format = self._recipe.format_of(tensor, shape)
-            assert format is not None
-            self._head = self._stream.head_sums().statistics([format.group_size])
+            self._head = self._stream.head_sums().statistics(self._group_size(tensor))
         return self._head
 
-    def _of_embedding(self, shape: tuple[int, ...]) -> ColumnStatistics:
-        format = self._recipe.format_of(_EMBEDDING, shape)
-        if self._importance is None or format is None or head_name(self._source) == _EMBEDDING:
+    def _of_embedding(self, columns: int) -> ColumnStatistics:
+        if self._importance is None or head_name(self._source) == _EMBEDDING:
             # Its input is one row, chosen: every column weighs the same.
-            return ColumnStatistics(working(mx.ones((shape[1],))))
+            return ColumnStatistics(working(mx.ones((columns,))))
         hessian, tokens = self._importance.of_embedding()
-        curvature = factor_hessian(hessian, [format.group_size], tokens)
+        curvature = factor_hessian(hessian, self._group_size(_EMBEDDING), tokens)
         importance = working(damped_diagonal(np.diag(hessian)))
         return ColumnStatistics(importance, (CurvatureBlock(0, curvature),))
+
+    def _group_size(self, tensor: str) -> int:
+        format = self._recipe.format_of(tensor, self._shapes[tensor])
+        assert format is not None, "what is calibrated is quantized"
+        return format.group_size
 
     def wrote(self, tensor: str, parts: tuple[mx.array, ...]) -> None:
         """Take rows of a tensor as they were stored, in order."""
@@ -118,12 +119,6 @@ class Calibration:
             self._written.finish_shard()
         if self._at is not None:
             self._save(self._at)
-
-    def _group_sizes(self, layer: int, inside: str) -> list[int]:
-        """Of all matrices that read what the matrix ``inside`` the layer does."""
-        names = [f"model.layers.{layer}.{each}.weight" for each in stage_of(inside)]
-        formats = [self._recipe.format_of(name, self._shapes[name]) for name in names]
-        return sorted({format.group_size for format in formats if format is not None})
 
     def _go_to(self, layer: int) -> None:
         """Let the hidden states be those that enter ``layer``, or be in it already."""

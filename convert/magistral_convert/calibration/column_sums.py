@@ -71,13 +71,13 @@ class ColumnSums:
             # Each block predicts the whole of the lag; their mean is no worse than they are.
             block.add(exact, drifted, None if lag is None else lag / len(self._blocks))
 
-    def statistics(self, group_sizes: Sequence[int]) -> ColumnStatistics:
-        """Factor what was added, once, for groups of these sizes; the sums are dropped with it."""
+    def statistics(self, group_size: int) -> ColumnStatistics:
+        """Factor what was added, once, for groups of this size; the sums are dropped with it."""
         if self._statistics is None:
             assert self._squares is not None
             factored = []
             while self._blocks:
-                factored.append(self._blocks.pop(0).factored(group_sizes, self._tokens))
+                factored.append(self._blocks.pop(0).factored(group_size, self._tokens))
             importance = working(damped_diagonal(self._squares))
             self._statistics = ColumnStatistics(importance, tuple(factored))
         return self._statistics
@@ -102,7 +102,7 @@ class _Block:
             found = np.asarray(product(there.T, lag))
             self._lag = found if self._lag is None else self._lag + found
 
-    def factored(self, group_sizes: Sequence[int], tokens: int) -> CurvatureBlock:
+    def factored(self, group_size: int, tokens: int) -> CurvatureBlock:
         correction = addition = None
         if self._drift is not None:
             damped = self._hessian.copy()
@@ -110,7 +110,7 @@ class _Block:
             correction = np.linalg.solve(damped, self._drift).T
             addition = None if self._lag is None else np.linalg.solve(damped, self._lag).T
         del self._drift, self._lag
-        curvature = factor_hessian(self._hessian, group_sizes, tokens)
+        curvature = factor_hessian(self._hessian, group_size, tokens)
         return CurvatureBlock(self._columns.start, curvature, correction, addition)
 
 

@@ -24,7 +24,7 @@ from mlx_magistral.model.names import expected_shapes
 from .column_sums import column_spans, is_foretold
 from .importance import importance_tokens
 from .kernels import causal_attention, gated
-from .layer import AFTER, ATTENTION_OUTPUT, MLP_OUTPUT, STAGES, Names
+from .layer import AFTER, ATTENTION_OUTPUT, MATRICES, MLP_OUTPUT, Names, stage_of
 from .streams import gathered_sides, input_columns, is_inner_kept
 
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 2048, 256
@@ -82,13 +82,13 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
         work += _SOLVING_OPERATIONS * squares
         if is_foretold(width, tokens):
             work += _CORRECTING_OPERATIONS * squares
-    for stage in STAGES:  # q, k and v share their inputs, gate and up as well
-        work += _knowing(config, stage, tokens)
+    for name in MATRICES:
+        work += _knowing(config, stage_of(name), tokens)
     return work
 
 
 def _knowing(config: ModelConfig, stage: Names, tokens: int) -> float:
-    """What is known of the inputs of a stage: H and its factors, and what the result lacks."""
+    """What is known of a matrix's inputs: H and its factors, and what the result lacks."""
     columns = input_columns(config, stage)
     squares, cubes = _powers(columns, 2), _powers(columns, 3)
     work = 2 * tokens * squares + _FACTORING_OPERATIONS * cubes
@@ -136,7 +136,7 @@ def _seconds_a_weight(recipe: Recipe) -> float:
     blocks: tuple[CurvatureBlock, ...] = ()
     if recipe.method is Method.CALIBRATED:
         hessian = np.eye(_SAMPLE_COLUMNS, dtype=np.float32)
-        blocks = (CurvatureBlock(0, factor_hessian(hessian, (recipe.group_size,), _SAMPLE_ROWS)),)
+        blocks = (CurvatureBlock(0, factor_hessian(hessian, recipe.group_size, _SAMPLE_ROWS)),)
     statistics = ColumnStatistics(working(np.ones(_SAMPLE_COLUMNS, np.float32)), blocks)
     dtype = STORED_DTYPES[recipe.dtype]
     return _best_seconds(lambda: store_rows(rows, recipe.default_format, dtype, statistics)) / (

@@ -25,7 +25,7 @@ from magistral_convert.sources.source import Source
 from mlx_magistral.model.config import ModelConfig
 
 from .gradients import Gradient, stream_gradients
-from .layer import STAGES, Names, stage_of
+from .layer import MATRICES
 
 # On six layers of one real model, 8,192 tokens all of which were measured, this left 0.90 of the KL
 # that equal weights left, and 0.95 where one in four was measured; without the other half 0.97.
@@ -41,7 +41,7 @@ _HEAD = -1
 class Squares:
     """What the gradients of some rows of tokens add up to."""
 
-    of_outputs: FloatArray  # (4 stages a layer and the head, rows, L): squared, of each token
+    of_outputs: FloatArray  # (7 matrices a layer and the head, rows, L): squared, of each token
     of_embedding: FloatArray  # (D, D): of what enters the first layer, how they go together
 
 
@@ -66,9 +66,9 @@ class TokenImportance:
         self._fault = fault
         self._squares: Squares | None = None
 
-    def of_stage(self, layer: int, stage: Names) -> FloatArray:
-        """Of what the matrices of a stage make of each token."""
-        return self._weights(_place(layer, stage))
+    def of_matrix(self, layer: int, name: str) -> FloatArray:
+        """Of what a matrix of a layer makes of each token."""
+        return self._weights(_place(layer, name))
 
     def of_head(self) -> FloatArray:
         """Of each token's logits."""
@@ -116,7 +116,7 @@ class TokenImportance:
 
     def _measured(self) -> Squares:
         tokens = self._sequences[self._rows]
-        places, dim = len(STAGES) * self._source.config.n_layers + 1, self._source.config.dim
+        places, dim = len(MATRICES) * self._source.config.n_layers + 1, self._source.config.dim
         squares = np.zeros((places, *tokens.shape), np.float32)
         embedding = np.zeros((dim, dim), np.float32)
         for group in _spans(len(tokens), tokens.shape[1], _GROUP_TOKENS):
@@ -130,6 +130,7 @@ class TokenImportance:
             ) -> None:
                 xp, outputs = library(gradient.outputs), gradient.outputs
                 of_token = np.asarray(xp.sum(outputs * outputs, axis=1))
+                # The head comes in several blocks of rows.
                 rows = found[self._place_of(gradient.module), batches[gradient.batch]]
                 rows += of_token.reshape(rows.shape)
 
@@ -143,7 +144,7 @@ class TokenImportance:
         if f"{module}.weight" == head_name(self._source):
             return _HEAD
         _, _, layer, inside = module.split(".", 3)
-        return _place(int(layer), stage_of(inside))
+        return _place(int(layer), inside)
 
 
 def importance_tokens(config: ModelConfig) -> int:
@@ -162,8 +163,8 @@ def importance_bytes(config: ModelConfig, layer: int, largest: int) -> int:
     return hidden + 2 * layer + 4 * largest + activations
 
 
-def _place(layer: int, stage: Names) -> int:
-    return len(STAGES) * layer + STAGES.index(stage)
+def _place(layer: int, name: str) -> int:
+    return len(MATRICES) * layer + MATRICES.index(name)
 
 
 def _spans(rows: int, length: int, tokens: int) -> list[slice]:

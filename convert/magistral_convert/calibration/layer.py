@@ -26,6 +26,7 @@ MLP_OUTPUT = ("mlp.down_proj",)
 # The matrices that read hidden states, and the one that adds to them what these come to.
 AFTER: Mapping[Names, Names] = {ATTENTION_INPUTS: ATTENTION_OUTPUT, MLP_INPUTS: MLP_OUTPUT}
 STAGES = tuple(names for pair in AFTER.items() for names in pair)
+MATRICES = tuple(name for names in STAGES for name in names)
 _NORMS = {ATTENTION_INPUTS: "input_layernorm", MLP_INPUTS: "post_attention_layernorm"}
 
 

@@ -39,7 +39,7 @@ _LEFT_BY_CALIBRATION = {
     "up_proj": 0.30,
     "down_proj": 0.32,
     "lm_head": 0.14,
-    "embed_tokens": EMBED,
+    "embed_tokens": 0.45,
 }
 
 

@@ -130,7 +130,7 @@ class PairedStream:
         self._written = written
         self._importance = importance
         self._is_past_attention = False
-        self._stage: Names = ()
+        self._name = ""
         self._sums: ColumnSums | None = None
         self._inner: dict[tuple[Side, int], Array] = {}  # of a side and batch
         self.hidden: list[Batch] = []
@@ -147,12 +147,12 @@ class PairedStream:
 
     def sums(self, layer: int, name: str) -> ColumnSums:
         """See Stream; what is asked for must come after what is written."""
-        stage = stage_of(name)
-        if self._sums is None or stage != self._stage:
+        if self._sums is None or name != self._name:
+            stage = stage_of(name)
             if stage in (MLP_INPUTS, MLP_OUTPUT) and not self._is_past_attention:
                 self._add_output(layer, ATTENTION_INPUTS)
             self._sums = None  # freed before the next are made
-            self._stage, self._sums = stage, self._gathered(layer, stage)
+            self._name, self._sums = name, self._gathered(layer, name)
         return self._sums
 
     def leave(self, layer: int) -> None:
@@ -167,8 +167,12 @@ class PairedStream:
         counts = None if self._importance is None else self._importance.of_head()
         return _head_sums(self._source, self.hidden, counts, has_curvature=True)
 
-    def _gathered(self, layer: int, stage: Names) -> ColumnSums:
-        """What reaches the matrices of a stage, on both sides where its lack is made good."""
+    def _gathered(self, layer: int, name: str) -> ColumnSums:
+        """What reaches a matrix, on both sides where what the result lacks is made good.
+
+        q, k and v share their inputs, gate and up as well; but not how much each token counts.
+        """
+        stage = stage_of(name)
         before = _BEFORE.get(stage)
         tokens = sum(states.shape[0] * states.shape[1] for states, _ in self.hidden)
         has_drift = gathered_sides(self._source.config, tokens, stage) == len(Side)
@@ -176,7 +180,7 @@ class PairedStream:
         weights = {side: self._weights(layer, before or (), side) for side in sides}
         sums = ColumnSums(has_curvature=True, has_drift=has_drift)
         is_kept = is_inner_kept(self._source.config, tokens, stage)
-        counts = None if self._importance is None else self._importance.of_stage(layer, stage)
+        counts = None if self._importance is None else self._importance.of_matrix(layer, name)
         for number, (batch, count) in enumerate(_counted(self.hidden, counts)):
             states = [working(batch[side]) for side in sides]
             if before is None:

@@ -17,8 +17,9 @@ from .dense import Array, as_stored, library, product, settle, whole
 from .feedback import STEP_COLUMNS, Curvature, Rounding, in_order, in_storage_order, values_of
 from .quantize import Grid
 
-# On one real model two took 9 % off the cost of GPTQ's codes and 15 % off the KL to the source.
-PASSES = 2
+# On one real model two took 9 % off the cost of GPTQ's codes and 15 % off the KL to the source; on
+# eight layers of it four left 0.97 of what two left, without the 2 % of tokens that lost most.
+PASSES = 4
 _LEAST_SCALE = 1e-7
 _DETERMINED = 1e-6
 

@@ -15,8 +15,8 @@ from mlx_magistral.model.config import ModelConfig
 from tests.convert.tiny_checkpoints import PARAMS
 
 _CONFIG = ModelConfig(**PARAMS, tie_word_embeddings=False)
-# A row and square: feedback, plain's loss, and the descent's start and two passes.
-_SOLVING = 1 + 2 + 2 + 2 * 2
+# A row and square: feedback, plain's loss, and the descent's start and passes.
+_SOLVING = 1 + 2 + 2 + 2 * 4
 # A cube: Cholesky in float64; what a regression decomposes, and as many right sides, the drift.
 _CUBE = 2 / 3 + 2 / 3 + 2
 # Of one layer of _CONFIG: q 256x128, k and v 128x128, o 128x256, gate and up 256x128, down 128x256.
@@ -31,9 +31,9 @@ def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 2000)
     forward = 2 * 2000 * 2 * _WEIGHTS  # two sides of everything
     # H and the drift; before o_proj and down_proj, whose inputs are the wide ones, also the lag.
-    sums = 2 * 2000 * (2 * (2 * 128**2 + 2 * 256**2) + 2 * 256 * 128)
+    sums = 2 * 2000 * (2 * (5 * 128**2 + 2 * 256**2) + 2 * 256 * 128)
     lags = 2 * (2 / 3 * 256**3 + 2 * 256**2 * 128)
-    cubes = _CUBE * (2 * 128**3 + 2 * 256**3) + lags
+    cubes = _CUBE * (5 * 128**3 + 2 * 256**3) + lags
     squares = (256 + 2 * 128 + 2 * 256) * 128**2 + 2 * 128 * 256**2
     solving = (_SOLVING + 2) * squares
     assert found == pytest.approx(forward + sums + cubes + solving)
@@ -43,8 +43,8 @@ def test_few_tokens_foretell_nothing_of_wide_inputs() -> None:
     # 4 * 128 they are, and not 4 * 256.
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
     forward = 2 * 1000 * 2 * _WEIGHTS
-    sums = 2 * 1000 * (2 * 2 * 128**2 + 2 * 256**2)
-    cubes = _CUBE * 2 * 128**3 + 2 / 3 * 2 * 256**3
+    sums = 2 * 1000 * (2 * 5 * 128**2 + 2 * 256**2)
+    cubes = _CUBE * 5 * 128**3 + 2 / 3 * 2 * 256**3
     narrow, wide = (256 + 2 * 128 + 2 * 256) * 128**2, 2 * 128 * 256**2
     assert found == pytest.approx(
         forward + sums + cubes + (_SOLVING + 2) * narrow + _SOLVING * wide
@@ -73,7 +73,7 @@ def test_gradients_add_the_products_counted_by_hand() -> None:
 def test_wide_inputs_count_in_blocks() -> None:
     wide = dataclasses.replace(_CONFIG, hidden_dim=32768)
     squares = (2 * 32768 + 512) * 128**2 + 128 * 256**2
-    rest = _SOLVING * squares + 2 / 3 * (2 * 128**3 + 256**3)
+    rest = _SOLVING * squares + 2 / 3 * (5 * 128**3 + 256**3)
     # Four blocks of 8,192 columns: a quarter of the whole square, a sixteenth of the cube.
     expected = _SOLVING * 128 * 32768**2 / 4 + 2 / 3 * 32768**3 / 16
     found = layer_operations(wide, Method.CALIBRATED, 0) - rest

@@ -12,7 +12,6 @@ from magistral_convert.calibration import importance
 from magistral_convert.calibration.calibration import Calibration
 from magistral_convert.calibration.column_sums import ColumnSums
 from magistral_convert.calibration.importance import TokenImportance
-from magistral_convert.calibration.layer import ATTENTION_OUTPUT, MLP_INPUTS, MLP_OUTPUT
 from magistral_convert.output.plan import plan_conversion
 from magistral_convert.output.written import WrittenTensors
 from magistral_convert.progress import Watcher
@@ -82,12 +81,9 @@ def test_the_squared_gradients_are_mlx_s(
     measured = _importance(source, tmp_path).measure()
     found = measured.of_outputs
     expected = {
-        4 * 1 + 1: _squares(source, lambda model: model.model.layers[1].self_attn, "o_proj"),
-        4 * 2 + 3: _squares(source, lambda model: model.model.layers[2].mlp, "down_proj"),
-        4 * 0 + 2: sum(
-            _squares(source, lambda model: model.model.layers[0].mlp, name)
-            for name in ("gate_proj", "up_proj")
-        ),
+        7 * 1 + 3: _squares(source, lambda model: model.model.layers[1].self_attn, "o_proj"),
+        7 * 2 + 6: _squares(source, lambda model: model.model.layers[2].mlp, "down_proj"),
+        7 * 0 + 5: _squares(source, lambda model: model.model.layers[0].mlp, "up_proj"),
         -1: _squares(source, lambda model: model, "lm_head"),
     }
     for place, squares in expected.items():
@@ -100,13 +96,13 @@ def test_the_squared_gradients_are_mlx_s(
 
 def test_half_is_shared_out_by_what_errors_cost(source: Source, tmp_path: Path) -> None:
     known = _importance(source, tmp_path)
-    squares = known.measure().of_outputs[4 * 1 + 2]
-    weights = known.of_stage(1, MLP_INPUTS)
+    squares = known.measure().of_outputs[7 * 1 + 4]
+    weights = known.of_matrix(1, "mlp.gate_proj")
     assert np.allclose(weights - 1, squares / squares.mean(), rtol=1e-5)
     assert weights.sum() == pytest.approx(2 * _TOKENS.size)
     assert known.of_head().shape == _TOKENS.shape
     # What no token follows bends no loss.
-    assert np.allclose(known.of_stage(2, MLP_OUTPUT)[:, -1], 1)
+    assert np.allclose(known.of_matrix(2, "mlp.down_proj")[:, -1], 1)
 
 
 def test_of_a_long_text_some_rows_are_measured(
@@ -114,8 +110,8 @@ def test_of_a_long_text_some_rows_are_measured(
 ) -> None:
     monkeypatch.setattr(importance, "importance_tokens", lambda config: 15)
     known = _importance(source, tmp_path)
-    assert known.measure().of_outputs.shape == (4 * 3 + 1, 2, 10)
-    weights = known.of_stage(1, ATTENTION_OUTPUT)
+    assert known.measure().of_outputs.shape == (7 * 3 + 1, 2, 10)
+    weights = known.of_matrix(1, "self_attn.o_proj")
     assert np.array_equal(weights[1:3], np.ones((2, 10)))
     assert weights.sum() == pytest.approx(2 * _TOKENS.size)
 
@@ -168,7 +164,7 @@ def test_a_token_that_counts_twice_is_there_twice(kind: Callable[[np.ndarray], o
     weighted.add(kind(exact), kind(drifted), counts.astype(np.float32), kind(lag))
     sides = (kind(np.repeat(side, counts, axis=0)) for side in (exact, drifted, lag))
     repeated.add(next(sides), next(sides), lag=next(sides))
-    found, expected = (sums.statistics([64]) for sums in (weighted, repeated))
+    found, expected = (sums.statistics(64) for sums in (weighted, repeated))
     assert np.allclose(found.importance, expected.importance, rtol=1e-4)
     one, other = found.blocks[0], expected.blocks[0]
     assert np.allclose(one.curvature.weight, other.curvature.weight, rtol=1e-3)

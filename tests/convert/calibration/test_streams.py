@@ -157,7 +157,7 @@ def _sums(exact: np.ndarray, drifted: np.ndarray, lag: np.ndarray | None = None)
 def test_what_the_result_lacks_is_foretold_by_ridge_regression() -> None:
     exact, drifted = _drifting(600)
     lag = (drifted @ np.random.default_rng(4).standard_normal((64, 24))).astype(np.float32)
-    (block,) = _sums(exact, drifted, lag).statistics((32,)).blocks
+    (block,) = _sums(exact, drifted, lag).statistics(32).blocks
     hessian = drifted.T.astype(np.float64) @ drifted
     hessian += _RIDGE * np.diag(hessian).mean() * np.eye(64)
     for found, missing in ((block.correction, exact - drifted), (block.addition, lag)):
@@ -170,11 +170,11 @@ def test_blocks_share_what_the_hidden_states_lack(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("magistral_convert.calibration.column_sums._BLOCK_COLUMNS", 128)
     exact, drifted = _drifting(1200, 256)
     lag = np.random.default_rng(4).standard_normal((1200, 24)).astype(np.float32)
-    blocks = _sums(exact, drifted, lag).statistics((32,)).blocks
+    blocks = _sums(exact, drifted, lag).statistics(32).blocks
     assert len(blocks) == 2
     for block in blocks:
         columns = slice(block.begin, block.begin + 128)
-        alone = _sums(exact[:, columns], drifted[:, columns], lag).statistics((32,)).blocks[0]
+        alone = _sums(exact[:, columns], drifted[:, columns], lag).statistics(32).blocks[0]
         assert block.addition is not None
         assert np.allclose(2 * block.addition, alone.addition, atol=1e-5)
 
@@ -182,8 +182,8 @@ def test_blocks_share_what_the_hidden_states_lack(monkeypatch: pytest.MonkeyPatc
 def test_few_tokens_foretell_nothing_of_wide_inputs(source: Source, result: Path) -> None:
     # 20 rows of 40 are 4 for each column of q_proj, and fewer for each of o_proj.
     stream = _stream(source, result, _TOKENS[:20])
-    assert stream.sums(0, "self_attn.q_proj").statistics((32,)).blocks[0].correction is not None
-    (block,) = stream.sums(0, "self_attn.o_proj").statistics((32,)).blocks
+    assert stream.sums(0, "self_attn.q_proj").statistics(32).blocks[0].correction is not None
+    (block,) = stream.sums(0, "self_attn.o_proj").statistics(32).blocks
     assert (block.correction, block.addition) == (None, None)
 
 
@@ -194,7 +194,7 @@ def test_rows_make_good_what_their_inputs_lost() -> None:
     wanted = fresh @ np.array(rows).T
     left = []
     for aimed_at in (exact, drifted):  # with the drift known, and as if there were none
-        stored = store_rows(rows, _FORMAT, mx.bfloat16, _sums(aimed_at, drifted).statistics((32,)))
+        stored = store_rows(rows, _FORMAT, mx.bfloat16, _sums(aimed_at, drifted).statistics(32))
         values = np.array(dequantized(stored.parts, _FORMAT))
         difference = float(np.square(np.array(rows) - values).sum())
         assert stored.squared_error == pytest.approx(difference, rel=1e-3)
@@ -211,7 +211,7 @@ def test_rows_make_good_what_the_hidden_states_lack() -> None:
     wanted = fresh @ (np.array(rows).T + change)
     left = []
     for lag in (exact @ change, None):
-        statistics = _sums(exact, exact, lag).statistics((32,))
+        statistics = _sums(exact, exact, lag).statistics(32)
         parts = [
             store_rows(half, _FORMAT, mx.bfloat16, statistics.of_rows(begin, begin + 48)).parts
             for begin, half in ((0, rows[:48]), (48, rows[48:]))

@@ -33,7 +33,7 @@ def test_a_matrix_that_is_not_definite_raises() -> None:
 def test_factoring_takes_three_times_the_size_of_the_hessian() -> None:
     hessian = _definite(2048).astype(np.float32)
     tracemalloc.start()
-    factor_hessian(hessian, (64,), 10**6)
+    factor_hessian(hessian, 64, 10**6)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3.75 * hessian.nbytes

@@ -100,7 +100,7 @@ def test_a_pass_makes_the_choices_of_naive_descent(
 ) -> None:
     monkeypatch.setattr(descent, "PASSES", 1)
     few, format = rows[:6], QuantFormat(_SIZE, 4)
-    curvature = factor_hessian(hessian, (_SIZE,), _TOKENS)
+    curvature = factor_hessian(hessian, _SIZE, _TOKENS)
     start = round_with_feedback(few, curvature, format, mx.bfloat16)
     found, *_ = _parts(descent.descend(few, start, curvature, format, mx.bfloat16))
     parts = _parts(start)
@@ -117,7 +117,7 @@ def test_no_row_gets_worse_and_all_together_better(
     bits: int, hessian: np.ndarray, rows: np.ndarray
 ) -> None:
     format = QuantFormat(_SIZE, bits)
-    curvature = factor_hessian(hessian, (_SIZE,), _TOKENS)
+    curvature = factor_hessian(hessian, _SIZE, _TOKENS)
     start = round_with_feedback(rows, curvature, format, mx.bfloat16)
     end = descent.descend(rows, start, curvature, format, mx.bfloat16)
     before, after = (_losses(_errors(rows, each), _damped(hessian)) for each in (start, end))
@@ -133,7 +133,7 @@ def test_no_row_gets_worse_and_all_together_better(
 def test_rows_without_spread_stay_finite(hessian: np.ndarray) -> None:
     rows = np.repeat(np.array([[0.0], [0.5]], np.float32), _COLUMNS, axis=1)
     format = QuantFormat(_SIZE, 4)
-    curvature = factor_hessian(hessian, (_SIZE,), _TOKENS)
+    curvature = factor_hessian(hessian, _SIZE, _TOKENS)
     start = round_with_feedback(rows, curvature, format, mx.bfloat16)
     end = descent.descend(rows, start, curvature, format, mx.bfloat16)
     assert np.all(np.array(end.loss) <= np.array(start.loss) + 1e-6)
@@ -144,7 +144,7 @@ def test_rows_without_spread_stay_finite(hessian: np.ndarray) -> None:
 def test_mlx_s_arrays_are_rounded_as_numpy_s(
     bits: int, hessian: np.ndarray, rows: np.ndarray
 ) -> None:
-    format, curvature = QuantFormat(_SIZE, bits), factor_hessian(hessian, (_SIZE,), _TOKENS)
+    format, curvature = QuantFormat(_SIZE, bits), factor_hessian(hessian, _SIZE, _TOKENS)
     parts = (curvature.feedback, curvature.weight, curvature.importance)
     on_gpu = Curvature(curvature.order, *map(mx.array, parts))
     results = []
