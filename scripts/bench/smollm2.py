@@ -42,7 +42,7 @@ FORMS = (
 PROMPTS = [form.format(topic) for topic in _TOPICS for form in FORMS]
 _END = 2
 _BATCH = 32  # conversations answered together
-_CHAT = (
+CHAT = (
     "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face"
     "<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 )
@@ -130,7 +130,7 @@ def _answer(
     partial = path.with_suffix(".partial")
     chats = json.loads(partial.read_text()) if partial.exists() else []
     for begin in range(len(chats), len(prompts), at_once):
-        texts = [_CHAT.format(prompt) for prompt in prompts[begin : begin + at_once]]
+        texts = [CHAT.format(prompt) for prompt in prompts[begin : begin + at_once]]
         batch = tokenizer(texts, return_tensors="pt", padding=True)
         torch.manual_seed(1 + begin)
         with torch.no_grad():

@@ -77,4 +77,5 @@ _FORMS = (
     "Write a short introduction to {}.",
     "What should a beginner know? The subject is {}.",
 )
-MORE_PROMPTS = [form.format(topic) for topic in _TOPICS + _THINGS for form in _FORMS]
+MORE_TOPICS = _TOPICS + _THINGS
+MORE_PROMPTS = [form.format(topic) for topic in MORE_TOPICS for form in _FORMS]

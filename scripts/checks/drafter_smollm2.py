@@ -5,14 +5,16 @@ SmolLM2-135M-Instruct, as scripts/bench/smollm2.py has it, in float32, which a C
 times faster. It answers prompts of that file and of smollm2_prompts.py at temperature 0; the last
 four topics of the first are held out. It has no tekken.json, so ids go to the trainer as they are,
 by the same code as train-drafter. Killed, it goes on. Use OpenBLAS (docs/training.md): all of it is
-then half an hour of one core, and several without.
+then two hours of one core, and a night without.
 
-    scripts/checks/drafter_smollm2.py --work DIR [--chats 384] [--epochs 2.5] [--guesses 3 4]
+    scripts/checks/drafter_smollm2.py --work DIR [--chats 4016] [--epochs 1] [--guesses 3 4]
                                       [--report FILE] [--json]
 
 At the end held-out prompts are answered at temperature 0 with a fixed number of guesses, by the
-head alone and with look-ups beside it. It tells ids a pass, whether the ids are those of plain
-decoding, the wall clock here, and a replay of the same passes on the curves of curves.py.
+head alone and with look-ups beside it; with --form "Describe {} to a friend." it is questions of
+that form, which none had, on topics that were learned from. It tells ids a pass, whether the ids
+are those of plain decoding, the wall clock here, and a replay of the same passes on the curves of
+curves.py.
 """
 
 import argparse
@@ -52,8 +54,8 @@ from mlx_magistral.train.watcher import Watcher
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
 from curves import CURVES, GUESS_COST, Curve  # noqa: E402
-from smollm2 import PROMPTS, fetch_gguf, write_checkpoint, write_greedy_chats  # noqa: E402
-from smollm2_prompts import MORE_PROMPTS  # noqa: E402
+from smollm2 import CHAT, PROMPTS, fetch_gguf, write_checkpoint, write_greedy_chats  # noqa: E402
+from smollm2_prompts import MORE_PROMPTS, MORE_TOPICS  # noqa: E402
 
 COLUMNS, UNROLL, PACK_TOKENS, ANSWER_TOKENS, HELD_OUT = 12288, 3, 352, 128, 24
 _STOP = 2
@@ -84,6 +86,16 @@ def said_by(checkpoint: Path, chats: Sequence[Sequence[int]]) -> list[Said]:
     return texts
 
 
+def questions(checkpoint: Path, form: str, count: int) -> list[list[int]]:
+    """Prompts of a form, on topics from all over those that were learned from."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    topics = MORE_TOPICS[:: len(MORE_TOPICS) // count][:count]
+    texts = [CHAT.format(form.format(topic)) for topic in topics]
+    return [list(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+
+
 def train(
     model: Transformer,
     config: ModelConfig,
@@ -103,7 +115,7 @@ def train(
         pack_tokens=PACK_TOKENS,
         draft_vocab=COLUMNS,
         unroll=UNROLL,
-        learning_rate=2e-3,
+        learning_rate=1e-3,
         eval_every=90,
         save_every=10,
     )
@@ -246,12 +258,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="a folder for everything")
-    parser.add_argument("--chats", type=int, default=384, help="prompts in all")
-    parser.add_argument("--epochs", type=float, default=2.5)
+    parser.add_argument("--chats", type=int, default=4016, help="prompts in all")
+    parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--guesses", type=int, nargs="+", default=[3, 4])
     parser.add_argument(
         "--prompts", type=int, default=HELD_OUT, help="held-out ones to answer, of all topics"
     )
+    parser.add_argument("--form", help="ask this of learned topics, {} for each, instead")
     parser.add_argument("--measure-only", action="store_true", help="a head that is there")
     parser.add_argument("--report", type=Path, help="write the result here as JSON")
     parser.add_argument("--json", action="store_true")
@@ -275,11 +288,14 @@ def main() -> None:
     head = HeadDraft(load_head(work / "head", config, dtype=mx.float32), model)
     some = held_out[:: max(1, HELD_OUT // arguments.prompts)][: arguments.prompts]
     prompts = [list(said.tokens[: said.prompt_tokens]) for said in some]
+    if arguments.form:
+        prompts = questions(checkpoint, arguments.form, arguments.prompts)
     result = {
         "chats": len(texts) - HELD_OUT,
         "ids_learned_from": sum(len(s) - s.prompt_tokens for s in texts)
         - sum(len(s) - s.prompt_tokens for s in held_out),
         "epochs": arguments.epochs,
+        "asked": arguments.form or "topics held out",
         "measured": measure(model, head, prompts, arguments.guesses),
     }
     if arguments.report:
