@@ -140,14 +140,13 @@ def test_the_embedding_is_weighed_by_the_gradient_at_its_rows(
     assert cost == pytest.approx(expected, rel=0.05)
 
 
-def test_a_method_that_leaves_less_of_the_error_costs_less_but_for_the_embedding(
-    source: Source,
-) -> None:
-    plain, fed_back = (
-        _costs(source, Recipe(4, method=method)) for method in (Method.PLAIN, Method.CALIBRATED)
-    )
-    assert fed_back["model.embed_tokens"] == plain["model.embed_tokens"]
-    assert fed_back["lm_head"][0] < plain["lm_head"][0] / 2
+def test_costs_are_what_a_method_leaves_of_each_kind_of_matrix(source: Source) -> None:
+    plain, searched, calibrated = (_costs(source, Recipe(4, method=method)) for method in Method)
+    assert searched["model.embed_tokens"] == plain["model.embed_tokens"]
+    assert calibrated["model.embed_tokens"][0] < plain["model.embed_tokens"][0] / 2
+    assert calibrated["lm_head"][0] < searched["lm_head"][0] < plain["lm_head"][0]
+    left = {module: calibrated[module][0] / plain[module][0] for module in plain}
+    assert left["model.layers.1.self_attn.q_proj"] < left["model.layers.1.mlp.down_proj"] / 2
 
 
 def test_a_model_is_no_distance_from_itself(source: Source) -> None:
