@@ -24,8 +24,7 @@ from mlx_magistral.terminal.time_left_column import TimeLeftColumn
 from mlx_magistral.terminal.times import SteppedTimeLeft
 
 from .memory import readable_bytes
-from .output.plan import ConversionPlan
-from .progress import Watcher
+from .progress import Forecast, Watcher
 
 # The estimate waits for a whole layer of a large model after its embedding, and for a steady pace.
 _ESTIMATE_AFTER_SHARE = 0.05
@@ -87,21 +86,15 @@ class ConversionDisplay(Watcher):
     ) -> None:
         self._progress.stop()
 
-    def planned(
-        self,
-        plan: ConversionPlan,
-        source_bytes: int,
-        memory_bytes: int,
-        warnings: tuple[str, ...],
-        seconds: float | None = None,
-    ) -> None:
+    def foretold(self, forecast: Forecast) -> None:
+        plan, seconds = forecast.plan, forecast.seconds
         pace = "" if seconds is None else f" and {_readable_seconds(seconds)} at the pace of now"
         self._console.print(
-            f"{readable_bytes(source_bytes)} -> {readable_bytes(plan.nbytes)}, "
+            f"{readable_bytes(forecast.source_bytes)} -> {readable_bytes(plan.nbytes)}, "
             f"{plan.bits_per_weight:.2f} bits a weight, {_shards(len(plan.shards))}; needs about "
-            f"{readable_bytes(memory_bytes)} of memory{pace}"
+            f"{readable_bytes(forecast.memory_bytes)} of memory{pace}"
         )
-        for warning in warnings:
+        for warning in forecast.warnings:
             self._console.print(f"warning: {warning}")
         self._progress.update(self._task, total=plan.weights)
         self._weights = plan.weights

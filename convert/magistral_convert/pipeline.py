@@ -34,7 +34,7 @@ from .output.report import worst_tensors, write_model_card
 from .output.shard_job import convert_shard
 from .output.shards import Fault
 from .output.written import WrittenTensors
-from .progress import ConversionReport, Watcher
+from .progress import ConversionReport, Forecast, Watcher
 from .recipe import Method, Recipe
 from .sources.kinds import open_source
 from .sources.source import Source
@@ -124,8 +124,15 @@ class _Conversion:
         self._find_finished()
         resumed = len(self._records)
         self._check_disk()
-        memory, seconds = self._memory_bytes(), self._seconds()
-        self._watcher.planned(self._plan, self._source.nbytes, memory, self._warnings(), seconds)
+        self._watcher.foretold(
+            Forecast(
+                self._plan,
+                self._source.nbytes,
+                self._memory_bytes(),
+                self._warnings(),
+                self._seconds(),
+            )
+        )
         self._watcher.resumed(resumed, self._finished_weights())
         unfinished = [each for each in self._plan.shards if each.file not in self._records]
         calibration = self._calibration()

@@ -9,21 +9,22 @@ from typing import Any
 from .output.plan import ConversionPlan
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a conversion is going to make, and what it will take."""
+
+    plan: ConversionPlan
+    source_bytes: int
+    memory_bytes: int  # an estimate
+    warnings: tuple[str, ...] = ()
+    seconds: float | None = None  # an estimate of calibration's; None for a plain conversion
+
+
 class Watcher:
     """Override what you want to know."""
 
-    def planned(
-        self,
-        plan: ConversionPlan,
-        source_bytes: int,
-        memory_bytes: int,
-        warnings: tuple[str, ...],
-        seconds: float | None = None,
-    ) -> None:
-        """Everything is checked and about to start; memory and seconds are estimates.
-
-        Seconds are those of calibration; None for a plain conversion.
-        """
+    def foretold(self, forecast: Forecast) -> None:
+        """Everything is checked and about to start."""
 
     def resumed(self, shards: int, weights: int) -> None:
         """So many shards, and weights in them, were there already and still hash right."""

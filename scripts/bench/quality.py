@@ -23,9 +23,8 @@ from magistral_convert.calibration.calibration import IMPORTANCE_FILE
 from magistral_convert.calibration.data import CalibrationText
 from magistral_convert.calibration.importance import importance_tokens
 from magistral_convert.compare import compare_models
-from magistral_convert.output.plan import ConversionPlan
 from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.progress import Watcher
+from magistral_convert.progress import Forecast, Watcher
 from magistral_convert.recipe import Recipe
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import TokenArray
@@ -72,14 +71,7 @@ class _SharedImportance(Watcher):
         records = output.with_name(output.name + ".partial") / "journal"
         self._own, self._kept = records / IMPORTANCE_FILE, kept
 
-    def planned(
-        self,
-        plan: ConversionPlan,
-        source_bytes: int,
-        memory_bytes: int,
-        warnings: tuple[str, ...],
-        seconds: float | None = None,
-    ) -> None:
+    def foretold(self, forecast: Forecast) -> None:
         if self._kept.exists():
             shutil.copy(self._kept, self._own)
 

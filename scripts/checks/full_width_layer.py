@@ -23,9 +23,8 @@ import mlx.core as mx
 
 from magistral_convert.calibration.data import CalibrationText
 from magistral_convert.calibration.text_choice import CALIBRATION_TOKENS, choose_text
-from magistral_convert.output.plan import ConversionPlan
 from magistral_convert.pipeline import convert_checkpoint
-from magistral_convert.progress import Watcher
+from magistral_convert.progress import Forecast, Watcher
 from magistral_convert.recipe import Method, Recipe
 from magistral_convert.sources.kinds import open_source
 from mlx_magistral.hub.resolve import nano_folder
@@ -40,17 +39,10 @@ _MEMORY_TOLERANCE, _TIME_TOLERANCE = 0.10, 0.25
 class _Plan(Watcher):
     """Keeps what is told before the start."""
 
-    def planned(
-        self,
-        plan: ConversionPlan,
-        source_bytes: int,
-        memory_bytes: int,
-        warnings: tuple[str, ...],
-        seconds: float | None = None,
-    ) -> None:
-        self.memory_bytes, self.seconds = memory_bytes, seconds or 0.0
+    def foretold(self, forecast: Forecast) -> None:
+        self.memory_bytes, self.seconds = forecast.memory_bytes, forecast.seconds or 0.0
         self.begun = time.perf_counter()
-        print(f"predicted: {memory_bytes / 1e9:.2f} GB, {self.seconds:.0f} s", flush=True)
+        print(f"predicted: {self.memory_bytes / 1e9:.2f} GB, {self.seconds:.0f} s", flush=True)
 
     def started(self, tensor: str) -> None:
         print(f"{time.perf_counter() - self.begun:7.0f} s  {tensor}", flush=True)

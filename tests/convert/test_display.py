@@ -7,6 +7,7 @@ import pytest
 
 from magistral_convert.display import ConversionDisplay
 from magistral_convert.output.plan import plan_conversion
+from magistral_convert.progress import Forecast
 from magistral_convert.recipe import Recipe
 from mlx_magistral.terminal.time_left_column import TimeLeftColumn
 
@@ -25,7 +26,7 @@ class _Clock:
 def _run(seconds_a_layer: float, layers: int, resumed: int = 0) -> None:
     clock = _Clock()
     with ConversionDisplay(clock) as display:
-        display.planned(plan_conversion(_SHAPES, Recipe(4)), 819_200, 173_000_000, ())
+        display.foretold(Forecast(plan_conversion(_SHAPES, Recipe(4)), 819_200, 173_000_000))
         clock.now += 1000  # hashing what an earlier run left
         display.resumed(resumed, resumed * _A_LAYER)
         for _ in range(layers):
@@ -48,7 +49,7 @@ def test_the_time_of_calibration_is_told_before_it_starts(
 ) -> None:
     with ConversionDisplay() as display:
         plan = plan_conversion(_SHAPES, Recipe(4))
-        display.planned(plan, 819_200, 4_740_000_000, (), seconds)
+        display.foretold(Forecast(plan, 819_200, 4_740_000_000, seconds=seconds))
     assert f"needs about 4.74 GB of memory and {said} at the pace" in capsys.readouterr().err
 
 
@@ -104,7 +105,7 @@ def test_the_time_left_is_the_time_passed_over_what_was_done_in_it() -> None:
     clock = _Clock()
     shapes = {"model.embed_tokens.weight": (1280, 64), **_SHAPES}
     with ConversionDisplay(clock) as display:
-        display.planned(plan_conversion(shapes, Recipe(4)), 1, 1, (), 700.0)
+        display.foretold(Forecast(plan_conversion(shapes, Recipe(4)), 1, 1, seconds=700.0))
         display.resumed(0, 0)
         display.started("model.embed_tokens.weight")
         clock.now = 1
@@ -144,7 +145,7 @@ def test_a_calibrated_layer_counts_when_it_ends_and_not_with_its_first_tensor(
                 clock.now += 1
                 told.append((whole - clock.now, _left(clock, display)))
 
-        display.planned(plan_conversion(shapes, Recipe(4)), 1, 1, (), 131.0)
+        display.foretold(Forecast(plan_conversion(shapes, Recipe(4)), 1, 1, seconds=131.0))
         display.resumed(0, 0)
         for layer in range(layers):
             display.started(f"importance: layer {layer + 1} of {layers} forward")
