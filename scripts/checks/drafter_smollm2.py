@@ -8,7 +8,7 @@ by the same code as train-drafter. Killed, it goes on. Use OpenBLAS (docs/traini
 then two hours of one core, and a night without.
 
     scripts/checks/drafter_smollm2.py --work DIR [--chats 4016] [--epochs 1] [--guesses 3 4]
-                                      [--report FILE] [--json]
+                                      [--tokens 128] [--report FILE] [--json]
 
 At the end held-out prompts are answered at temperature 0 with a fixed number of guesses, by the
 head alone and with look-ups beside it; with --form "Describe {} to a friend." it is questions of
@@ -20,27 +20,18 @@ curves.py.
 import argparse
 import json
 import sys
-import time
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import mlx.core as mx
 
-from mlx_magistral.decode.driver import Driver
-from mlx_magistral.decode.generate import decode, prefill
-from mlx_magistral.decode.sampling import Sampler, SamplingOptions
-from mlx_magistral.decode.speculation.drafts import Drafts
 from mlx_magistral.decode.speculation.head_draft import HeadDraft
-from mlx_magistral.decode.speculation.pass_costs import PassCosts
-from mlx_magistral.model.caches import make_cache
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.eagle.network import Head
 from mlx_magistral.model.eagle.reading import load_head
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
-from mlx_magistral.text.reasoning import ParserState
 from mlx_magistral.train.drafter.folder import write_head_folder
 from mlx_magistral.train.drafter.fresh import fresh_head, head_config
 from mlx_magistral.train.drafter.options import DrafterOptions
@@ -53,12 +44,12 @@ from mlx_magistral.train.watcher import Watcher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
 
-from curves import CURVES, GUESS_COST, Curve  # noqa: E402
+from guesses_of_head import measure  # noqa: E402
+
 from smollm2 import CHAT, PROMPTS, fetch_gguf, write_checkpoint, write_greedy_chats  # noqa: E402
 from smollm2_prompts import MORE_PROMPTS, MORE_TOPICS  # noqa: E402
 
 COLUMNS, UNROLL, PACK_TOKENS, ANSWER_TOKENS, HELD_OUT = 12288, 3, 352, 128, 24
-_STOP = 2
 
 
 class Lines(Watcher):
@@ -146,112 +137,6 @@ def train(
         trainer.run()
 
 
-class HeadAlone:
-    """The guesses of a head for each pass, so many, with no look-up beside it and no gate."""
-
-    def __init__(self, prompt: Sequence[int], head: HeadDraft, guesses: int) -> None:
-        self.passes = self.drafted = 0
-        self.tap = head.tap
-        self._head, self._guesses, self._tokens = head, guesses, list(prompt)
-
-    def saw(self, states: mx.array, place: int) -> None:
-        """A pass of the target."""
-        self._head.saw(states, place, self._tokens)
-
-    def feed(self, token: int, state: ParserState) -> None:
-        """An id of the reply."""
-        self._tokens.append(token)
-
-    def is_armed(self, driver: Driver) -> bool:
-        """It always guesses."""
-        return driver.left > 1
-
-    def propose(self, driver: Driver) -> mx.array | None:
-        """Its guesses."""
-        count = min(self._guesses, driver.left - 1)
-        return self._head.propose(self._tokens, count, driver) if count > 0 else None
-
-    def accepted(self, drafted: int, accepted: int) -> None:
-        """What came of them."""
-        self.drafted += drafted
-
-
-def answered(
-    model: Transformer, prompt: list[int], speculation: HeadAlone | Drafts | None
-) -> tuple[list[int], float]:
-    """Greedy ids, and seconds of decode."""
-    cache = make_cache(model)
-    logits = prefill(model, prompt, cache, speculation=speculation)
-    assert logits is not None
-    mx.eval(logits)
-    started = time.perf_counter()
-    sampler = Sampler(SamplingOptions(temperature=0), prompt, logits.shape[-1])
-    ids = list(
-        decode(
-            model,
-            logits,
-            cache,
-            sampler,
-            max_tokens=ANSWER_TOKENS,
-            stop_tokens=frozenset({_STOP}),
-            speculation=speculation,
-        )
-    )
-    return ids, time.perf_counter() - started
-
-
-def measure(
-    model: Transformer, head: HeadDraft, prompts: list[list[int]], guesses: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Of each number of guesses, with and without look-ups: what came of all prompts."""
-    found = []
-    plain = [answered(model, prompt, None) for prompt in prompts]
-    for count in guesses:
-        for with_lookups in (False, True):
-            ids = passes = drafted = same = 0
-            seconds = 0.0
-            for prompt, (wanted, _) in zip(prompts, plain, strict=True):
-                own = head.for_reply()
-                own.go_on(prompt, 0)
-                speculation = (
-                    Drafts(prompt, PassCosts("none", None), length=count, draft_model=own)
-                    if with_lookups
-                    else HeadAlone(prompt, own, count)
-                )
-                said, taken = answered(model, prompt, speculation)
-                same += said == wanted
-                ids, passes = ids + len(said), passes + speculation.passes
-                drafted, seconds = drafted + speculation.drafted, seconds + taken
-            row = {
-                "guesses": count,
-                "look_ups": with_lookups,
-                "prompts": len(prompts),
-                "equal_to_plain": same,
-                "ids": ids,
-                "ids_a_pass": round(ids / passes, 3),
-                "wall_clock_here_over_plain": round(sum(each for _, each in plain) / seconds, 3),
-                "replayed": {
-                    name: round(replayed(ids, passes, drafted, curve), 2)
-                    for name, curve in CURVES.items()
-                },
-            }
-            print(row, file=sys.stderr, flush=True)
-            found.append(row)
-    return found
-
-
-def replayed(ids: int, passes: int, drafted: int, curve: Curve) -> float:
-    """How many times as fast as plain: passes of the mean number of guesses, at a curve's costs.
-
-    Every guess is a head's, though some are looked up for nothing.
-    """
-    each = drafted / passes
-    fewer, share = int(each), each % 1
-    costs = curve.costs
-    taken = costs(fewer + 1) * (1 - share) + costs(fewer + 2) * share
-    return ids * costs(1) / (passes * (taken + each * GUESS_COST * costs(1)))
-
-
 def main() -> None:
     """Fetch, chat, train, measure."""
     parser = argparse.ArgumentParser(
@@ -263,6 +148,9 @@ def main() -> None:
     parser.add_argument("--guesses", type=int, nargs="+", default=[3, 4])
     parser.add_argument(
         "--prompts", type=int, default=HELD_OUT, help="held-out ones to answer, of all topics"
+    )
+    parser.add_argument(
+        "--tokens", type=int, default=ANSWER_TOKENS, help="of such a reply; what is learned has 128"
     )
     parser.add_argument("--form", help="ask this of learned topics, {} for each, instead")
     parser.add_argument("--measure-only", action="store_true", help="a head that is there")
@@ -296,7 +184,7 @@ def main() -> None:
         - sum(len(s) - s.prompt_tokens for s in held_out),
         "epochs": arguments.epochs,
         "asked": arguments.form or "topics held out",
-        "measured": measure(model, head, prompts, arguments.guesses),
+        "measured": measure(model, head, prompts, arguments.guesses, arguments.tokens),
     }
     if arguments.report:
         arguments.report.write_text(json.dumps(result, indent=1) + "\n")
