@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mlx.nn.layers.base import Module
+from mlx.optimizers import AdamW
 from mlx.utils import tree_unflatten
 
 from mlx_magistral.decode.buffers import KeptBuffers
@@ -19,7 +20,7 @@ from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.train.files import write_text
 from mlx_magistral.train.gradients import Gradients
 from mlx_magistral.train.history import History, StepRecord
-from mlx_magistral.train.optimizer import flat_state, make_optimizer, rate_at, restore_state
+from mlx_magistral.train.optimizer import flat_state, rate_at, restore_state
 from mlx_magistral.train.options import TrainOptions
 from mlx_magistral.train.state import TrainState, load_state, save_state
 from mlx_magistral.train.watcher import Watcher
@@ -39,6 +40,7 @@ class SavedLoop(ABC):
         module: Module,
         parameters: Callable[[], Gradients],
         schedule: TrainOptions,
+        optimizer: AdamW,
         folder: Path,
         identity: dict[str, Any],
         watcher: Watcher | None = None,
@@ -49,7 +51,7 @@ class SavedLoop(ABC):
         self._schedule = schedule
         self._folder, self._identity = folder, identity
         self._watcher = watcher or Watcher()
-        self._optimizer = make_optimizer(schedule)
+        self._optimizer = optimizer
         self._optimizer.init(parameters())
         # Packs differ in length, and MLX would keep the buffers of them all.
         self._kept = KeptBuffers(reserve_bytes(this_machine()))

@@ -10,7 +10,7 @@ from mlx.optimizers import AdamW
 
 from mlx_magistral.train.options import TrainOptions
 
-_BETAS = (0.9, 0.999)
+BETAS = (0.9, 0.999)
 _GROUP = 64
 # Of the first rate, what a cosine ends at.
 _LAST_RATE = 0.1
@@ -60,7 +60,7 @@ def make_optimizer(options: TrainOptions) -> AdamW:
     kind = AdamW if options.optimizer_bits == 32 else AdamW8bit
     return kind(
         learning_rate=0.0,
-        betas=list(_BETAS),
+        betas=list(BETAS),
         weight_decay=options.weight_decay,
         bias_correction=True,
     )

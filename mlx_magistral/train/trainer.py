@@ -24,7 +24,7 @@ from mlx_magistral.train.gradients import (
 )
 from mlx_magistral.train.history import StepRecord, ValidRecord
 from mlx_magistral.train.loop import SavedLoop
-from mlx_magistral.train.optimizer import clipped
+from mlx_magistral.train.optimizer import clipped, make_optimizer
 from mlx_magistral.train.options import TrainOptions
 from mlx_magistral.train.packing import Batches, Pack, packs_of
 from mlx_magistral.train.watcher import Watcher
@@ -46,7 +46,15 @@ class Trainer(SavedLoop):
         identity: dict[str, Any],
         watcher: Watcher | None = None,
     ) -> None:
-        super().__init__(model, lambda: trainable(model), options, folder, identity, watcher)
+        super().__init__(
+            model,
+            lambda: trainable(model),
+            options,
+            make_optimizer(options),
+            folder,
+            identity,
+            watcher,
+        )
         self._model = model
         self._data = data
         self._options = options

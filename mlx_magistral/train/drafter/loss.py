@@ -45,6 +45,11 @@ def trainable(head: Head) -> Gradients:
     return {name: each for name, each in flat if not name.startswith("embed_tokens")}
 
 
+def is_inside(name: str) -> bool:
+    """Whether a parameter is before the head over the vocabulary."""
+    return name not in _AFTER
+
+
 def draft_loss(
     head: Head,
     embed: Embed,
@@ -61,7 +66,7 @@ def draft_loss(
     the dtype of ``states``, whatever the parameters are kept in.
     """
     parameters = trainable(head)
-    inner = {name: each for name, each in parameters.items() if name not in _AFTER}
+    inner = {name: each for name, each in parameters.items() if is_inside(name)}
     after = {name: parameters[name] for name in _AFTER if name in parameters}
     found: list[tuple[mx.array, list[mx.array], Gradients]] = []
 

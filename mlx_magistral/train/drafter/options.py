@@ -27,7 +27,6 @@ class DrafterOptions:
     hidden_dim: int = 0
     learning_rate: float = 5e-4
     warmup: float = 0.02
-    weight_decay: float = 0.0
     clip: float = 1.0
     optimizer_bits: int = 32
     seed: int = 0
@@ -50,7 +49,7 @@ class DrafterOptions:
             iters=self.steps,
             learning_rate=self.learning_rate,
             warmup=self.warmup,
-            weight_decay=self.weight_decay,
+            weight_decay=0.0,
             clip=self.clip,
             optimizer_bits=self.optimizer_bits,
             seed=self.seed,

@@ -1,7 +1,7 @@
 """DrafterPlan: what a training of a head needs at its peak, before a weight is read.
 
 The target stays in memory and is run, never trained: its weights, and the passes that make replies
-and states. Of the head there are parameters in 32 bits, gradients and the optimizer's moments; of a
+and states. Of the head there are parameters in 32 bits, gradients and what Muon and AdamW keep; of a
 pack the states and what the unrolled chain keeps for its gradients. The factors were fitted to
 peaks measured on a CPU (scripts/bench/drafter_memory.py); for Metal they are arithmetic.
 """
@@ -15,6 +15,7 @@ from mlx_magistral.memory.plan import reserve_bytes
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.eagle.config import HeadConfig
 from mlx_magistral.model.eagle.reading import head_shapes
+from mlx_magistral.train.drafter.loss import is_inside
 from mlx_magistral.train.drafter.options import PLACES_AT_ONCE, DrafterOptions
 from mlx_magistral.train.head import chunk_rows
 
@@ -28,6 +29,9 @@ _STATES = 2.0
 _CHUNK_ARRAYS = 30.0
 # Of the largest tensor's update, for each number.
 _UPDATE_BYTES = 20.0
+# Muon's momentum and AdamW's two moments, for each number, by the bits of the optimizer.
+_MOMENTUM_BYTES = {32: 4.0, 8: 2.0}
+_MOMENTS_BYTES = {32: 8.0, 8: 2.25}
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def plan_drafter(
     options: DrafterOptions,
     machine: Machine,
 ) -> DrafterPlan:
-    """As ``options`` say where that fits; else with moments in 8 bits, else with smaller packs."""
+    """As ``options`` say where that fits; else with a smaller optimizer, else with smaller packs."""
     tokens = options.pack_tokens
     packs = [tokens, *(each for each in _SMALLER_PACKS if each < tokens)]
     ways = [(tokens, options.optimizer_bits), *((each, 8) for each in packs)]
@@ -110,12 +114,15 @@ def plan_drafter(
 
 def head_count(head: HeadConfig) -> int:
     """How many numbers are trained: all of a head but an embedding."""
-    return sum(_sizes(head))
+    return sum(_sizes(head).values())
 
 
 def trained_bytes(head: HeadConfig, optimizer_bits: int) -> int:
-    """Parameters and gradients in fp32, and two moments."""
-    return int(head_count(head) * (4.0 + 4.0 + (8.0 if optimizer_bits == 32 else 2.25)))
+    """Parameters and gradients in fp32, and what the optimizer keeps."""
+    inside = sum(size for name, size in _sizes(head).items() if is_inside(name))
+    kept = inside * _MOMENTUM_BYTES[optimizer_bits]
+    kept += (head_count(head) - inside) * _MOMENTS_BYTES[optimizer_bits]
+    return int(head_count(head) * (4.0 + 4.0) + kept)
 
 
 def pack_bytes(
@@ -137,14 +144,14 @@ def pack_bytes(
     at_once = min(chunk_rows(head.draft_vocab_size), rows)
     logits = _CHUNK_ARRAYS * 4 * at_once * head.draft_vocab_size
     whole = min(rows, PLACES_AT_ONCE) * target.vocab_size * item
-    update = max(_sizes(head)) * _UPDATE_BYTES
+    update = max(_sizes(head).values()) * _UPDATE_BYTES
     return int(states + max(learning + cast + logits + whole, update))
 
 
-def _sizes(head: HeadConfig) -> list[int]:
+def _sizes(head: HeadConfig) -> dict[str, int]:
     left_out = ("embed_tokens.weight", "d2t")
     shapes = head_shapes(head).items()
-    return [math.prod(shape) for name, shape in shapes if name not in left_out]
+    return {name: math.prod(shape) for name, shape in shapes if name not in left_out}
 
 
 def _gb(nbytes: int) -> str:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from mlx_magistral.errors import TrainingError
 from mlx_magistral.model import device
 from mlx_magistral.model.eagle.network import Head
 from mlx_magistral.model.transformer import Transformer
-from mlx_magistral.train.drafter.loss import DraftLoss, Wanted, draft_loss, trainable
+from mlx_magistral.train.drafter.loss import DraftLoss, Wanted, draft_loss, is_inside, trainable
 from mlx_magistral.train.drafter.options import PLACES_AT_ONCE, DrafterOptions
 from mlx_magistral.train.drafter.said import Packs, Rows, Said, Window
 from mlx_magistral.train.drafter.states import TargetStates
 from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
 from mlx_magistral.train.loop import SavedLoop
+from mlx_magistral.train.muon import make_muon
 from mlx_magistral.train.optimizer import clipped
 from mlx_magistral.train.watcher import Watcher
 
@@ -49,9 +51,10 @@ class DrafterTrainer(SavedLoop):
         on_best: OnBest,
         watcher: Watcher | None = None,
     ) -> None:
-        super().__init__(
-            head, lambda: trainable(head), options.schedule(), folder, identity, watcher
-        )
+        schedule = options.schedule()
+        optimizer = make_muon(schedule, is_inside)
+        parameters = partial(trainable, head)
+        super().__init__(head, parameters, schedule, optimizer, folder, identity, watcher)
         self._head, self._target, self._targets = head, target, targets
         self._states = states
         self._packs = Packs(train, options.pack_tokens, options.seed)
