@@ -85,7 +85,7 @@ def plan_drafter(
     options: DrafterOptions,
     machine: Machine,
 ) -> DrafterPlan:
-    """As ``options`` say where that fits; else with a smaller optimizer, else with smaller packs."""
+    """As ``options`` say where that fits; else with the optimizer in 8 bits, else smaller packs."""
     tokens = options.pack_tokens
     packs = [tokens, *(each for each in _SMALLER_PACKS if each < tokens)]
     ways = [(tokens, options.optimizer_bits), *((each, 8) for each in packs)]
