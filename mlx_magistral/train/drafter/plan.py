@@ -1,8 +1,8 @@
 """DrafterPlan: what a training of a head needs at its peak, before a weight is read.
 
 The target stays in memory and is run, never trained: its weights, and the passes that make replies
-and states. Of the head there are parameters in 32 bits, gradients and what Muon and AdamW keep; of a
-pack the states and what the unrolled chain keeps for its gradients. The factors were fitted to
+and states. Of the head there are parameters in 32 bits, gradients and what Muon and AdamW keep; of
+a pack the states and what the unrolled chain keeps for its gradients. The factors were fitted to
 peaks measured on a CPU (scripts/bench/drafter_memory.py); for Metal they are arithmetic.
 """
 
