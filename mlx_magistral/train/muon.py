@@ -45,7 +45,7 @@ class _MuonInside:
             updated: mx.array = super().apply_single(gradient, parameter, state)  # type: ignore[misc]
             return updated
         self._muon.learning_rate = RATE_RATIO * self.learning_rate
-        return self._muon.apply_single(gradient.astype(self._dtype), parameter, state)
+        return self._muon.apply_single(gradient.astype(state["v"].dtype), parameter, state)
 
 
 class MuonAdamW(_MuonInside, AdamW):

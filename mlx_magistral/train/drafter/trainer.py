@@ -24,7 +24,7 @@ from mlx_magistral.train.head import chunk_rows
 from mlx_magistral.train.history import History, StepRecord, ValidRecord
 from mlx_magistral.train.loop import SavedLoop
 from mlx_magistral.train.muon import make_muon
-from mlx_magistral.train.optimizer import clipped
+from mlx_magistral.train.optimizer import clipped, restore_state
 from mlx_magistral.train.watcher import Watcher
 
 OnBest = Callable[[Head, History], None]
@@ -72,12 +72,14 @@ class DrafterTrainer(SavedLoop):
         self._identity = {**self._identity, **self._options.to_json()}
 
     def seconds_a_step(self, packs: int) -> float:
-        """Of the first so many packs, a first one left out; nothing is learned."""
-        seconds = []
+        """Of the first so many packs, a first one left out; what they teach is forgotten."""
+        before, seconds = self._state(), []
         for number in range(packs + 1):
-            started = time.perf_counter()
-            self._loss(self._packs.step(number), learns=True)
-            seconds.append(time.perf_counter() - started)
+            self.step = number
+            seconds.append(self._step().seconds)
+        self.step = before.step
+        self._take(before.parameters)
+        restore_state(self._optimizer, before.optimizer, list(before.parameters))
         return sum(seconds[1:]) / packs
 
     def _step(self) -> StepRecord:
