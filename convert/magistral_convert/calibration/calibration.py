@@ -21,7 +21,8 @@ from magistral_convert.sources.layer_weights import TokenArray, head_name
 from magistral_convert.sources.source import Source
 
 from .importance import TokenImportance
-from .streams import Batch, PairedStream, SourceStream, Stream
+from .paired_stream import PairedStream
+from .streams import Batch, SourceStream, Stream
 
 _EMBEDDING = "model.embed_tokens.weight"
 IMPORTANCE_FILE = "importance.npz"
@@ -149,7 +150,7 @@ class Calibration:
         with ShardWriter(path, entries, self._fault) as writer:
             for name, states in arrays.items():
                 writer.append(name, states)
-            writer.finish()
+            writer.close()  # not read back: what would be found is only that it is to be made again
         for other in self._folder.glob("hidden-*"):
             if other != path:
                 other.unlink()

@@ -1,13 +1,16 @@
 """What the inputs of some matrices add up to: how they go together, and what the result lacks.
 
-With rows x of inputs as the source has them and y as they reach the matrix in the result so far,
-H is the sum of y yᵀ, and what the result lacks is predicted from what it has by ridge regression:
-K = (H + r)⁻¹ sum of y (x - y)ᵀ, so that x is about y + Kᵀ y. A matrix W therefore does best to aim
-at W + W Kᵀ, which undoes the foreseeable part of all earlier rounding (the asymmetric calibration
-of GPTAQ, arXiv 2504.02692, with the correction folded into the weights before they are rounded).
+With rows y of inputs as they reach a matrix in the result so far, H is the sum of y yᵀ. What the
+result lacks beside them, in rows l, is predicted by ridge regression: (H + r)⁻¹ sum of y lᵀ.
+
+With rows x of inputs as the source has them, l = x - y gives a K so that x is about y + Kᵀ y. A
+matrix W therefore does best to aim at W + W Kᵀ, which undoes the foreseeable part of all earlier
+rounding (the asymmetric calibration of GPTAQ, arXiv 2504.02692, with the correction folded into the
+weights before they are rounded).
 
 A matrix whose output is added to the hidden states can make good what these lack as well: with z of
-the source and z' of the result before the addition it aims at the regression of z - z' on y beside.
+the source and z' of the result before the addition, l = W x + z - z' - W y gives at once what W had
+better have beside itself. The sum of y (W y)ᵀ is H Wᵀ, so W y itself is never computed.
 """
 
 from collections.abc import Sequence
@@ -33,11 +36,14 @@ _RIDGE = 0.3
 
 
 class ColumnSums:
-    """The diagonal of H; with ``has_curvature`` H in blocks; with ``has_drift`` what lacks too."""
+    """The diagonal of H; with ``has_curvature`` H in blocks, and what the result lacks if told.
 
-    def __init__(self, *, has_curvature: bool, has_drift: bool = False) -> None:
+    That is of the inputs, which corrects rows, or ``of_outputs``, which is added to them.
+    """
+
+    def __init__(self, *, has_curvature: bool, of_outputs: bool = False) -> None:
         self._has_curvature = has_curvature
-        self._has_drift = has_drift
+        self._of_outputs = of_outputs
         self._tokens = 0
         self._squares: FloatArray | None = None
         self._blocks: list[_Block] = []
@@ -45,40 +51,61 @@ class ColumnSums:
 
     def add(
         self,
-        exact: Array,
-        drifted: Array,
+        inputs: Array,
+        lacks: Sequence[Array] | None = None,
         weights: FloatArray | None = None,
-        lag: Array | None = None,
     ) -> None:
-        """Add rows of inputs (tokens, C) in float32, of the source and of the result.
+        """Add rows of inputs (tokens, C) in float32, as they reach the matrix in the result.
 
-        ``weights`` (tokens,) tells how often each is to count; ``lag`` (tokens, R) is what the
-        hidden states of the result lack of the source's where the output is added to them.
+        ``lacks`` are what each block of columns (column_spans) is to predict, (tokens, N) each;
+        ``weights`` (tokens,) tells how often each row is to count.
         """
+        self._tokens += len(inputs)
+        self.count_more(inputs, lacks, weights)
+
+    def count_more(
+        self, inputs: Array, lacks: Sequence[Array] | None, weights: FloatArray | None
+    ) -> None:
+        """Let rows that were added count so much more, each by its weight."""
+        roots = None
         if weights is not None:
-            roots = like(working(np.sqrt(weights)), drifted)[:, None]
-            exact, drifted = exact * roots, drifted * roots
-            lag = None if lag is None else lag * roots
-        tokens, columns = drifted.shape
-        self._tokens += tokens
-        squares = np.array(library(drifted).sum(drifted * drifted, axis=0))
-        self._squares = squares if self._squares is None else self._squares + squares
+            roots = like(working(np.sqrt(weights)), inputs)[:, None]
+            inputs = inputs * roots
         if not self._has_curvature:
+            squares = np.array(library(inputs).sum(inputs * inputs, axis=0))
+            self._squares = squares if self._squares is None else self._squares + squares
             return
         if not self._blocks:
-            self._blocks = [_Block(*span, self._has_drift) for span in column_spans(columns)]
+            spans = column_spans(inputs.shape[1])
+            self._blocks = [_Block(*span, self._of_outputs) for span in spans]
+        for number, block in enumerate(self._blocks):
+            lack = None if lacks is None else lacks[number]
+            block.add(inputs, lack if lack is None or roots is None else lack * roots)
+
+    def take_off(self, matrix: Array) -> None:
+        """Let each block's ``lacks`` have been less by what its inputs make of a matrix (R, C)."""
         for block in self._blocks:
-            # Each block predicts the whole of the lag; their mean is no worse than they are.
-            block.add(exact, drifted, None if lag is None else lag / len(self._blocks))
+            block.take_off(matrix)
+
+    def copy(self) -> "ColumnSums":
+        """Sums of their own, to be added to."""
+        other = ColumnSums(has_curvature=self._has_curvature, of_outputs=self._of_outputs)
+        other._tokens = self._tokens
+        other._squares = self._squares  # added to by making a new one
+        other._blocks = [block.copy() for block in self._blocks]
+        return other
 
     def statistics(self, group_size: int) -> ColumnStatistics:
         """Factor what was added, once, for groups of this size; the sums are dropped with it."""
         if self._statistics is None:
-            assert self._squares is not None
+            squares = self._squares
+            if self._has_curvature:
+                squares = np.concatenate([block.squares for block in self._blocks])
+            assert squares is not None
             factored = []
             while self._blocks:
                 factored.append(self._blocks.pop(0).factored(group_size, self._tokens))
-            importance = working(damped_diagonal(self._squares))
+            importance = working(damped_diagonal(squares))
             self._statistics = ColumnStatistics(importance, tuple(factored))
         return self._statistics
 
@@ -86,32 +113,44 @@ class ColumnSums:
 class _Block:
     """Sums over the columns ``begin`` to ``end``."""
 
-    def __init__(self, begin: int, end: int, has_drift: bool) -> None:
-        self._columns = slice(begin, end)
+    def __init__(self, begin: int, end: int, of_outputs: bool) -> None:
+        self._span = begin, end
+        self._of_outputs = of_outputs
         self._hessian = np.zeros((end - begin, end - begin), np.float32)
-        self._drift = np.zeros_like(self._hessian) if has_drift else None
-        self._lag: FloatArray | None = None
+        self._lacks: FloatArray | None = None
 
-    def add(self, exact: Array, drifted: Array, lag: Array | None) -> None:
-        there = drifted[:, self._columns]
+    @property
+    def squares(self) -> FloatArray:
+        """The diagonal of H."""
+        return np.diag(self._hessian)
+
+    def add(self, inputs: Array, lack: Array | None) -> None:
+        there = inputs[:, slice(*self._span)]
         self._hessian += np.asarray(product(there.T, there))
-        if self._drift is None:
-            return
-        self._drift += np.asarray(product(there.T, exact[:, self._columns] - there))
-        if lag is not None:
-            found = np.asarray(product(there.T, lag))
-            self._lag = found if self._lag is None else self._lag + found
+        if lack is not None:
+            found = np.asarray(product(there.T, lack))
+            self._lacks = found if self._lacks is None else self._lacks + found
+
+    def take_off(self, matrix: Array) -> None:
+        assert self._lacks is not None
+        self._lacks -= np.asarray(product(self._hessian, matrix[:, slice(*self._span)].T))
+
+    def copy(self) -> "_Block":
+        other = _Block(*self._span, self._of_outputs)
+        other._hessian = self._hessian.copy()
+        other._lacks = None if self._lacks is None else self._lacks.copy()
+        return other
 
     def factored(self, group_size: int, tokens: int) -> CurvatureBlock:
-        correction = addition = None
-        if self._drift is not None:
+        foretold = None
+        if self._lacks is not None:
             damped = self._hessian.copy()
             np.fill_diagonal(damped, damped_diagonal(np.diag(damped), _RIDGE))
-            correction = np.linalg.solve(damped, self._drift).T
-            addition = None if self._lag is None else np.linalg.solve(damped, self._lag).T
-        del self._drift, self._lag
+            foretold = np.linalg.solve(damped, self._lacks).T
+        self._lacks = None
         curvature = factor_hessian(self._hessian, group_size, tokens)
-        return CurvatureBlock(self._columns.start, curvature, correction, addition)
+        kind = "addition" if self._of_outputs else "correction"
+        return CurvatureBlock(self._span[0], curvature, **{kind: foretold})
 
 
 def is_foretold(columns: int, tokens: int) -> bool:

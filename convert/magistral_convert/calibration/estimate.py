@@ -21,11 +21,11 @@ from magistral_convert.rounding.quantize import STORED_DTYPES
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.names import expected_shapes
 
-from .column_sums import column_spans, is_foretold
+from .column_sums import column_spans
 from .importance import importance_tokens
 from .kernels import causal_attention, gated
-from .layer import AFTER, ATTENTION_OUTPUT, MATRICES, MLP_OUTPUT, Names, stage_of
-from .streams import gathered_sides, input_columns, is_inner_kept
+from .layer import AFTER, ATTENTION_OUTPUT, MLP_OUTPUT, STAGES, Names
+from .stage_sizes import has_lacks, input_columns, is_inner_kept
 
 _SAMPLE_ROWS, _SAMPLE_COLUMNS = 2048, 256
 _PRODUCT_SIDE = 1024
@@ -77,27 +77,37 @@ def layer_operations(config: ModelConfig, method: Method, tokens: int) -> float:
     if method is not Method.CALIBRATED:
         return forward
     work: float = forward
-    for rows, width in shapes.values():
-        squares = rows * _powers(width, 2)
-        work += _SOLVING_OPERATIONS * squares
-        if is_foretold(width, tokens):
-            work += _CORRECTING_OPERATIONS * squares
-    for name in MATRICES:
-        work += _knowing(config, stage_of(name), tokens)
+    for stage in STAGES:
+        squares = _powers(input_columns(config, stage), 2)
+        rows = sum(shapes[f"{_FIRST_LAYER}{name}.weight"][0] for name in stage)
+        work += _SOLVING_OPERATIONS * rows * squares
+        known = _knowing_inputs if stage in AFTER else _knowing_outputs
+        work += known(config, stage, rows, tokens)
     return work
 
 
-def _knowing(config: ModelConfig, stage: Names, tokens: int) -> float:
-    """What is known of a matrix's inputs: H and its factors, and what the result lacks."""
+def _knowing_inputs(config: ModelConfig, stage: Names, rows: int, tokens: int) -> float:
+    """What is known of matrices that read hidden states: H and its factors, and what is lacked."""
+    squares, cubes = _powers(config.dim, 2), _powers(config.dim, 3)
+    # All tokens count once, and some of them more for each matrix.
+    counted = tokens + len(stage) * min(tokens, importance_tokens(config))
+    work = 2 * counted * squares + len(stage) * _FACTORING_OPERATIONS * cubes
+    if has_lacks(config, tokens, stage):
+        regressing = _DECOMPOSING_OPERATIONS + _REGRESSING_OPERATIONS
+        work += 2 * counted * squares + len(stage) * regressing * cubes
+        work += _CORRECTING_OPERATIONS * rows * squares
+    return work
+
+
+def _knowing_outputs(config: ModelConfig, stage: Names, rows: int, tokens: int) -> float:
+    """The same of a matrix whose output is added to the hidden states; its own there included."""
     columns = input_columns(config, stage)
     squares, cubes = _powers(columns, 2), _powers(columns, 3)
     work = 2 * tokens * squares + _FACTORING_OPERATIONS * cubes
-    if not is_foretold(columns, tokens):
-        return work
-    work += 2 * tokens * squares + (_DECOMPOSING_OPERATIONS + _REGRESSING_OPERATIONS) * cubes
-    if stage not in AFTER:  # its output is added to the hidden states, and makes good theirs too
-        work += 2 * tokens * columns * config.dim
-        work += (_DECOMPOSING_OPERATIONS * cubes) + _REGRESSING_OPERATIONS * squares * config.dim
+    if has_lacks(config, tokens, stage):
+        # Its inputs with what the outputs lack; H times the source's matrix.
+        work += 2 * tokens * columns * rows + 2 * squares * rows
+        work += _DECOMPOSING_OPERATIONS * cubes + _REGRESSING_OPERATIONS * squares * rows
     return work
 
 
@@ -114,13 +124,12 @@ def importance_operations(config: ModelConfig, tokens: int) -> float:
 def _passes(config: ModelConfig, method: Method, tokens: int) -> tuple[int, int]:
     """How often a token goes through attention and through the inside of the MLP, in a layer.
 
-    Once a side; what reaches an output and is not kept from its sums is computed again.
+    Once a side; what reaches an output of the result and is not kept is computed again.
     """
     if method is not Method.CALIBRATED:
         return 1, 1
     attention, mlp = (
-        2 + (0 if is_inner_kept(config, tokens, each) else gathered_sides(config, tokens, each))
-        for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
+        2 if is_inner_kept(config, tokens, each) else 3 for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
     )
     return attention, mlp
 

@@ -97,8 +97,8 @@ def _head_gradient(
 ) -> Array:
     """Show the head in blocks; the gradient of the loss at the last layer's output (B, L, D).
 
-    The logits of all tokens at once would be 1 GB, so the vocabulary goes by in blocks, twice: once
-    for the sum that the probabilities share, once for the gradients.
+    The batch's logits are kept, 0.5 GB for Magistral, until the sum that the probabilities share
+    is known; what the gradients at them are goes by a block of the vocabulary at a time.
     """
     name = head_name(source)
     states = working(hidden)
@@ -110,12 +110,12 @@ def _head_gradient(
     is_counted[:, -1] = 0  # what follows the last token of a row is not known
     targets, counted = xp.array(following.reshape(-1)), working(is_counted.reshape(-1))[:, None]
     blocks = row_blocks(source, name)
-    sums = [_log_sum(product(inputs, read_rows(source, block).T)) for block in blocks]
-    total = _log_sum(xp.stack(sums, axis=1))[:, None]
+    logits = [product(inputs, read_rows(source, block).T) for block in blocks]
+    total = _log_sum(xp.stack([_log_sum(each) for each in logits], axis=1))[:, None]
     before = 0.0 * inputs
     for block in blocks:
         rows = working(read_rows(source, block))
-        shares = xp.exp(product(inputs, rows.T) - total)
+        shares = xp.exp(logits.pop(0) - total)
         is_target = targets[:, None] == xp.arange(block.start, block.stop)[None]
         outputs = (shares - is_target) * counted  # (tokens, rows of the block)
         before = before + product(outputs, rows)

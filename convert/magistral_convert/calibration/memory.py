@@ -8,7 +8,8 @@ from mlx_magistral.model.names import expected_shapes
 from .column_sums import column_spans
 from .importance import importance_bytes
 from .layer import ATTENTION_OUTPUT, MLP_OUTPUT
-from .streams import BATCH_TOKENS, gathered_sides, inner_bytes, is_inner_kept
+from .stage_sizes import has_lacks, inner_bytes, is_inner_kept
+from .streams import BATCH_TOKENS
 
 # Rows being rounded, with the candidates for each; the interpreter and its libraries.
 _SOLVER_BYTES = 600 << 20
@@ -38,21 +39,25 @@ def calibration_bytes(config: ModelConfig, tokens: int, *, has_curvature: bool) 
     # The widest inputs are the MLP's inner ones, gathered with gate and up as they are written;
     # then each side goes through the MLP, the result's with its three matrices in float32.
     spans = [end - begin for begin, end in column_spans(config.hidden_dim)]
-    sides = gathered_sides(config, tokens, MLP_OUTPUT)
     gathered = 4 * sum(span**2 for span in spans)  # H, then its factors
-    if sides == 2:  # the drift, then the correction; the lag, then the addition
-        gathered += 4 * sum(span * (span + config.dim) for span in spans)
-    gathering = max(gathered + sides * 2 * 4 * largest, 3 * 4 * largest) + activations
+    matrices, found = 2, 0
+    if has_lacks(config, tokens, MLP_OUTPUT):  # the source's matrices beside; the additions
+        matrices, found = 5, 4 * max(spans) * config.dim
+        gathered += 4 * config.hidden_dim * config.dim
+    gathering = max(gathered + matrices * 4 * largest, 3 * 4 * largest) + activations
     # What leads to an output and is kept until the layer goes on; attention's is gone by the MLP.
     kept = [
         inner_bytes(config, tokens, each) if is_inner_kept(config, tokens, each) else 0
         for each in (ATTENTION_OUTPUT, MLP_OUTPUT)
     ]
+    # Sums in which all tokens count once, and those of a matrix, with what they lack.
+    alike = 2 * 2 * 4 * config.dim**2
     attention = config.n_heads * config.head_dim
-    attending = kept[0] + 5 * 4 * attention**2 + _SOLVER_BYTES
+    attending = max(kept[0], alike) + 5 * 4 * attention**2 + _SOLVER_BYTES
     # H, its Cholesky factor and the flipped copies of one block at a time; before that H with its
     # damping, twice, and what regression finds, as it comes and in order.
-    solving = gathered + (2 + sides) * 4 * max(spans) ** 2 + _SOLVER_BYTES
+    solving = gathered + 2 * 4 * max(spans) ** 2 + max(4 * max(spans) ** 2, 2 * found)
+    solving += _SOLVER_BYTES
     # A whole layer's matrices as written are kept until they are on the disk, 8 bits at most.
     rounding = hidden + layer + max(kept[1] + max(gathering, solving), attending, comparing)
     return _BASE_BYTES + max(importance_bytes(config, layer, largest), rounding)

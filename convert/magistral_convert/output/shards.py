@@ -64,10 +64,10 @@ class _Cursor:
 
 
 class ShardWriter:
-    """Writes ``path`` under a temporary name; ``finish`` gives it its own, checked.
+    """Writes ``path`` under a temporary name; ``close`` gives it its own, ``finish`` checks it too.
 
     Blocks are written and hashed in a thread; what fails there is raised by a later call.
-    Use as a context manager: leaving it without ``finish`` closes the unfinished file.
+    Use as a context manager: leaving it without either closes the unfinished file.
     """
 
     def __init__(self, path: Path, tensors: Sequence[ShardEntry], fault: Fault) -> None:
@@ -112,7 +112,19 @@ class ShardWriter:
         self._fault(f"{self._path.name}: {name} continued")
 
     def finish(self) -> FileHashes:
-        """Flush, rename, read back and compare. Raises ConversionError on a difference."""
+        """Close, read back and compare. Raises ConversionError on a difference."""
+        self.close()
+        hashes = hash_shard(self._path)
+        for name, cursor in self._cursors.items():
+            if hashes.tensors.get(name) != cursor.digest.hexdigest():
+                raise ConversionError(
+                    f"{self._path.name} reads back differently from what was written, at {name}. "
+                    "The disk or its cable is failing; run the same command again or use another."
+                )
+        return hashes
+
+    def close(self) -> None:
+        """Flush and rename, once every tensor is whole."""
         self._wait(0)
         for name, cursor in self._cursors.items():
             assert cursor.offset == cursor.end, f"{name} is shorter than planned"
@@ -123,14 +135,6 @@ class ShardWriter:
         os.replace(self._temporary, self._path)
         sync_folder(self._path.parent)
         self._fault(f"{self._path.name}: renamed")
-        hashes = hash_shard(self._path)
-        for name, cursor in self._cursors.items():
-            if hashes.tensors.get(name) != cursor.digest.hexdigest():
-                raise ConversionError(
-                    f"{self._path.name} reads back differently from what was written, at {name}. "
-                    "The disk or its cable is failing; run the same command again or use another."
-                )
-        return hashes
 
 
 def encode_header(tensors: Sequence[ShardEntry]) -> bytes:

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from magistral_convert.calibration import estimate, streams
+from magistral_convert.calibration import estimate, stage_sizes
 from magistral_convert.calibration.estimate import (
     calibration_seconds,
     importance_operations,
@@ -30,20 +30,23 @@ def test_the_search_only_sends_text_through_the_layer() -> None:
 def test_calibration_adds_the_products_counted_by_hand() -> None:
     found = layer_operations(_CONFIG, Method.CALIBRATED, 2000)
     forward = 2 * 2000 * 2 * _WEIGHTS  # two sides of everything
-    # H and the drift; before o_proj and down_proj, whose inputs are the wide ones, also the lag.
-    sums = 2 * 2000 * (2 * (5 * 128**2 + 2 * 256**2) + 2 * 256 * 128)
-    lags = 2 * (2 / 3 * 256**3 + 2 * 256**2 * 128)
-    cubes = _CUBE * (5 * 128**3 + 2 * 256**3) + lags
-    squares = (256 + 2 * 128 + 2 * 256) * 128**2 + 2 * 128 * 256**2
-    solving = (_SOLVING + 2) * squares
-    assert found == pytest.approx(forward + sums + cubes + solving)
+    # H and the drift of attention's inputs and the MLP's, then again of q, k, v, gate and up: all
+    # of these tokens are measured.
+    sums = 2 * 2000 * 2 * (2 + 5) * 128**2
+    # H of the wide inputs of o_proj and down_proj, and these with what the outputs lack.
+    sums += 2 * 2000 * 2 * (256**2 + 256 * 128)
+    cubes = _CUBE * 5 * 128**3 + 2 * ((2 / 3 + 2 / 3) * 256**3 + 2 * 2 * 256**2 * 128)
+    narrow, wide = (256 + 2 * 128 + 2 * 256) * 128**2, 2 * 128 * 256**2
+    assert found == pytest.approx(
+        forward + sums + cubes + (_SOLVING + 2) * narrow + _SOLVING * wide
+    )
 
 
 def test_few_tokens_foretell_nothing_of_wide_inputs() -> None:
     # 4 * 128 they are, and not 4 * 256.
     found = layer_operations(_CONFIG, Method.CALIBRATED, 1000)
     forward = 2 * 1000 * 2 * _WEIGHTS
-    sums = 2 * 1000 * (2 * 5 * 128**2 + 2 * 256**2)
+    sums = 2 * 1000 * (2 * (2 + 5) * 128**2 + 2 * 256**2)
     cubes = _CUBE * 5 * 128**3 + 2 / 3 * 2 * 256**3
     narrow, wide = (256 + 2 * 128 + 2 * 256) * 128**2, 2 * 128 * 256**2
     assert found == pytest.approx(
@@ -51,15 +54,22 @@ def test_few_tokens_foretell_nothing_of_wide_inputs() -> None:
     )
 
 
+def test_of_more_tokens_some_are_measured() -> None:
+    two, three = (layer_operations(_CONFIG, Method.CALIBRATED, n) for n in (20000, 30000))
+    inputs = 2 * 2 * 2 * 128**2
+    outputs = 2 * 2 * (256**2 + 256 * 128)
+    assert three - two == pytest.approx(10000 * (2 * 2 * _WEIGHTS + inputs + outputs))
+
+
 def test_what_is_too_large_to_keep_is_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    # q, k and v, gate and up, on both sides where there are enough tokens for both.
+    # q, k and v, gate and up, of the result.
     inner = 512 * 128 + 2 * 256 * 128
-    counts = {2000: 2, 1000: 1}
+    counts = (2000, 1000)
     kept = {n: layer_operations(_CONFIG, Method.CALIBRATED, n) for n in counts}
-    monkeypatch.setattr(streams, "_MOST_KEPT_BYTES", 0)
-    for tokens, sides in counts.items():
+    monkeypatch.setattr(stage_sizes, "_MOST_KEPT_BYTES", 0)
+    for tokens in counts:
         again = layer_operations(_CONFIG, Method.CALIBRATED, tokens) - kept[tokens]
-        assert again == pytest.approx(2 * tokens * sides * inner)
+        assert again == pytest.approx(2 * tokens * inner)
 
 
 def test_gradients_add_the_products_counted_by_hand() -> None:

@@ -1,14 +1,18 @@
 """Calibration beside the result so far: what reaches each matrix, and what it lacks."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar, NamedTuple, cast
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from magistral_convert.calibration.column_sums import _RIDGE, ColumnSums
+from magistral_convert.calibration.importance import TokenImportance
 from magistral_convert.calibration.layer import ATTENTION_OUTPUT, add_output, layer_forward
-from magistral_convert.calibration.streams import PairedStream
+from magistral_convert.calibration.paired_stream import PairedStream, _exact_outputs
 from magistral_convert.compare import compare_models
 from magistral_convert.output.plan import plan_conversion
 from magistral_convert.output.written import WrittenTensors
@@ -41,9 +45,14 @@ def result(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _stream(source: Source, result: Path, tokens: np.ndarray = _TOKENS) -> PairedStream:
+def _stream(
+    source: Source,
+    result: Path,
+    tokens: np.ndarray = _TOKENS,
+    importance: TokenImportance | None = None,
+) -> PairedStream:
     plan = plan_conversion(source.shapes, _RECIPE)
-    stream = PairedStream(source, WrittenTensors(result, plan))
+    stream = PairedStream(source, WrittenTensors(result, plan), importance)
     stream.start(tokens)
     return stream
 
@@ -71,47 +80,135 @@ def _hidden_before(source: Source, name: str) -> np.ndarray:
     return hidden.reshape(-1, hidden.shape[-1])
 
 
-@pytest.mark.parametrize(
-    "name", ["self_attn.k_proj", "self_attn.o_proj", "mlp.up_proj", "mlp.down_proj"]
-)
-def test_both_sides_are_what_the_two_models_compute(
-    source: Source, result: Path, name: str
-) -> None:
+class _Seen(NamedTuple):
+    inputs: np.ndarray  # (tokens, C)
+    lacks: np.ndarray
+    weights: np.ndarray | None
+
+
+class _Spy(ColumnSums):
+    """What sums are told, in place of adding it up."""
+
+    added: ClassVar[list[_Seen]]
+    more: ClassVar[list[_Seen]]
+    taken: ClassVar[list[np.ndarray]]
+
+    def add(
+        self,
+        inputs: np.ndarray,
+        lacks: Sequence[np.ndarray] | None = None,
+        weights: np.ndarray | None = None,
+    ) -> None:
+        assert lacks is not None
+        self.added.append(_Seen(inputs, lacks[0], weights))
+
+    def count_more(
+        self,
+        inputs: np.ndarray,
+        lacks: Sequence[np.ndarray] | None,
+        weights: np.ndarray | None,
+    ) -> None:
+        assert lacks is not None
+        self.more.append(_Seen(inputs, lacks[0], weights))
+
+    def take_off(self, matrix: np.ndarray) -> None:
+        self.taken.append(matrix)
+
+    def copy(self) -> "_Spy":
+        return self
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> type[_Spy]:
+    _Spy.added, _Spy.more, _Spy.taken = [], [], []
+    monkeypatch.setattr("magistral_convert.calibration.paired_stream.ColumnSums", _Spy)
+    return _Spy
+
+
+def _told(
+    source: Source, result: Path, name: str, spy: type[_Spy]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What sums of a matrix of layer 1 are told of all tokens: inputs, and what is lacked."""
     stream = _stream(source, result)
     stream.leave(0)
-    pairs, lags = [], []
-
-    class Spy(ColumnSums):
-        def add(
-            self,
-            exact: np.ndarray,
-            drifted: np.ndarray,
-            weights: np.ndarray | None = None,
-            lag: np.ndarray | None = None,
-        ) -> None:
-            pairs.append((exact, drifted))
-            lags.append(lag)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("magistral_convert.calibration.streams.ColumnSums", Spy)
-        stream.sums(1, name)
-    exact, drifted = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    for found, folder in ((exact, source.folder), (drifted, result)):
-        expected = _seen(open_source(folder), 1)[name]
-        # Hidden states wait in bfloat16.
-        assert np.allclose(found, expected, rtol=0.05, atol=0.05)
-        assert np.square(found - expected).mean() < 1e-4 * np.square(expected).mean()
-    assert not np.allclose(exact, drifted, rtol=0.05, atol=0.05)
-    if name not in ("self_attn.o_proj", "mlp.down_proj"):
-        assert lags == [None] * len(lags)
-        return
-    before = [_hidden_before(open_source(folder), name) for folder in (source.folder, result)]
-    expected = before[0] - before[1]
-    assert np.square(np.concatenate(lags) - expected).mean() < 1e-3 * np.square(expected).mean()
+    stream.sums(1, name)
+    inputs, lacks = (np.concatenate([each[place] for each in spy.added]) for place in (0, 1))
+    return inputs, lacks
 
 
-def test_a_layer_can_be_passed_without_looking(source: Source, result: Path) -> None:
-    looked, passed = _stream(source, result), _stream(source, result)
+def _is_near(found: np.ndarray, expected: np.ndarray, share: float) -> bool:
+    """Hidden states wait in bfloat16."""
+    return bool(np.square(found - expected).mean() < share * np.square(expected).mean())
+
+
+@pytest.mark.parametrize("name", ["self_attn.k_proj", "mlp.up_proj"])
+def test_inputs_are_the_results_and_lack_the_sources(
+    source: Source, result: Path, name: str, spy: type[_Spy]
+) -> None:
+    inputs, lacks = _told(source, result, name, spy)
+    exact, drifted = (_seen(open_source(each), 1)[name] for each in (source.folder, result))
+    assert _is_near(inputs, drifted, 1e-4)
+    assert _is_near(inputs + lacks, exact, 1e-4)
+    assert not _is_near(inputs, exact, 1e-3)
+
+
+@pytest.mark.parametrize("name", ["self_attn.o_proj", "mlp.down_proj"])
+def test_an_output_lacks_all_that_the_source_is_ahead_after_it(
+    source: Source, result: Path, name: str, spy: type[_Spy]
+) -> None:
+    inputs, lacks = _told(source, result, name, spy)
+    drifted = _seen(open_source(result), 1)[name]
+    assert _is_near(inputs, drifted, 1e-4)
+    matrix = np.array(read_tensor(source, f"model.layers.1.{name}.weight").astype(mx.float32))
+    before = [_hidden_before(open_source(each), name) for each in (source.folder, result)]
+    exact = before[0] + _seen(source, 1)[name] @ matrix.T
+    assert _is_near(lacks, exact - before[1], 1e-4)
+    (taken,) = spy.taken
+    assert np.array_equal(taken, matrix)
+
+
+def test_tokens_that_count_more_are_added_for_each_matrix(
+    source: Source, result: Path, spy: type[_Spy]
+) -> None:
+    counts = np.ones(_TOKENS.shape, np.float32)
+    counts[[3, 17]] += np.arange(40) / 7
+    importance = cast(TokenImportance, SimpleNamespace(of_matrix=lambda *_: counts))
+    stream = _stream(source, result, importance=importance)
+    for name in ("self_attn.q_proj", "self_attn.k_proj"):
+        stream.sums(0, name)
+    rows = np.concatenate([each.inputs for each in spy.added]).reshape(28, 40, -1)
+    assert len(rows) == 28  # all of them once, for both
+    inputs, weights = (
+        np.concatenate([np.asarray(each[place]) for each in spy.more]) for place in (0, 2)
+    )
+    assert np.array_equal(inputs, np.tile(rows[[3, 17]].reshape(80, -1), (2, 1)))
+    assert np.array_equal(weights, np.tile(counts[[3, 17]].ravel() - 1, 2))
+
+
+def test_sums_of_a_stage_are_those_of_each_matrix_alone(source: Source, result: Path) -> None:
+    counts = np.random.default_rng(5).integers(1, 4, _TOKENS.shape).astype(np.float32)
+    counts[2:] = 1
+    importance = cast(TokenImportance, SimpleNamespace(of_matrix=lambda *_: counts))
+    stream = _stream(source, result, importance=importance)
+    stream.sums(0, "self_attn.q_proj").statistics(32)
+    found = stream.sums(0, "self_attn.k_proj").statistics(32)
+    exact, drifted = (
+        _seen(open_source(each), 0)["self_attn.k_proj"] for each in (source.folder, result)
+    )
+    whole = ColumnSums(has_curvature=True)
+    whole.add(drifted, [exact - drifted], counts.ravel())
+    expected = whole.statistics(32)
+    # The model's hidden states are not in bfloat16 on the way.
+    assert np.allclose(found.importance, expected.importance, rtol=2e-2)
+    one, other = found.blocks[0], expected.blocks[0]
+    assert _is_near(np.array(one.correction), np.array(other.correction), 1e-2)
+
+
+@pytest.mark.parametrize("tokens", [_TOKENS, _TOKENS[:20]])
+def test_a_layer_can_be_passed_without_looking(
+    source: Source, result: Path, tokens: np.ndarray
+) -> None:
+    looked, passed = _stream(source, result, tokens), _stream(source, result, tokens)
     for layer in (0, 1):
         for name in ("self_attn.q_proj", "self_attn.o_proj", "mlp.gate_proj", "mlp.down_proj"):
             looked.sums(layer, name)
@@ -146,37 +243,61 @@ def _drifting(tokens: int, columns: int = 64) -> tuple[np.ndarray, np.ndarray]:
     return exact, (exact + exact @ mix + noise).astype(np.float32)
 
 
-def _sums(exact: np.ndarray, drifted: np.ndarray, lag: np.ndarray | None = None) -> ColumnSums:
-    sums = ColumnSums(has_curvature=True, has_drift=True)
-    for begin in range(0, len(exact), 100):
+def _sums(
+    drifted: np.ndarray, lacks: Sequence[np.ndarray] | None, *, of_outputs: bool = False
+) -> ColumnSums:
+    sums = ColumnSums(has_curvature=True, of_outputs=of_outputs)
+    for begin in range(0, len(drifted), 100):
         span = slice(begin, begin + 100)
-        sums.add(exact[span], drifted[span], lag=None if lag is None else lag[span])
+        sums.add(drifted[span], None if lacks is None else [each[span] for each in lacks])
     return sums
 
 
-def test_what_the_result_lacks_is_foretold_by_ridge_regression() -> None:
+@pytest.mark.parametrize(("of_outputs", "width"), [(False, 64), (True, 24)])
+def test_what_the_result_lacks_is_foretold_by_ridge_regression(
+    of_outputs: bool, width: int
+) -> None:
     exact, drifted = _drifting(600)
-    lag = (drifted @ np.random.default_rng(4).standard_normal((64, 24))).astype(np.float32)
-    (block,) = _sums(exact, drifted, lag).statistics(32).blocks
+    change = np.random.default_rng(4).standard_normal((64, width)).astype(np.float32)
+    lack = (exact - drifted) @ change + drifted @ change / 9
+    (block,) = _sums(drifted, [lack], of_outputs=of_outputs).statistics(32).blocks
     hessian = drifted.T.astype(np.float64) @ drifted
     hessian += _RIDGE * np.diag(hessian).mean() * np.eye(64)
-    for found, missing in ((block.correction, exact - drifted), (block.addition, lag)):
-        expected = np.linalg.solve(hessian, drifted.T.astype(np.float64) @ missing).T
-        assert found is not None
-        assert np.allclose(np.array(found), expected, atol=1e-4)
+    expected = np.linalg.solve(hessian, drifted.T.astype(np.float64) @ lack).T
+    found = block.addition if of_outputs else block.correction
+    assert found is not None
+    assert np.allclose(np.array(found), expected, atol=1e-4)
+    assert (block.correction if of_outputs else block.addition) is None
+
+
+def test_each_block_predicts_what_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("magistral_convert.calibration.column_sums._BLOCK_COLUMNS", 128)
+    exact, drifted = _drifting(1200, 256)
+    lacks = [(exact - drifted)[:, :128], (exact - drifted)[:, 128:]]
+    blocks = _sums(drifted, lacks).statistics(32).blocks
+    assert [block.begin for block in blocks] == [0, 128]
+    for block, lack in zip(blocks, lacks, strict=True):
+        alone = _sums(drifted[:, block.begin :][:, :128], [lack]).statistics(32).blocks[0]
+        assert block.correction is not None
+        assert np.allclose(block.correction, alone.correction, atol=1e-5)
 
 
 def test_blocks_share_what_the_hidden_states_lack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("magistral_convert.calibration.column_sums._BLOCK_COLUMNS", 128)
     exact, drifted = _drifting(1200, 256)
-    lag = np.random.default_rng(4).standard_normal((1200, 24)).astype(np.float32)
-    blocks = _sums(exact, drifted, lag).statistics(32).blocks
-    assert len(blocks) == 2
-    for block in blocks:
-        columns = slice(block.begin, block.begin + 128)
-        alone = _sums(exact[:, columns], drifted[:, columns], lag).statistics(32).blocks[0]
+    generator = np.random.default_rng(4)
+    matrix = generator.standard_normal((24, 256)).astype(np.float32)
+    before = [generator.standard_normal((1, 1200, 24)).astype(np.float32) for _ in range(2)]
+    after, ahead = _exact_outputs(mx.array(matrix), before, exact)
+    assert np.allclose(after, before[0] + exact @ matrix.T, atol=1e-4)
+    sums = _sums(drifted, ahead, of_outputs=True)
+    sums.take_off(matrix)
+    for block in sums.statistics(32).blocks:
+        span = slice(block.begin, block.begin + 128)
+        own = (exact - drifted)[:, span] @ matrix[:, span].T + (before[0] - before[1])[0] / 2
+        alone = _sums(drifted[:, span], [own], of_outputs=True).statistics(32).blocks[0]
         assert block.addition is not None
-        assert np.allclose(2 * block.addition, alone.addition, atol=1e-5)
+        assert np.allclose(block.addition, alone.addition, atol=1e-4)
 
 
 def test_few_tokens_foretell_nothing_of_wide_inputs(source: Source, result: Path) -> None:
@@ -194,7 +315,8 @@ def test_rows_make_good_what_their_inputs_lost() -> None:
     wanted = fresh @ np.array(rows).T
     left = []
     for aimed_at in (exact, drifted):  # with the drift known, and as if there were none
-        stored = store_rows(rows, _FORMAT, mx.bfloat16, _sums(aimed_at, drifted).statistics(32))
+        statistics = _sums(drifted, [aimed_at - drifted]).statistics(32)
+        stored = store_rows(rows, _FORMAT, mx.bfloat16, statistics)
         values = np.array(dequantized(stored.parts, _FORMAT))
         difference = float(np.square(np.array(rows) - values).sum())
         assert stored.squared_error == pytest.approx(difference, rel=1e-3)
@@ -210,8 +332,8 @@ def test_rows_make_good_what_the_hidden_states_lack() -> None:
     change = generator.standard_normal((64, 96)).astype(np.float32) * 0.3
     wanted = fresh @ (np.array(rows).T + change)
     left = []
-    for lag in (exact @ change, None):
-        statistics = _sums(exact, exact, lag).statistics(32)
+    for lacks in ([exact @ change], None):
+        statistics = _sums(exact, lacks, of_outputs=True).statistics(32)
         parts = [
             store_rows(half, _FORMAT, mx.bfloat16, statistics.of_rows(begin, begin + 48)).parts
             for begin, half in ((0, rows[:48]), (48, rows[48:]))
