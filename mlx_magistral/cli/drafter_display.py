@@ -63,8 +63,11 @@ class DrafterDisplay(TrainDisplay, DrafterWatcher):
             super().validated(record, history)
             return
         self._tell(record)
-        mark = ", the most so far" if history.most_ids is record else ""
-        self._say(f"Step {record.step:,}: {record.ids_a_pass:.2f} ids a pass held out{mark}.")
+        mark = ", the best so far" if history.best is record else ""
+        self._say(
+            f"Step {record.step:,}: {record.ids_a_pass:.2f} ids a pass held out, loss "
+            f"{record.loss:.3f}{mark}."
+        )
 
     def ended(self, history: History) -> None:
         super().ended(history)

@@ -48,11 +48,6 @@ class History:
         return min(trained, key=lambda each: each.loss, default=None)
 
     @property
-    def most_ids(self) -> ValidRecord | None:
-        """Of a drafter, the first of the validations with most ids a pass."""
-        return max(self.valid, key=lambda each: each.ids_a_pass or 0.0, default=None)
-
-    @property
     def rounds_without_better(self) -> int:
         """Validations since the best."""
         best = self.best

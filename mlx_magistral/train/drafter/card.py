@@ -23,7 +23,7 @@ class CardFacts:
 
 def drafter_card(facts: CardFacts, options: DrafterOptions, history: History) -> str:
     """README.md in the hub's form."""
-    best = history.most_ids
+    best = history.best
     measured = "not measured: no reply was held out"
     if best is not None and best.ids_a_pass is not None:
         measured = f"{best.ids_a_pass:.2f}, after step {best.step:,}"

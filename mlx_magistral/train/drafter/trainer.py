@@ -31,8 +31,10 @@ OnBest = Callable[[Head, History], None]
 
 
 class DrafterTrainer(SavedLoop):
-    """Trains a head on what its target said. ``on_best`` gets the head that guesses best.
+    """Trains a head on what its target said.
 
+    ``on_best`` gets the head of the lowest held-out loss: from few replies that is more certain
+    than the ids a pass.
     ``targets`` are the ids of the head's columns; ``identity`` is what a state must agree with to
     be gone on from.
     """
@@ -159,7 +161,7 @@ class DrafterTrainer(SavedLoop):
         ids_a_pass = 1 + sum(hits) / max(asked, 1)
         record = ValidRecord(self.step, loss / len(self._valid), ids_a_pass)
         self.history.valid.append(record)
-        if self.history.most_ids is record:
+        if self.history.best is record:
             self._write_result()
         self._watcher.validated(record, self.history)
 

@@ -1,4 +1,4 @@
-"""What the target says is computed at once or place by place; steps are timed, and forgotten."""
+"""What the target says, computed at once or by place; steps that are timed; which head is kept."""
 
 # mypy: allow-untyped-calls
 
@@ -13,6 +13,7 @@ from model.builders import SMALL, random_weights
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.train.drafter import trainer as module
 from mlx_magistral.train.drafter.fresh import fresh_head, head_config
+from mlx_magistral.train.drafter.loss import DraftLoss
 from mlx_magistral.train.drafter.options import DrafterOptions
 from mlx_magistral.train.drafter.said import Said
 from mlx_magistral.train.drafter.states import TargetStates
@@ -59,3 +60,24 @@ def test_steps_that_are_only_timed_take_their_whole_time_and_teach_nothing(
     assert updates == [0, 1, 2] and (after.step, len(after.history.steps)) == (0, 0)
     for kept, found in ((before.parameters, after.parameters), (before.optimizer, after.optimizer)):
         assert all(mx.array_equal(each, found[name]).item() for name, each in kept.items())
+
+
+def test_the_head_of_the_lowest_loss_is_kept_whatever_few_guesses_say(
+    trainer: DrafterTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    monkeypatch.setattr(trainer, "_on_best", lambda head, history: kept.append(trainer.step))
+    told = iter([(3.0, 9), (2.5, 4), (2.7, 9), (2.4, 5)])
+
+    def loss(windows: object, *, learns: bool) -> tuple[DraftLoss, None]:
+        each, hits = next(told)
+        nothing = [mx.array(0)] * 3
+        return DraftLoss(mx.array(each), {}, [mx.array(hits), *nothing], [10] * 4), None
+
+    monkeypatch.setattr(trainer, "_loss", loss)
+    monkeypatch.setattr(trainer, "_valid", trainer._valid[:1])
+    for step in range(1, 5):
+        trainer.step = step
+        trainer._validate()
+    assert kept == [1, 2, 4]
+    assert [record.ids_a_pass for record in trainer.history.valid] == [1.9, 1.4, 1.9, 1.5]

@@ -99,8 +99,8 @@ def test_a_trained_head_drafts_and_its_card_says_what_it_is(tmp_path: Path, repl
     assert is_head_folder(folder)
     card = (folder / "README.md").read_text()
     assert "drafts for | nano" in card and "3 replies of nano itself" in card
-    most = history.most_ids
-    assert most is not None and f"{most.ids_a_pass:.2f}, after step {most.step}" in card
+    best = history.best
+    assert best is not None and f"{best.ids_a_pass:.2f}, after step {best.step}" in card
     assert not (folder / "training" / "states").exists()
     plain = Magistral.load("nano").generate(QUESTIONS[0], temperature=0, speculate="off")
     drafted = Magistral.load("nano", draft=folder).generate(
