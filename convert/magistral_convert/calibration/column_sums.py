@@ -149,8 +149,9 @@ class _Block:
             foretold = np.linalg.solve(damped, self._lacks).T
         self._lacks = None
         curvature = factor_hessian(self._hessian, group_size, tokens)
-        kind = "addition" if self._of_outputs else "correction"
-        return CurvatureBlock(self._span[0], curvature, **{kind: foretold})
+        if self._of_outputs:
+            return CurvatureBlock(self._span[0], curvature, addition=foretold)
+        return CurvatureBlock(self._span[0], curvature, correction=foretold)
 
 
 def is_foretold(columns: int, tokens: int) -> bool:

@@ -155,12 +155,13 @@ def importance_tokens(config: ModelConfig) -> int:
 def importance_bytes(config: ModelConfig, layer: int, largest: int) -> int:
     """Memory of measuring, for so many weights in a layer and in its largest matrix.
 
-    Hidden states between all layers, a layer as it is stored, a matrix in float32, and what one
-    batch is inside the MLP and beside it.
+    Hidden states between all layers; then a layer as it is stored, a matrix in float32, and what
+    one batch is inside the MLP and beside it, or that batch's logits with a block's worked on.
     """
     hidden = 2 * _GROUP_TOKENS * config.dim * (config.n_layers + 1)
     activations = 4 * _BATCH_TOKENS * (7 * config.hidden_dim + 8 * config.dim)
-    return hidden + 2 * layer + 4 * largest + activations
+    in_layer = 2 * layer + 4 * largest + activations
+    return hidden + max(in_layer, 2 * 4 * _BATCH_TOKENS * config.vocab_size)
 
 
 def _place(layer: int, name: str) -> int:

@@ -1,6 +1,7 @@
 """How much each token counts where errors are made good: against mlx's own gradients."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlx.core as mx
@@ -11,7 +12,7 @@ from mlx import nn
 from magistral_convert.calibration import importance
 from magistral_convert.calibration.calibration import Calibration
 from magistral_convert.calibration.column_sums import ColumnSums
-from magistral_convert.calibration.importance import TokenImportance
+from magistral_convert.calibration.importance import TokenImportance, importance_bytes
 from magistral_convert.output.plan import plan_conversion
 from magistral_convert.output.written import WrittenTensors
 from magistral_convert.progress import Watcher
@@ -21,9 +22,10 @@ from magistral_convert.rounding.quantize import dequantized
 from magistral_convert.sources.kinds import open_source
 from magistral_convert.sources.layer_weights import read_tensor
 from magistral_convert.sources.source import Source
+from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.quant_config import QuantFormat
 from mlx_magistral.model.weights import load_model
-from tests.convert.tiny_checkpoints import native_weights, write_native
+from tests.convert.tiny_checkpoints import PARAMS, native_weights, write_native
 
 _EMBEDDING = "model.embed_tokens.weight"
 _LONG = np.random.default_rng(6).integers(0, 192, (16, 40))
@@ -179,3 +181,11 @@ def test_a_token_that_counts_twice_is_there_twice(
     one, other = found.blocks[0], expected.blocks[0]
     assert np.allclose(one.curvature.weight, other.curvature.weight, rtol=1e-3)
     assert np.allclose(one.addition, other.addition, atol=1e-3)
+
+
+def test_memory_is_told_for_the_logits_of_a_large_vocabulary() -> None:
+    small = ModelConfig(**PARAMS, tie_word_embeddings=False)
+    told = importance_bytes(small, 10**6, 10**5)
+    assert importance_bytes(replace(small, vocab_size=200), 10**6, 10**5) == told
+    grown = importance_bytes(replace(small, vocab_size=131072), 10**6, 10**5) - told
+    assert grown > 4 * 1024 * 131072  # of 1,024 tokens, in float32
