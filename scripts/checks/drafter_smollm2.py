@@ -5,9 +5,9 @@ SmolLM2-135M-Instruct, as scripts/bench/smollm2.py has it, in float32, which a C
 times faster. It answers prompts of that file and of smollm2_prompts.py at temperature 0; the last
 four topics of the first are held out. It has no tekken.json, so ids go to the trainer as they are,
 by the same code as train-drafter. Killed, it goes on. Use OpenBLAS (docs/training.md): all of it is
-then two hours of one core, and a night without.
+then three hours of one core, and a night without.
 
-    scripts/checks/drafter_smollm2.py --work DIR [--chats 4016] [--epochs 1] [--guesses 3 4]
+    scripts/checks/drafter_smollm2.py --work DIR [--chats 6744] [--epochs 1] [--guesses 3 4]
                                       [--tokens 128] [--report FILE] [--json]
 
 At the end held-out prompts are answered at temperature 0 with a fixed number of guesses, by the
@@ -143,7 +143,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="a folder for everything")
-    parser.add_argument("--chats", type=int, default=4016, help="prompts in all")
+    parser.add_argument("--chats", type=int, default=6744, help="prompts in all")
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--guesses", type=int, nargs="+", default=[3, 4])
     parser.add_argument(

@@ -20,7 +20,7 @@ from mlx_magistral.errors import (
     PromptError,
     UsageError,
 )
-from mlx_magistral.events import FinishReason
+from mlx_magistral.events import Finished, FinishReason
 from mlx_magistral.memory.prefixes.cache import PrefixCache
 from mlx_magistral.memory.runtime import ModelMemory
 from mlx_magistral.memory.sizes import kv_bytes
@@ -103,6 +103,25 @@ def test_cancel_while_waiting(endless_backend: Backend) -> None:
     for each in busy + waiting:
         each.ticket.cancel()
         assert each.reply.finish_reason is FinishReason.INTERRUPTED
+
+
+def test_who_hears_that_a_waiting_reply_has_left_may_ask_at_once(endless_backend: Backend) -> None:
+    again: list[Asked] = []
+
+    def ask_again(each: Asked, event: Any) -> None:
+        assert isinstance(event, Finished)
+        again.append(Asked(endless_backend, **ENDLESS))
+
+    first = [Asked(endless_backend, **ENDLESS) for _ in range(3)]
+    waiting = Asked(endless_backend, **ENDLESS, on_event=ask_again)
+    waiting.ticket.cancel()
+    assert waiting.reply.finish_reason is FinishReason.INTERRUPTED
+    for each in first:
+        each.ticket.cancel()
+        each.wait()
+    (asked,) = again
+    asked.ticket.cancel()
+    assert asked.reply.finish_reason is FinishReason.INTERRUPTED
 
 
 def test_an_error_in_one_ends_that_one(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:

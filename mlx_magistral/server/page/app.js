@@ -14,7 +14,7 @@ import { Follower } from "./scroll.js";
 import { applyTheme, set, settings } from "./settings.js";
 import { listenForSettings, openSettings, showModel, showTools } from "./settings_dialog.js";
 import { Sidebar } from "./sidebar.js";
-import { consentTo, hasRoundsLeft, meetTools, openCall, settle, takeConsent } from "./tools.js";
+import { consentTo, hasRoundsLeft, isUnderway, meetTools, openCall, settle, takeConsent } from "./tools.js";
 import { add, ancestors, choose, newChat, path } from "./tree.js";
 
 const SAVE_EVERY_MS = 1000;
@@ -160,10 +160,13 @@ function ask(question, chat = library.open) {
  *  `isAllowed` is the reader's answer to the first of them, if there was one. */
 async function goOn(chat, message, isAllowed = null) {
   for (let call = openCall(message); call; call = openCall(message)) {
+    if (isUnderway(call)) return; // whoever let it through goes on when it is done
     const consent = isAllowed ?? consentTo(call);
     isAllowed = null;
     if (consent === null) { say("A tool wants to be called."); render(); return; }
-    try { await settle(call, consent); } catch (error) { notice("tool", error.message); render(); return; }
+    const settled = settle(call, consent);
+    render();
+    try { await settled; } catch (error) { notice("tool", error.message); render(); return; }
     message.changed = Date.now();
     library.keep(chat);
     render();
@@ -202,7 +205,7 @@ async function reply(message, chat = library.open) {
   say(failure ? failure.message : run.controller.signal.aborted ? "Stopped." : "The answer is complete.");
   if (failure?.status === 401) openSettings("api-key");
   await kept;
-  if (message.finish === "tool_calls") goOn(chat, message);
+  if (openCall(message)) goOn(chat, message);
 }
 
 // The thinking folds when the answer begins, but not under the eyes of who reads in it.

@@ -3,7 +3,7 @@ import { articleOf } from "./article.js";
 import { copyFrom } from "./clipboard.js";
 import { h, icon } from "./dom.js";
 import { wholeText } from "./run.js";
-import { openCall, placeOf } from "./tools.js";
+import { isUnderway, openCall, placeOf } from "./tools.js";
 import { childrenOf, path } from "./tree.js";
 
 // So many messages are drawn without a pause.
@@ -39,7 +39,7 @@ class Turn {
     const call = isLast && !isRunning ? openCall(message) : null;
     const state = [isRunning, isLast, isOver, hasText && true, begun, message.finish, message.error,
       all.indexOf(message), all.length, message.calls?.map(({ result }) => result !== undefined),
-      call && placeOf(call)].join();
+      call && placeOf(call), call && isUnderway(call)].join();
     if (state === this.offered) return;
     this.offered = state;
     this.askConsent(call, can);
@@ -61,6 +61,10 @@ class Turn {
     this.consent.hidden = !call;
     this.consent.replaceChildren();
     if (!call) return;
+    if (isUnderway(call)) {
+      this.consent.append(h("p", {}, h("code", {}, placeOf(call)), " is being called."));
+      return;
+    }
     const answers = { "Call it": "yes", "For this session": "session", Always: "always", No: "no", Never: "never" };
     this.consent.append(
       h("p", {}, h("code", {}, placeOf(call)), " wants to be called with:"),

@@ -7,6 +7,7 @@ const REFUSED = JSON.stringify({ error: "the user refused this call" });
 
 let tools = []; // {place, tokens, tool} of each
 const session = new Set(); // places that may be called until the page is left
+const underway = new Set(); // calls that are being made
 
 export async function meetTools() {
   tools = await servedTools();
@@ -42,11 +43,17 @@ export function takeConsent(call, answer) {
 /** Make a call, or don't; the model is told what came of it. */
 export async function settle(call, isAllowed) {
   if (!isAllowed) { call.result = REFUSED; return; }
-  const { result, error } = await callTool(call.name, call.arguments || "{}");
-  call.result = result ?? JSON.stringify({ error });
+  underway.add(call);
+  try {
+    const { result, error } = await callTool(call.name, call.arguments || "{}");
+    call.result = result ?? JSON.stringify({ error });
+  } finally { underway.delete(call); }
 }
 
-/** The next call of a reply that nothing was said to, or null. */
+/** Whether a call was let through and its result is still to come. */
+export function isUnderway(call) { return underway.has(call); }
+
+/** The next call of a reply that has no result yet, or null. */
 export function openCall(message) {
   if (message.finish !== "tool_calls") return null;
   return message.calls?.find(({ result }) => result === undefined) ?? null;

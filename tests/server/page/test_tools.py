@@ -112,6 +112,38 @@ def test_for_this_session_asks_once_and_a_failure_is_told(page: Page, server: Sc
     expect(replies(page).nth(2)).to_contain_text('{"error":"there is no such zone"}')
 
 
+def test_a_call_under_way_is_shown_as_that_and_not_made_again(page: Page, server: Scripted) -> None:
+    server.backend.scripts = [calling("Tokyo"), answer("Done.")]
+    visit(page, server)
+    held: list[Route] = []
+    page.route("**/mcp/call", lambda route: held.append(route))
+    ask(page, "In Tokyo?")
+    button(page, "Call it").dblclick()
+    question = page.get_by_role("group", name="A tool wants to be called")
+    expect(question).to_have_text("time/now is being called.")
+    (call,) = held
+    call.continue_()
+    answered(page, 2)
+    assert CLOCK.asked == ['{"zone": "Tokyo"}']
+
+
+def test_an_answer_in_the_moment_of_the_question_makes_one_call(
+    page: Page, server: Scripted
+) -> None:
+    server.backend.scripts = [calling("Tokyo"), answer("Done.")]
+    visit(page, server)
+    # Before the conversation is kept, which is when a page goes on by itself.
+    page.evaluate("""new MutationObserver((_, observer) => {
+        const all = [...document.querySelectorAll("button")];
+        const wanted = all.find((each) => each.textContent === "For this session");
+        if (wanted) { observer.disconnect(); wanted.click(); }
+    }).observe(document.body, {childList: true, subtree: true})""")
+    ask(page, "In Tokyo?")
+    answered(page, 2)
+    assert CLOCK.asked == ['{"zone": "Tokyo"}']
+    assert len(server.backend.requests) == 2
+
+
 def test_never_is_told_to_the_model_and_the_tool_is_offered_no_more(
     page: Page, server: Scripted
 ) -> None:
