@@ -7,8 +7,12 @@ four topics of the first are held out. It has no tekken.json, so ids go to the t
 by the same code as train-drafter. Killed, it goes on. Use OpenBLAS (docs/training.md): all of it is
 then three hours of one core, and a night without.
 
-    scripts/checks/drafter_smollm2.py --work DIR [--chats 6744] [--epochs 1] [--guesses 3 4]
-                                      [--tokens 128] [--report FILE] [--json]
+    scripts/checks/drafter_smollm2.py --work DIR [--chats 6744] [--epochs 1] [--go-on-from HEAD]
+                                      [--rate 1e-3] [--guesses 3 4] [--tokens 128]
+                                      [--report FILE] [--json]
+
+With --go-on-from a head that was trained on fewer chats (--chats 4016) learns on from all of them,
+at a lower --rate; what it was trained from is in the report that was written with it.
 
 At the end held-out prompts are answered at temperature 0 with a fixed number of guesses, by the
 head alone and with look-ups beside it; with --form "Describe {} to a friend." it is questions of
@@ -17,19 +21,22 @@ are those of plain decoding, the wall clock here, and a replay of the same passe
 curves.py.
 """
 
+# mypy: allow-untyped-calls
+
 import argparse
 import json
 import sys
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 
 from mlx_magistral.decode.speculation.head_draft import HeadDraft
 from mlx_magistral.model.config import ModelConfig
 from mlx_magistral.model.eagle.network import Head
-from mlx_magistral.model.eagle.reading import load_head
+from mlx_magistral.model.eagle.reading import LoadedHead, load_head
 from mlx_magistral.model.transformer import Transformer
 from mlx_magistral.model.weights import load_model
 from mlx_magistral.train.drafter.folder import write_head_folder
@@ -87,6 +94,21 @@ def questions(checkpoint: Path, form: str, count: int) -> list[list[int]]:
     return [list(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
 
 
+def take_over(head: Head, targets: mx.array, earlier: LoadedHead) -> None:
+    """What an earlier head has learned; of its columns those that this one has too."""
+    assert earlier.targets is not None
+    ids: Any = targets.tolist()
+    known: Any = earlier.targets.tolist()
+    columns = {token: place for place, token in enumerate(known)}
+    both = [(at, columns[token]) for at, token in enumerate(ids) if token in columns]
+    places, theirs = (mx.array(each) for each in zip(*both, strict=True))
+    rows = head.lm_head.weight
+    rows[places] = earlier.network.lm_head.weight[theirs]
+    head.update(earlier.network.parameters())
+    head.lm_head.weight = rows
+    mx.eval(head.parameters())
+
+
 def train(
     model: Transformer,
     config: ModelConfig,
@@ -94,8 +116,10 @@ def train(
     held_out: list[Said],
     work: Path,
     epochs: float,
+    rate: float,
+    earlier: Path | None,
 ) -> None:
-    """Into ``work/head``; goes on where it was."""
+    """Into ``work/head``; goes on where it was, or from an ``earlier`` head."""
     shape = head_config(config, COLUMNS)
     ids = draft_vocabulary(train_texts, COLUMNS, config.vocab_size)
     print(f"{covered(held_out, ids):.1%} of held-out ids are among the {COLUMNS:,}.", flush=True)
@@ -106,7 +130,7 @@ def train(
         pack_tokens=PACK_TOKENS,
         draft_vocab=COLUMNS,
         unroll=UNROLL,
-        learning_rate=1e-3,
+        learning_rate=rate,
         eval_every=90,
         save_every=10,
     )
@@ -120,8 +144,11 @@ def train(
     def on_best(head: Head, history: History) -> None:
         write_head_folder(work / "head", head, shape, targets, "SmolLM2-135M-Instruct", "")
 
+    head = fresh_head(shape, model, targets, sample, 0)
+    if earlier is not None:
+        take_over(head, targets, load_head(earlier, config, dtype=mx.float32))
     trainer = DrafterTrainer(
-        fresh_head(shape, model, targets, sample, 0),
+        head,
         model,
         targets,
         states,
@@ -145,6 +172,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a folder for everything")
     parser.add_argument("--chats", type=int, default=6744, help="prompts in all")
     parser.add_argument("--epochs", type=float, default=1)
+    parser.add_argument("--rate", type=float, default=1e-3, help="of AdamW; Muon's goes by it")
+    parser.add_argument("--go-on-from", type=Path, help="a head of fewer chats")
     parser.add_argument("--guesses", type=int, nargs="+", default=[3, 4])
     parser.add_argument(
         "--prompts", type=int, default=HELD_OUT, help="held-out ones to answer, of all topics"
@@ -172,7 +201,16 @@ def main() -> None:
     held_out = texts[first : len(PROMPTS)]
     if not arguments.measure_only:
         learned = texts[:first] + texts[len(PROMPTS) :]
-        train(model, config, learned, held_out, work, arguments.epochs)
+        train(
+            model,
+            config,
+            learned,
+            held_out,
+            work,
+            arguments.epochs,
+            arguments.rate,
+            arguments.go_on_from,
+        )
     head = HeadDraft(load_head(work / "head", config, dtype=mx.float32), model)
     some = held_out[:: max(1, HELD_OUT // arguments.prompts)][: arguments.prompts]
     prompts = [list(said.tokens[: said.prompt_tokens]) for said in some]
@@ -183,6 +221,7 @@ def main() -> None:
         "ids_learned_from": sum(len(s) - s.prompt_tokens for s in texts)
         - sum(len(s) - s.prompt_tokens for s in held_out),
         "epochs": arguments.epochs,
+        "went_on_from": arguments.go_on_from and arguments.go_on_from.name,
         "asked": arguments.form or "topics held out",
         "measured": measure(model, head, prompts, arguments.guesses, arguments.tokens),
     }
