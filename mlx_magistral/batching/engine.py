@@ -168,7 +168,8 @@ class BatchEngine:
             self._waiting.remove(sequence)
             # Whoever hears that a waiting reply has left may ask at once: it never counts as one
             # that runs.
-            self._publish(*([] if sequence is leaving else [sequence]))
+            starting = () if leaving else (sequence,)
+            self._publish(*starting)
             return sequence
 
     def _publish(self, *starting: Sequence) -> None:

@@ -36,7 +36,7 @@ const conversation = new Conversation($("messages"), {
   decide: async (message, call, answer) => {
     await met;
     try { takeConsent(call, answer); } catch (error) { library.report(error); }
-    goOn(library.open, message, answer !== "no" && answer !== "never");
+    goOn(library.open, message, { call, isAllowed: answer !== "no" && answer !== "never" });
   },
   choose: showVersion,
 }, { isPeeking: () => settings.isPeeking, setPeeking: (isPeeking) => remember({ isPeeking }) });
@@ -157,12 +157,11 @@ function ask(question, chat = library.open) {
 }
 
 /** Settle the calls of a reply as far as nobody has to be asked, then let the model go on.
- *  `isAllowed` is the reader's answer to the first of them, if there was one. */
-async function goOn(chat, message, isAllowed = null) {
+ *  `answer` is what the reader said to one of them, and to no other. */
+async function goOn(chat, message, answer = null) {
   for (let call = openCall(message); call; call = openCall(message)) {
     if (isUnderway(call)) return; // whoever let it through goes on when it is done
-    const consent = isAllowed ?? consentTo(call);
-    isAllowed = null;
+    const consent = call === answer?.call ? answer.isAllowed : consentTo(call);
     if (consent === null) { say("A tool wants to be called."); render(); return; }
     const settled = settle(call, consent);
     render();

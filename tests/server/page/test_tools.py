@@ -31,9 +31,9 @@ def server(_server: Scripted) -> Scripted:
     return _server
 
 
-def calling(zone: str) -> list[Step]:
-    call = ToolCallDelta(0, "call00000", "now", "")
-    rest = ToolCallDelta(0, None, None, json.dumps({"zone": zone}))
+def calling(zone: str, index: int = 0) -> list[Step]:
+    call = ToolCallDelta(index, f"call0000{index}", "now", "")
+    rest = ToolCallDelta(index, None, None, json.dumps({"zone": zone}))
     return [*thought("I need the time. "), call, rest]
 
 
@@ -142,6 +142,33 @@ def test_an_answer_in_the_moment_of_the_question_makes_one_call(
     answered(page, 2)
     assert CLOCK.asked == ['{"zone": "Tokyo"}']
     assert len(server.backend.requests) == 2
+
+
+def test_an_answer_is_for_the_call_that_it_was_given_to(page: Page, server: Scripted) -> None:
+    both = [*calling("Tokyo"), *calling("Kyoto", 1)]
+    server.backend.scripts = [both, answer("Done.")]
+    visit(page, server)
+    ask(page, "In both?")
+    question = page.get_by_role("group", name="A tool wants to be called")
+    expect(question).to_contain_text("Tokyo")
+    button(page, "No").evaluate("each => { each.click(); each.click(); }")
+    expect(question).to_contain_text("Kyoto")
+    button(page, "No").click()
+    answered(page, 2)
+    assert not CLOCK.asked
+
+
+def test_the_second_click_of_a_double_one_answers_nothing(page: Page, server: Scripted) -> None:
+    server.backend.scripts = [[*calling("Tokyo"), *calling("Kyoto", 1)], answer("Done.")]
+    visit(page, server)
+    ask(page, "In both?")
+    button(page, "No").dblclick()
+    question = page.get_by_role("group", name="A tool wants to be called")
+    expect(question).to_contain_text("Kyoto")
+    expect(replies(page)).to_have_count(1)
+    button(page, "Call it").click()
+    answered(page, 2)
+    assert CLOCK.asked == ['{"zone": "Kyoto"}']
 
 
 def test_never_is_told_to_the_model_and_the_tool_is_offered_no_more(
