@@ -11,8 +11,8 @@ then three hours of one core, and a night without.
                                       [--rate 1e-3] [--guesses 3 4] [--tokens 128]
                                       [--report FILE] [--json]
 
-With --go-on-from a head that was trained on fewer chats (--chats 4016) learns on from all of them,
-at a lower --rate; what it was trained from is in the report that was written with it.
+With --go-on-from a head of fewer chats (--chats 4016) learns on, from all of them, at a lower
+--rate.
 
 At the end held-out prompts are answered at temperature 0 with a fixed number of guesses, by the
 head alone and with look-ups beside it; with --form "Describe {} to a friend." it is questions of
@@ -115,6 +115,7 @@ def train(
     train_texts: list[Said],
     held_out: list[Said],
     work: Path,
+    *,
     epochs: float,
     rate: float,
     earlier: Path | None,
@@ -164,8 +165,7 @@ def train(
         trainer.run()
 
 
-def main() -> None:
-    """Fetch, chat, train, measure."""
+def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -185,7 +185,12 @@ def main() -> None:
     parser.add_argument("--measure-only", action="store_true", help="a head that is there")
     parser.add_argument("--report", type=Path, help="write the result here as JSON")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Fetch, chat, train, measure."""
+    arguments = _options().parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     checkpoint, path = work / "smollm2", work / f"greedy-{arguments.chats}.json"
@@ -207,9 +212,9 @@ def main() -> None:
             learned,
             held_out,
             work,
-            arguments.epochs,
-            arguments.rate,
-            arguments.go_on_from,
+            epochs=arguments.epochs,
+            rate=arguments.rate,
+            earlier=arguments.go_on_from,
         )
     head = HeadDraft(load_head(work / "head", config, dtype=mx.float32), model)
     some = held_out[:: max(1, HELD_OUT // arguments.prompts)][: arguments.prompts]

@@ -65,13 +65,12 @@ class Turn {
       this.consent.append(h("p", {}, h("code", {}, placeOf(call)), " is being called."));
       return;
     }
-    // The second click of a double one (detail 2) would answer the next question, unread.
     const answers = { "Call it": "yes", "For this session": "session", Always: "always", No: "no", Never: "never" };
     this.consent.append(
       h("p", {}, h("code", {}, placeOf(call)), " wants to be called with:"),
       h("pre", { tabindex: "0" }, call.arguments || "{}"),
       h("div", { class: "row wrap" }, ...Object.entries(answers).map(([text, answer]) =>
-        button(text, ({ detail }) => detail < 2 && can.decide(this.message, call, answer), answer === "yes" ? "primary" : null))));
+        button(text, () => can.decide(this.message, call, answer), answer === "yes" ? "primary" : null))));
   }
 
   // One message of what went wrong and one button: it goes on where the reply was cut.

@@ -158,19 +158,6 @@ def test_an_answer_is_for_the_call_that_it_was_given_to(page: Page, server: Scri
     assert not CLOCK.asked
 
 
-def test_the_second_click_of_a_double_one_answers_nothing(page: Page, server: Scripted) -> None:
-    server.backend.scripts = [[*calling("Tokyo"), *calling("Kyoto", 1)], answer("Done.")]
-    visit(page, server)
-    ask(page, "In both?")
-    button(page, "No").dblclick()
-    question = page.get_by_role("group", name="A tool wants to be called")
-    expect(question).to_contain_text("Kyoto")
-    expect(replies(page)).to_have_count(1)
-    button(page, "Call it").click()
-    answered(page, 2)
-    assert CLOCK.asked == ['{"zone": "Kyoto"}']
-
-
 def test_never_is_told_to_the_model_and_the_tool_is_offered_no_more(
     page: Page, server: Scripted
 ) -> None:
